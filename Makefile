@@ -1,0 +1,78 @@
+# `make` lists the targets. Anything longer than a command or two lives in tools/, containers/ and molecule/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# The controller's Python, 3.11 or newer.
+PYTHON ?= python3
+# One molecule scenario instead of all of them.
+SCENARIO ?=
+
+VENV := .venv
+LINK := .ansible/collections/ansible_collections/galaxyops/uwsgi
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+say = @printf '\n\033[1m=== %s\033[0m\n' "$(1)"
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: requirements.txt
+	$(call say,setup)
+	tools/setup "$(PYTHON)" $(VENV)
+	@touch $@
+
+$(LINK):
+	@mkdir -p $(@D) && ln -sfn "$(CURDIR)" $@
+
+.PHONY: setup
+setup: $(VENV)/.installed $(LINK) ## Install the pinned tools into .venv; does nothing when they are there
+
+.PHONY: demo
+demo: setup ## Build a machine with a Galaxy behind nginx on this computer, and say where it answers
+	containers/prepare
+	containers/demo
+
+.PHONY: demo-clean
+demo-clean: setup ## Remove what `make demo` built
+	containers/demo-clean
+
+.PHONY: test
+test: lint unit sanity molecule ## Everything: lint, unit, sanity, molecule
+
+.PHONY: lint
+lint: setup ## Style, types, documentation, changelog
+	$(call say,lint)
+	tools/lint
+
+.PHONY: unit
+unit: setup ## Unit tests; no containers, no root
+	$(call say,unit)
+	python -m pytest -q tests/unit
+
+.PHONY: sanity
+sanity: setup ## What `ansible-test sanity` asks of every collection
+	$(call say,sanity)
+	tools/sanity
+
+.PHONY: molecule
+molecule: setup ## Every role on real machines in containers; SCENARIO=name for one
+	$(call say,molecule $(SCENARIO))
+	containers/prepare
+	molecule/run $(SCENARIO)
+
+.PHONY: build
+build: setup ## The artifact to install or publish, in build/
+	ansible-galaxy collection build --force --output-path build
+
+.PHONY: docs
+docs: setup ## Write the roles' option tables into their READMEs
+	tools/role_readme.py
+
+.PHONY: clean
+clean: ## Remove what the other targets left, except .venv and the demo
+	rm -rf build tests/output .ansible/sanity .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
