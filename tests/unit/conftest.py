@@ -1,0 +1,45 @@
+"""Make the collection importable under its real name, and run its modules as Ansible does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COLLECTIONS = ROOT / ".ansible" / "collections"
+
+# The link that `make setup` creates; a checkout that really lies at ansible_collections/galaxyops/uwsgi needs none.
+sys.path.insert(0, str(ROOT.parents[2] if ROOT.parent.parent.name == "ansible_collections" else COLLECTIONS))
+
+
+@pytest.fixture
+def root() -> Path:
+    """The top of the collection."""
+    return ROOT
+
+
+@pytest.fixture
+def run_module() -> Callable[..., dict[str, Any]]:
+    """Run one of the collection's modules in a process of its own and return its result."""
+
+    def run(name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
+        arguments = {**arguments, "_ansible_check_mode": check, "_ansible_diff": True}
+        process = subprocess.run(
+            [sys.executable, "-m", f"ansible_collections.galaxyops.uwsgi.plugins.modules.{name}"],
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.stdout, process.stderr
+        result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+        return result
+
+    return run
