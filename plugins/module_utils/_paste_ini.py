@@ -1,0 +1,633 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Edit and check a Paste Deploy INI file without touching a byte that is not meant.
+
+The file is read line by line exactly as Paste Deploy reads it, that is as Python's strict C(ConfigParser)
+with case-sensitive option names does, but the lines are kept, so that whatever is not edited survives.
+
+uWSGI reads the same file with a parser of its own that knows neither C(key: value) nor continuation
+lines; where the two disagree, M(galaxyops.uwsgi.paste_check) says so.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Optional
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
+
+DEFAULT = "DEFAULT"
+UWSGI = "uwsgi"
+
+# What Paste Deploy looks for when it loads an application: one section out of all groups,
+# and within a group the first spelling that exists.
+_APP_PREFIXES = (("app", "application"), ("composite", "composit"), ("pipeline",), ("filter-app",))
+_PASTE_PREFIXES = (*(prefix for group in _APP_PREFIXES for prefix in group), "filter", "server")
+
+_HEADER = re.compile(r"\[(?P<name>.+)\]")
+_UNDECODED = re.compile("[\udc80-\udcff]")
+_SEPARATOR = re.compile(r"[=:]")
+_INLINE_COMMENT = re.compile(r"\s[#;]")
+_INTERPOLATION = re.compile(r"%(?:%|\((?P<name>[^)]+)\)s)?")
+
+# ConfigParser's own limit, so that what is refused here is what it refuses.
+_MAX_INTERPOLATION_DEPTH = 10
+
+_HEADER_TEXT = "uWSGI does not find a section with text after its name: move that text to a line of its own"
+
+_MASK = "********"
+_SECRET_WORDS = r"secret|passwd|password|passphrase|api[-_]?key|token|credential|private[-_]?key"
+_SECRET_NAME = re.compile(_SECRET_WORDS, re.IGNORECASE)
+_SECRET_ASSIGNMENT = re.compile(rf"(?P<shown>(?:{_SECRET_WORDS})[\w. -]*[\"']?\s*[=:]\s*)(?P<hidden>\S.*)", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(?P<shown>://[^:/?#@\s]*:)(?P<hidden>.+)(?=@)")
+_BASIC_AUTH = re.compile(r"(?P<shown>basicauth[\w-]*:[^,]*,[^:]*:)(?P<hidden>\S+)")
+
+
+class PasteIniError(Exception):
+    """The file, or what is asked of it, cannot be right; the message says what to write instead."""
+
+    def __init__(self, message: str, line: int = 0, section: str = "", option: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+        self.section = section
+        self.option = option
+
+    def finding(self, path: str) -> Finding:
+        """The error as a finding in the file at I(path)."""
+        return Finding(path, self.line, "error", self.message, self.section, self.option)
+
+
+# The lines of a file
+
+
+@dataclass
+class Option:
+    """An option: the index of its line, that line up to the value, and the lines that continue the value."""
+
+    name: str
+    index: int
+    prefix: str
+    parts: list[str]
+    continuation: list[int] = field(default_factory=list)
+
+    @property
+    def value(self) -> str:
+        """Its value as it is written; blank lines after it do not count."""
+        return "\n".join(self.parts).rstrip()
+
+    @property
+    def line(self) -> int:
+        """The number of its line, counted from 1."""
+        return self.index + 1
+
+    @property
+    def separator(self) -> str:
+        """C(=) or C(:)."""
+        return self.prefix.rstrip()[-1]
+
+
+@dataclass
+class Section:
+    """A section: the index of its header's line, and that of the first line after its last option."""
+
+    name: str
+    index: int
+    tail: int
+    options: dict[str, Option] = field(default_factory=dict)
+
+    @property
+    def line(self) -> int:
+        """The number of its header's line, counted from 1."""
+        return self.index + 1
+
+
+@dataclass
+class Document:
+    """A file's lines, each with its line ending, and where in them the sections are.
+
+    A last line that lacks a line ending is given one here, and render() takes it away again from what is
+    then the last line, so that no edit needs to care.
+    """
+
+    lines: list[str]
+    eol: str = "\n"
+    byte_order_mark: str = ""
+    ends_with_eol: bool = True
+    sections: list[Section] = field(default_factory=list)
+
+    def find(self, name: str) -> Optional[Section]:
+        """The section called I(name)."""
+        found = [section for section in self.sections if section.name == name]
+        if len(found) > 1:  # Python allows this for DEFAULT alone
+            raise PasteIniError(
+                f"the section is there twice, in lines {found[0].line} and {found[1].line}: move its options into one",
+                found[1].line,
+                name,
+            )
+        return found[0] if found else None
+
+    def values(self, name: str) -> dict[str, str]:
+        """The options of the section called I(name), without those it inherits from DEFAULT."""
+        return {key: option.value for section in self.sections if section.name == name for key, option in section.options.items()}
+
+    def end(self, section: Section) -> int:
+        """The index of the header that follows I(section), or of the end of the file."""
+        position = next(index for index, other in enumerate(self.sections) if other is section) + 1
+        return self.sections[position].index if position < len(self.sections) else len(self.lines)
+
+    def lead(self, header: int) -> int:
+        """The index at which the comments directly above I(header) start; they belong to that header."""
+        while header > 0 and _is_comment(self.lines[header - 1]):
+            header -= 1
+        return header
+
+    def render(self) -> str:
+        """The text of the file."""
+        text = "".join(self.lines)
+        return self.byte_order_mark + (text if self.ends_with_eol else text[: len(text) - len(_eol(text))])
+
+
+def decode(content: bytes) -> str:
+    """Decode a file's content so that all bytes, UTF-8 or not, survive encode()."""
+    return content.decode("utf-8", errors="surrogateescape")
+
+
+def encode(text: str) -> bytes:
+    """Undo decode()."""
+    return text.encode("utf-8", errors="surrogateescape")
+
+
+def _split_lines(text: str) -> list[str]:
+    """Split I(text) where Python ends a line of a file; str.splitlines() would do so at form feeds too."""
+    return list(io.StringIO(text, newline=""))
+
+
+def _is_blank(line: str) -> bool:
+    return not line.strip()
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith(("#", ";"))
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def _eol(line: str) -> str:
+    return next((eol for eol in ("\r\n", "\n", "\r") if line.endswith(eol)), "")
+
+
+def _scan(text: str) -> tuple[Document, list[PasteIniError]]:
+    """Read I(text) as strict ConfigParser does, but go on after an error to find them all."""
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    lines = _split_lines(text[len(mark) :])
+    endings = Counter(map(_eol, lines))
+    document = Document(lines, "\r\n" if endings["\r\n"] > endings["\n"] else "\n", mark)
+    if lines and not _eol(lines[-1]):
+        lines[-1] += document.eol
+        document.ends_with_eol = False
+
+    errors: list[PasteIniError] = []
+    seen: dict[tuple[str, str], int] = {}
+    section: Optional[Section] = None
+    option: Optional[Option] = None
+    level = 0
+    for index, line in enumerate(lines):
+        if _eol(line) == "\r":
+            errors.append(PasteIniError("the line ends with a carriage return alone, not a line ending to uWSGI: end it with a line feed", index + 1))
+        stripped = line.strip()
+        if not stripped:
+            if option is not None:
+                option.parts.append("")
+            continue
+        if _is_comment(stripped):
+            continue
+        indent = len(_indent(line))
+        if section is not None and option is not None and indent > level:
+            option.continuation.append(index)
+            section.tail = index + 1
+            option.parts.append(stripped)
+            continue
+        level = indent
+        header = _HEADER.match(stripped)
+        name, separator, value = (part.strip() for part in _partition(stripped))
+        if header:
+            option = None
+            section = Section(header.group("name"), index, index + 1)
+            document.sections.append(section)
+            errors.extend(_header_errors(section, seen))
+        elif section is None:
+            errors.append(PasteIniError("there is no section above this line: start the file with one, such as [app:main], or comment the line out", index + 1))
+        elif not separator or not name:
+            errors.append(
+                PasteIniError(
+                    f"expected 'option = value', got {mask_secrets(stripped)!r}: add what is missing, or comment the line out", index + 1, section.name
+                )
+            )
+        else:
+            option = Option(name, index, line[: indent + len(stripped) - len(value)], [value])
+            section.tail = index + 1
+            errors.extend(_repetition_errors(section, option, seen))
+            section.options.setdefault(option.name, option)
+    return document, errors
+
+
+def _header_errors(section: Section, seen: dict[tuple[str, str], int]) -> Iterator[PasteIniError]:
+    """What is wrong with the header of I(section)."""
+    if "]" in section.name:
+        yield PasteIniError("Python versions disagree about a header with a second ']': move the comment to a line of its own", section.line, section.name)
+    first = seen.setdefault((section.name, ""), section.line)
+    if first != section.line and section.name != DEFAULT:
+        yield PasteIniError(f"the section is there twice, in lines {first} and {section.line}: move its options into one", section.line, section.name)
+
+
+def _repetition_errors(section: Section, option: Option, seen: dict[tuple[str, str], int]) -> Iterator[PasteIniError]:
+    """What is wrong with I(option) when the section has one of that name already."""
+    first = seen.setdefault((section.name, option.name), option.line)
+    if first != option.line:
+        remedy = "move the repeated lines into a file named by 'include ='" if section.name == UWSGI else "remove one of them"
+        yield PasteIniError(f"set twice, in lines {first} and {option.line}, which Paste Deploy refuses: {remedy}", option.line, section.name, option.name)
+
+
+def parse(text: str) -> Document:
+    """Read a file; raise the first L(PasteIniError) if Paste Deploy could not."""
+    document, errors = _scan(text)
+    if errors:
+        raise errors[0]
+    return document
+
+
+def get_options(text: str, section: str) -> dict[str, str]:
+    """The options of I(section) and their values as they are written; none when there is no such section."""
+    return parse(text).values(section)
+
+
+# Editing
+
+
+def set_section(
+    text: str,
+    section: str,
+    options: Mapping[str, object],
+    before: Optional[str] = None,
+    exclusive: bool = True,
+) -> str:
+    """Give I(section) these I(options), of which None removes one, and return the new text.
+
+    With I(exclusive) every other option is removed, otherwise it stays. A section that is not there yet is
+    added above the section I(before) and the comments directly above that, or else at the end.
+    """
+    _check_section_name(section)
+    wanted = {name: _checked_value(section, name, value) for name, value in options.items()}
+    document = parse(text)
+    lines = {(owner.name, option.name): option.line for owner in document.sections for option in owner.options.values()}
+    target = document.find(section)
+    if target is not None:
+        _update(document, target, wanted, exclusive)
+    elif exclusive or any(value is not None for value in wanted.values()):
+        _add(document, section, {name: value for name, value in wanted.items() if value is not None}, before)
+    edited = _checked_edit(text, document.render(), section)
+    for error, severity in _interpolation_errors(edited, "/galaxy.ini"):
+        if severity == "error" or error.section == section:
+            error.line = lines.get((error.section, error.option), 0)
+            raise error
+    return edited.render()
+
+
+def remove_section(text: str, section: str) -> str:
+    """Remove I(section) from I(text), and the blank line that set_section() set it off with."""
+    document = parse(text)
+    target = document.find(section)
+    if target is None:
+        return text
+    lines = document.lines
+    start, end = target.index, document.end(target)
+    is_last = end == len(lines)
+    stop = end if is_last else document.lead(end)
+    while stop > target.tail and _is_blank(lines[stop - 1]):
+        stop -= 1
+    if not is_last:
+        stop += lines[stop] == _eol(lines[stop])
+    elif start > 0 and lines[start - 1] == _eol(lines[start - 1]):
+        start -= 1
+    elif stop == len(lines):
+        document.ends_with_eol = True  # the line ending is that of a line that stays
+    del lines[start:stop]
+    return _checked_edit(text, document.render(), section).render()
+
+
+def _update(document: Document, section: Section, wanted: Mapping[str, Optional[str]], exclusive: bool) -> None:
+    """Edit the options of I(section) where they are, and add new ones after the last."""
+    lines = document.lines
+    if section.name == UWSGI and lines[section.index].strip() != f"[{UWSGI}]":
+        raise PasteIniError(_HEADER_TEXT, section.line, UWSGI)
+    dropped: set[int] = set()
+    indent = _indent(lines[document.end(section)]) if document.end(section) < len(lines) else ""
+    for option in section.options.values():
+        indent = _indent(lines[option.index])
+        value = wanted.get(option.name) if exclusive else wanted.get(option.name, option.value)
+        if value is None:
+            dropped.update([option.index, *option.continuation])
+        elif value != option.value or (section.name == UWSGI and option.separator != "="):
+            dropped.update(option.continuation)
+            lines[option.index] = (_new_prefix(section, option) + value).rstrip() + _eol(lines[option.index])
+    # The indentation of the last option: with less, an indented header below would continue the new one.
+    added = [f"{indent}{name} = {value}".rstrip() + document.eol for name, value in wanted.items() if value is not None and name not in section.options]
+    lines[section.index :] = [
+        *(line for index, line in enumerate(lines[section.index : section.tail], section.index) if index not in dropped),
+        *added,
+        *lines[section.tail :],
+    ]
+
+
+def _new_prefix(section: Section, option: Option) -> str:
+    """What to write before a new value: what is there, but a separator that works and the space an empty value hid."""
+    if section.name == UWSGI and option.separator != "=":
+        return f"{_indent(option.prefix)}{option.name} = "
+    return f"{option.prefix} " if not option.parts[0] and option.prefix[-2].isspace() else option.prefix
+
+
+def _add(document: Document, section: str, options: Mapping[str, str], before: Optional[str]) -> None:
+    """Add a section in such a way that remove_section() can tell which blank line came with it."""
+    lines = document.lines
+    follower = document.find(before) if before else None
+    indent = _indent(lines[follower.index]) if follower else ""
+    block = [f"[{section}]", *(f"{indent}{name} = {value}".rstrip() for name, value in options.items())]
+    at = len(lines)
+    if follower:
+        at = document.lead(follower.index)
+        block.append("")
+    elif lines:
+        block.insert(0, "")
+    lines[at:at] = [line + document.eol for line in block]
+
+
+def _checked_edit(before: str, after: str, section: str) -> Document:
+    """Make sure that every other section of a file reads as it did."""
+    edited = parse(after)
+
+    def others(document: Document) -> list[tuple[str, dict[str, str]]]:
+        return [(other.name, {name: option.value for name, option in other.options.items()}) for other in document.sections if other.name != section]
+
+    if others(parse(before)) != others(edited):
+        raise PasteIniError("the next section's header is indented and would become part of the value above it: remove its indentation", 0, section)
+    return edited
+
+
+def _check_section_name(section: str) -> None:
+    if not section or section != section.strip() or set("[]") & set(section) or _has_control_character(section):
+        raise PasteIniError(f"{section!r} cannot be the name of a section: use letters, digits, ':', '-' and '_', such as app:main")
+
+
+def _has_control_character(text: str) -> bool:
+    return any(unicodedata.category(character) in ("Cc", "Cs") and character != "\t" for character in text)
+
+
+def _checked_value(section: str, name: str, value: object) -> Optional[str]:
+    """I(value) as it is written, or None for an option to be removed."""
+    if not name or name != name.strip() or name[0] in "[#;" or set("=:") & set(name) or _has_control_character(name):
+        raise PasteIniError(
+            "cannot be the name of an option: it must not be empty, start with '[', '#' or ';', contain '=', ':' or a line break, or start or end with a space",
+            0,
+            section,
+            repr(name),
+        )
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple)):
+        raise PasteIniError(
+            "is a list, but Paste Deploy refuses a repeated option (DuplicateOptionError on Python 3): write the repeated lines "
+            "into a file of their own and name that with 'include ='",
+            0,
+            section,
+            name,
+        )
+    if not isinstance(value, (str, int, float)):
+        raise PasteIniError(f"is a {type(value).__name__}: give a string, a number, a boolean, or null to remove the option", 0, section, name)
+    text = str(value).lower() if isinstance(value, bool) else str(value).strip()
+    shown = mask_value(name, text)
+    if "\n" in text or "\r" in text:
+        raise PasteIniError(f"its value {shown!r} has more than one line, which uWSGI cannot read: write it in one", 0, section, name)
+    if _has_control_character(text):
+        raise PasteIniError(f"its value {shown!r} contains a control character: remove it", 0, section, name)
+    if _INLINE_COMMENT.search(text):
+        raise PasteIniError(
+            f"its value {shown!r} seems to end in a comment, which neither uWSGI nor Paste Deploy removes: drop the comment, "
+            "and write a literal '#' or ';' without a space before it",
+            0,
+            section,
+            name,
+        )
+    return text
+
+
+# Interpolation
+
+
+def is_paste_section(name: str) -> bool:
+    """Whether Paste Deploy interpolates C(%(name)s) in the section; in [uwsgi], [loggers] and so on it does not."""
+    return name == DEFAULT or name.partition(":")[0] in _PASTE_PREFIXES
+
+
+def interpolate(value: str, names: Mapping[str, str], depth: int = 1) -> str:
+    """Replace C(%(name)s) and C(%%) in I(value) as ConfigParser does."""
+    if depth > _MAX_INTERPOLATION_DEPTH:
+        raise PasteIniError("its '%(name)s' references lead to each other: break the circle")
+
+    def replacement(match: re.Match[str]) -> str:
+        if match.group() == "%%":
+            return "%"
+        name = match.group("name")
+        if name is None:
+            raise PasteIniError("a '%' that stands for itself must be written '%%'; Paste Deploy dies on it otherwise")
+        if name not in names:
+            raise PasteIniError(f"%({name})s refers to no option of the section or of [{DEFAULT}]: define that, or write '%%' for a '%' that stands for itself")
+        return interpolate(names[name], names, depth + 1) if "%" in names[name] else names[name]
+
+    return _INTERPOLATION.sub(replacement, value)
+
+
+def _names(document: Document, section: str, path: str) -> dict[str, str]:
+    """What the options of I(section) in the file at I(path) may refer to."""
+    return {"here": posixpath.dirname(path), "__file__": path, **document.values(DEFAULT), **document.values(section)}
+
+
+def _interpolation_errors(document: Document, path: str) -> Iterator[tuple[PasteIniError, str]]:
+    """Every value that Paste Deploy cannot interpolate, with the severity of that.
+
+    It is only a warning in a [server:...] section, which uWSGI never loads.
+    """
+    for section in document.sections:
+        if is_paste_section(section.name) and any("%" in option.value for option in section.options.values()):
+            names = _names(document, section.name, path)
+            for option in section.options.values():
+                try:
+                    interpolate(option.value, names)
+                except PasteIniError as error:
+                    severity = "warning" if section.name.startswith("server:") else "error"
+                    # What looks like a reference may be a piece of a password.
+                    is_shown = mask_value(option.name, option.value) == option.value
+                    message = error.message if is_shown else re.sub(r"%\([^)]*\)s", "%(...)s", error.message)
+                    yield PasteIniError(message, option.line, section.name, option.name), severity
+
+
+# Secrets
+
+
+def mask_value(name: str, value: str) -> str:
+    """I(value) of the option I(name) as it may be shown."""
+    return _MASK if value and _SECRET_NAME.search(name) else _mask(value)
+
+
+def mask_secrets(text: str) -> str:
+    """I(text) as it may be shown: keys and passwords, also those in URLs and in commented-out options, masked."""
+    return "".join(masked for _section, _line, masked in _masked_lines(text))
+
+
+def mask_diff(before: str, after: str) -> tuple[str, str]:
+    """Mask both sides of a diff, and mark those masked lines on the second that did change."""
+    old = list(_masked_lines(before))
+    old_lines = {(section, line) for section, line, _masked in old}
+    old_masked = {(section, masked) for section, _line, masked in old}
+    shown = []
+    for section, line, masked in _masked_lines(after):
+        if masked != line and (section, line) not in old_lines and (section, masked) in old_masked:
+            masked = masked[: len(masked) - len(_eol(masked))] + " (changed)" + _eol(masked)
+        shown.append(masked)
+    return "".join(masked for _section, _line, masked in old), "".join(shown)
+
+
+def _mask(line: str) -> str:
+    """Mask what in I(line) is a secret by its own looks."""
+    for pattern in (_URL_PASSWORD, _BASIC_AUTH, _SECRET_ASSIGNMENT):
+        line = pattern.sub(rf"\g<shown>{_MASK}", line)
+    return line
+
+
+def _masked_lines(text: str) -> Iterator[tuple[str, str, str]]:
+    """Each line of I(text): its section, the line itself, and the line with secrets masked."""
+    section = ""
+    secret_level: Optional[int] = None  # the indentation of a secret option, whose value the next lines may continue
+    for line in _split_lines(text):
+        body, eol = line[: len(line) - len(_eol(line))], _eol(line)
+        if not _is_blank(line) and not _is_comment(line):
+            indent = _indent(body)
+            if secret_level is not None and len(indent) > secret_level:
+                yield section, line, indent + _MASK + eol
+                continue
+            name, separator, _value = _partition(body)
+            secret_level = len(indent) if separator and _SECRET_NAME.search(name) else None
+            header = _HEADER.match(body.strip())
+            section = header.group("name") if header else section
+        yield section, line, _mask(body) + eol
+
+
+def _partition(line: str) -> tuple[str, str, str]:
+    """Split I(line) at the first C(=) or C(:)."""
+    found = _SEPARATOR.search(line)
+    return (line[: found.start()], found.group(), line[found.end() :]) if found else (line, "", "")
+
+
+# Checking
+
+
+def interpolated_options(document: Document, section: str, path: str) -> dict[str, str]:
+    """The options of I(section) as Paste Deploy passes them on, masked; a broken value is left out."""
+    if not is_paste_section(section):
+        return {name: mask_value(name, value) for name, value in document.values(section).items()}
+    names = _names(document, section, path)
+    options = {}
+    for name, value in {**document.values(DEFAULT), **document.values(section)}.items():
+        try:
+            options[name] = mask_value(name, interpolate(value, names))
+        except PasteIniError:
+            continue  # check() reports it
+    return options
+
+
+def app_sections(document: Document, app: str) -> list[str]:
+    """The sections that Paste Deploy finds for the application I(app); it wants exactly one."""
+    found = []
+    for group in _APP_PREFIXES:
+        for prefix in group:
+            matching = [
+                section.name for section in document.sections if section.name.startswith(f"{prefix}:") and section.name[len(prefix) + 1 :].strip() == app
+            ]
+            if matching:
+                found.extend(matching)
+                break
+    return found
+
+
+def check(text: str, path: str, app: str = "main") -> list[Finding]:
+    """Everything in a galaxy.ini that would stop it from working under uWSGI with webless handlers."""
+    document, errors = _scan(text)
+    findings = [error.finding(path) for error in errors]
+    findings.extend(_encoding_findings(document, path))
+    findings.extend(replace(error.finding(path), severity=severity) for error, severity in _interpolation_errors(document, path))
+    findings.extend(_app_findings(document, path, app))
+    findings.extend(_uwsgi_findings(document, path))
+    return sorted(findings, key=lambda finding: finding.line)
+
+
+def _encoding_findings(document: Document, path: str) -> Iterator[Finding]:
+    """What keeps Python from reading the file as UTF-8 text."""
+    if document.byte_order_mark:
+        yield Finding(path, 1, "error", "the file starts with a byte order mark, which Paste Deploy takes for text: save it as UTF-8 without one")
+    for number, line in enumerate(document.lines, 1):
+        if not line.isascii() and _UNDECODED.search(line):
+            yield Finding(path, number, "error", "the line is not UTF-8, so Python 3 cannot read the file: save the file as UTF-8")
+
+
+def _app_findings(document: Document, path: str, app: str) -> Iterator[Finding]:
+    """What is wrong with the application's section."""
+    found = app_sections(document, app)
+    if len(found) != 1:
+        problem = f"both [{found[0]}] and [{found[1]}] define the application: keep one" if found else f"there is no application: add a section [app:{app}]"
+        yield Finding(path, 0, "error", problem)
+    for section in document.sections:
+        if section.name == DEFAULT or section.name in found:
+            for name, flag in (("server_name", "--server-name"), ("log_destination", "--log-file")):
+                if name in section.options:
+                    yield Finding(
+                        path,
+                        section.options[name].line,
+                        "error",
+                        f"it overrides the {flag} that each job handler is started with, so they would all share one: remove the line",
+                        section.name,
+                        name,
+                    )
+
+
+def _uwsgi_findings(document: Document, path: str) -> Iterator[Finding]:
+    """What uWSGI's own parser reads differently from Paste Deploy's."""
+    for section in document.sections:
+        if section.name != UWSGI:
+            continue
+        if document.lines[section.index].strip() != f"[{UWSGI}]":
+            yield Finding(path, section.line, "error", _HEADER_TEXT, UWSGI)
+        for option in section.options.values():
+            if option.separator != "=":
+                yield Finding(path, option.line, "warning", "uWSGI knows no ':' between option and value: write '='", UWSGI, option.name)
+            if _INLINE_COMMENT.search(option.value):
+                yield Finding(
+                    path, option.line, "warning", "uWSGI takes a comment behind a value for a part of it: move it to a line of its own", UWSGI, option.name
+                )
+            for index in option.continuation:
+                yield Finding(
+                    path,
+                    index + 1,
+                    "warning",
+                    "uWSGI takes an indented line for an option of its own, Paste Deploy for more of the value: join them, or remove the indentation",
+                    UWSGI,
+                    option.name,
+                )
