@@ -1,0 +1,906 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Edit the job handlers of a Galaxy job configuration, XML or YAML, and nothing else in it.
+
+The file is parsed only to learn where things are; the change is spliced into the text. Whatever is not asked to
+change keeps its bytes: comments, indentation, line endings, encoding. A splice that does not read back as what was
+asked for is never returned.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import traceback
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn, Optional
+from xml.parsers import expat
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
+
+YAML_IMPORT_ERROR: Optional[str] = None
+try:
+    import yaml  # type: ignore[import-untyped,unused-ignore]
+except ImportError:
+    YAML_IMPORT_ERROR = traceback.format_exc()
+
+ASSIGNMENT_METHODS = ("db-self", "db-preassign", "db-transaction-isolation", "db-skip-locked", "mem-self", "uwsgi-mule-message")
+
+# The tag that Galaxy gives to a handler without tags.
+DEFAULT_TAG = "_default_"
+
+# What runs jobs the way Galaxy does without any job configuration; the handlers are spliced into it.
+MINIMAL = {
+    "xml": b"""\
+<?xml version="1.0"?>
+<job_conf>
+    <plugins>
+        <plugin id="local" type="runner" load="galaxy.jobs.runners.local:LocalJobRunner" workers="4"/>
+    </plugins>
+    <destinations default="local">
+        <destination id="local" runner="local"/>
+    </destinations>
+</job_conf>
+""",
+    "yaml": b"""\
+runners:
+  local:
+    load: galaxy.jobs.runners.local:LocalJobRunner
+    workers: 4
+execution:
+  default: local
+  environments:
+    local:
+      runner: local
+""",
+}
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
+_UNSAFE = "is written in a way that cannot be edited safely: write its handlers in the plain style of Galaxy's sample file"
+_NEWLINE = re.compile(r"\r\n|\n|\r")
+
+
+class JobConfError(Exception):
+    """The job configuration cannot be read or changed as asked; I(findings) say where, why and what to do."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        """Keep the findings, and show them all as the message."""
+        super().__init__("; ".join(str(finding) for finding in findings))
+        self.findings = findings
+
+
+@dataclass(frozen=True)
+class Handler:
+    """One job handler: its id is the server name of its process."""
+
+    id: str
+    tags: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    line: int = field(default=0, compare=False)
+
+    def same_as(self, other: Handler) -> bool:
+        """Whether Galaxy makes the same of both: the order of tags and plugins has no meaning."""
+        return (self.id, sorted(self.tags), sorted(self.plugins)) == (other.id, sorted(other.tags), sorted(other.plugins))
+
+
+@dataclass(frozen=True)
+class Handling:
+    """All that a job configuration says about handlers; a setting of None is not set."""
+
+    handlers: tuple[Handler, ...] = ()
+    assign_with: Optional[tuple[str, ...]] = None
+    default: Optional[str] = None
+    max_grab: Optional[int] = None
+    ready_window_size: Optional[int] = None
+    line: int = field(default=0, compare=False)
+
+    @property
+    def by_id(self) -> dict[str, Handler]:
+        """The handlers by their ids."""
+        return {handler.id: handler for handler in self.handlers}
+
+    @property
+    def names(self) -> set[str]:
+        """All that jobs can be assigned to: ids and tags."""
+        return set(self.by_id) | {tag for handler in self.handlers for tag in handler.tags or (DEFAULT_TAG,)}
+
+    def same_as(self, other: Handling) -> bool:
+        """Whether Galaxy makes the same of both."""
+        handlers = self.by_id.keys() == other.by_id.keys() and all(handler.same_as(other.by_id[handler.id]) for handler in self.handlers)
+        return handlers and replace(self, handlers=()) == replace(other, handlers=())
+
+
+@dataclass(frozen=True)
+class Change:
+    """The content a file is to have (None: no file), the ids of its handlers then, and those removed from it."""
+
+    content: Optional[bytes]
+    handlers: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+# XML attribute, and the key for the same in YAML
+_SETTINGS = {"assign_with": "assign", "default": "default", "max_grab": "max_grab", "ready_window_size": "ready_window_size"}
+
+
+def _fail(path: str, line: int, message: str) -> NoReturn:
+    raise JobConfError([Finding(path, line, "error", message)])
+
+
+def file_format(path: str, wanted: str = "auto") -> str:
+    """The format of the file at I(path): as Galaxy decides, every name with C(.xml) in it is XML."""
+    if wanted != "auto":
+        return wanted
+    name = path.rpartition("/")[2].lower()
+    if ".xml" in name:
+        return "xml"
+    if name.endswith((".yml", ".yaml")):
+        return "yaml"
+    _fail(path, 0, "the name ends in none of .xml, .yml and .yaml: say which it is with format=xml or format=yaml")
+
+
+def duplicates(handlers: tuple[Handler, ...], path: str) -> list[Finding]:
+    """The handlers that are there more than once; Galaxy ignores all but the first."""
+    found = []
+    for name in _repeated(handler.id for handler in handlers):
+        lines = [handler.line for handler in handlers if handler.id == name]
+        where = " (lines " + ", ".join(str(line) for line in lines) + ")" if lines[0] else ""
+        found.append(Finding(path, lines[-1], "error", f"handler {name!r} is defined {len(lines)} times{where}: give every handler an id of its own"))
+    return found
+
+
+def handler_problems(handlers: tuple[Handler, ...], path: str) -> list[Finding]:
+    """What Galaxy or a process manager would trip over in the handlers, each on its own."""
+    found = duplicates(handlers, path)
+    for handler in handlers:
+        for what, names in (("id", (handler.id,)), ("tag", handler.tags), ("plugin", handler.plugins)):
+            for name in names:
+                if not _NAME.match(name):
+                    message = f"handler {handler.id!r}: {what} {name!r} is not allowed: use letters, digits, '_', '.' and '-' only"
+                    found.append(Finding(path, handler.line, "error", message))
+        for tag in _repeated(handler.tags):
+            message = f"handler {handler.id!r}: tag {tag!r} is given twice, which takes it from the other handlers: give it once"
+            found.append(Finding(path, handler.line, "error", message))
+    return found
+
+
+def pool_problems(handling: Handling, path: str) -> list[Finding]:
+    """What does not fit together: methods Galaxy does not know, names that mean two things or nothing."""
+    found = []
+    for method in handling.assign_with or ():
+        if method not in ASSIGNMENT_METHODS:
+            message = f"assign_with {method!r} is not a method of Galaxy's: use one of {', '.join(ASSIGNMENT_METHODS)}"
+            found.append(Finding(path, handling.line, "error", message))
+    for name in ("max_grab", "ready_window_size"):
+        value = getattr(handling, name)
+        if value is not None and value < 1:
+            found.append(Finding(path, handling.line, "error", f"{name} is {value}: use an integer of at least 1, or leave it out"))
+    for handler in handling.handlers:
+        for tag in set(handler.tags) & set(handling.by_id):
+            message = f"handler {handler.id!r}: tag {tag!r} is also the id of a handler, which stops Galaxy: rename one of the two"
+            found.append(Finding(path, handler.line, "error", message))
+    # Without handlers in the file it is the tag of a pool that processes attach themselves to.
+    if handling.default and handling.handlers and handling.default not in handling.names:
+        message = f"default {handling.default!r} is neither the id nor a tag of a handler: use one of {', '.join(sorted(handling.names))}"
+        found.append(Finding(path, handling.line, "error", message))
+    return found
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+# --- XML --------------------------------------------------------------------------------------------------------------
+
+_DECLARATION = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_ATTRIBUTE = re.compile(r"""(\s+)([^\s=/>]+)(\s*=\s*)("[^"]*"|'[^']*')""")
+_START_TAG = re.compile(rf"""<[^\s/>]+(?:{_ATTRIBUTE.pattern})*\s*/?>""")
+_REST_OF_LINE = re.compile(r"[ \t]*(?:<!--(?:(?!-->).)*-->[ \t]*)*(?=[\r\n]|\Z)", re.DOTALL)
+_INDENTATION = re.compile(r"(?:\r\n|\n|\r)([ \t]*)\Z")
+_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+@dataclass
+class _Element:
+    """An element and where its parts are in the text."""
+
+    name: str
+    attributes: dict[str, str]
+    line: int
+    start: int
+    # The start tag ends, and the end tag starts, here.
+    opened: int
+    closing: int = 0
+    end: int = 0
+    children: list[_Element] = field(default_factory=list)
+
+    @property
+    def literal(self) -> bool:
+        """Whether the element stands in the text itself, and does not come from an entity."""
+        return self.opened > self.start
+
+    def find(self, name: str) -> list[_Element]:
+        """The children of that name."""
+        return [child for child in self.children if child.name == name]
+
+
+def _decode(content: bytes, path: str, encoding: str = "") -> tuple[bytes, str, str]:
+    """Split I(content) into byte order mark and text; the third is the encoding that gives the same bytes again."""
+    mark = b""
+    for candidate, name in _BYTE_ORDER_MARKS:
+        if content.startswith(candidate):
+            mark, encoding = candidate, name
+    if not encoding:
+        declared = _DECLARATION.match(content)
+        encoding = declared.group(1).decode() if declared else "utf-8"
+    body = content[len(mark):]
+    try:
+        text = body.decode(encoding)
+        same = text.encode(encoding) == body
+    except LookupError:
+        _fail(path, 1, f"declares the encoding {encoding!r}, which is unknown: save the file as UTF-8")
+    except UnicodeError as error:
+        line = body.count(b"\n", 0, getattr(error, "start", 0)) + 1
+        _fail(path, line, f"is not encoded in {encoding}: {error}: save the file as UTF-8")
+    if not same:
+        _fail(path, 1, f"its encoding {encoding!r} cannot be written back byte for byte: save the file as UTF-8")
+    return mark, text, encoding
+
+
+def _parse_xml(text: str, path: str) -> _Element:
+    """Parse I(text) into the elements of the file; external entities are never opened."""
+    data = text.encode("utf-8")
+    top = _Element("", {}, 0, 0, 0)
+    stack = [top]
+    parser = expat.ParserCreate("utf-8")
+
+    def position() -> int:
+        index = parser.CurrentByteIndex
+        return index if len(data) == len(text) else len(data[:index].decode("utf-8"))
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        index = position()
+        tag = _START_TAG.match(text, index)
+        element = _Element(name, attributes, parser.CurrentLineNumber, index, tag.end() if tag else index)
+        stack[-1].children.append(element)
+        stack.append(element)
+
+    def end(name: str) -> None:
+        element = stack.pop()
+        if text[:element.opened].endswith("/>") or not element.literal:
+            element.closing = element.end = element.opened
+        else:
+            element.closing = position()
+            element.end = text.index(">", element.closing) + 1
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    try:
+        parser.Parse(data, True)
+    except expat.ExpatError as error:
+        _fail(path, error.lineno, f"malformed XML at column {error.offset + 1}: {expat.ErrorString(error.code)}: correct it there or just before")
+    root = top.children[0]
+    if root.name != "job_conf":
+        _fail(path, root.line, f"its root element is <{root.name}>, not <job_conf>: is this Galaxy's job configuration?")
+    return root
+
+
+def _handlers_element(root: _Element, path: str) -> Optional[_Element]:
+    """The <handlers> element, if there is one that can be edited."""
+    found = root.find("handlers")
+    if len(found) > 1:
+        lines = ", ".join(str(element.line) for element in found)
+        _fail(path, found[1].line, f"has {len(found)} <handlers> elements (lines {lines}), and Galaxy reads only the first: merge them into one")
+    for element in found:
+        for part in [element, *element.children]:
+            if not all(one.literal for one in [part, *part.children]):
+                _fail(path, part.line, f"<{part.name}> comes from an entity, which cannot be edited: write the element itself")
+    return found[0] if found else None
+
+
+def _split(value: Optional[str]) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",")) if value is not None else ()
+
+
+def _integer(value: object, name: str, path: str, line: int) -> Optional[int]:
+    if value is None or value == "":
+        return None
+    try:
+        return int(str(value))
+    except ValueError:
+        _fail(path, line, f"{name} is {value!r}, not an integer: correct or remove it")
+
+
+def _tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Galaxy gives handlers without tags a tag that may as well be written down."""
+    tags = tuple(tags)
+    return () if tags == (DEFAULT_TAG,) else tags
+
+
+def _read_xml(element: Optional[_Element], path: str) -> Handling:
+    """What Galaxy reads from the <handlers> element."""
+    if element is None:
+        return Handling()
+    handlers = tuple(
+        Handler(
+            child.attributes["id"],
+            _tags(_split(child.attributes.get("tags"))),
+            tuple(plugin.attributes["id"] for plugin in child.find("plugin") if "id" in plugin.attributes),
+            child.line,
+        )
+        for child in element.find("handler")
+        if "id" in child.attributes
+    )
+    return Handling(
+        handlers,
+        tuple(method.lower() for method in _split(element.attributes.get("assign_with")) if method) or None,
+        element.attributes.get("default") or None,
+        _integer(element.attributes.get("max_grab"), "max_grab", path, element.line),
+        _integer(element.attributes.get("ready_window_size"), "ready_window_size", path, element.line),
+        element.line,
+    )
+
+
+def _attribute_value(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _set_attributes(tag: str, attributes: dict[str, Optional[str]]) -> str:
+    """Change attributes of a start tag where they stand; None removes one, a new one goes last."""
+    missing = {name: value for name, value in attributes.items() if value is not None}
+
+    def change(match: re.Match[str]) -> str:
+        space, name, equals, quoted = match.groups()
+        if name not in attributes:
+            return match.group()
+        missing.pop(name, None)
+        return "" if attributes[name] is None else f"{space}{name}{equals}{quoted[0]}{attributes[name]}{quoted[0]}"
+
+    tag = _ATTRIBUTE.sub(change, tag)
+    inner = tag.rstrip("/>").rstrip()
+    return inner + "".join(f' {name}="{value}"' for name, value in missing.items()) + tag[len(inner):]
+
+
+def _cut(text: str, element: _Element) -> tuple[int, int]:
+    """The span to remove with an element: with its line, where it has lines of its own."""
+    before = _INDENTATION.search(text, 0, element.start)
+    if not before:
+        return element.start, element.end
+    rest = text[element.end:].lstrip(" \t")
+    if rest.startswith(("\r", "\n", "</")):
+        return before.start(), element.end
+    # A comment or another element follows: it takes over the line.
+    return element.start, len(text) - len(rest)
+
+
+def _indentation(text: str, element: _Element) -> Optional[str]:
+    """The white space before an element that is the first on its line."""
+    before = _INDENTATION.search(text, 0, element.start)
+    return before.group(1) if before else None
+
+
+def _deeper(indentation: str) -> str:
+    """One level deeper than I(indentation), which is that of a child of the root."""
+    return indentation * 2 or "    "
+
+
+@dataclass(frozen=True)
+class _XmlStyle:
+    """How the file at hand is written."""
+
+    newline: str
+    # The indentation of <handlers>, <handler> and <plugin>
+    levels: tuple[str, str, str]
+
+
+def _xml_style(text: str, root: _Element, handlers: Optional[_Element]) -> _XmlStyle:
+    """Find out the line ending and the indentation from the file itself."""
+    newline = _NEWLINE.search(text)
+    siblings = [handlers] if handlers else [*root.find("plugins"), *root.children]
+    found = [_indentation(text, element) for element in siblings if element.literal]
+    first = found[0] if found and found[0] is not None else "    "
+    inner = [_indentation(text, child) for child in handlers.children] if handlers else []
+    second = inner[0] if inner and inner[0] is not None else _deeper(first)
+    unit = second[len(first):] if second.startswith(first) and second != first else "    "
+    return _XmlStyle(newline.group() if newline else "\n", (first, second, second + unit))
+
+
+def _join(style: _XmlStyle, level: int, children: list[str]) -> str:
+    """The children of an element of I(level), each on a line of its own, and the line of its end tag."""
+    return "".join(style.newline + style.levels[level + 1] + child for child in children)
+
+
+def _render_plugin(plugin: str) -> str:
+    return f'<plugin id="{plugin}"/>'
+
+
+def _render_handler(handler: Handler, style: _XmlStyle) -> str:
+    tag = _set_attributes(f'<handler id="{handler.id}"/>', {"tags": ",".join(handler.tags) or None})
+    return _rewrite(tag, _parse_fragment(tag), style, 1, {}, {}, [_render_plugin(plugin) for plugin in handler.plugins])
+
+
+def _parse_fragment(tag: str) -> _Element:
+    """An element that is nothing but its own empty-element tag."""
+    return _Element(tag[1:].split()[0].rstrip("/>"), {}, 0, 0, len(tag), len(tag), len(tag))
+
+
+def _rewrite(
+    text: str,
+    element: _Element,
+    style: _XmlStyle,
+    level: int,
+    attributes: dict[str, Optional[str]],
+    replaced: dict[int, Optional[str]],
+    added: list[str],
+) -> str:
+    """The new source of I(element): attributes changed, children replaced or removed (by their start), children added."""
+    tag = _set_attributes(text[element.start:element.opened], attributes)
+    body, cursor = "", element.opened
+    for child in element.children:
+        if child.start in replaced:
+            new = replaced[child.start]
+            start, end = (child.start, child.end) if new is not None else _cut(text, child)
+            body += text[cursor:start] + (new or "")
+            cursor = end
+    body += text[cursor:element.closing]
+    if not added:
+        return tag + body + text[element.closing:element.end]
+    closing = text[element.closing:element.end]
+    if not closing:
+        tag, closing = tag[:-2].rstrip() + ">", f"</{element.name}>"
+    content = body.rstrip(" \t\r\n")
+    tail = body[len(content):]
+    if not _NEWLINE.search(tail):
+        tail = style.newline + style.levels[level]
+    return tag + content + _join(style, level, added) + tail + closing
+
+
+def _edit_handler(text: str, element: _Element, style: _XmlStyle, before: Handler, after: Handler) -> str:
+    """The new source of a <handler> that is to have other tags or plugins."""
+    attributes = {} if sorted(before.tags) == sorted(after.tags) else {"tags": ",".join(after.tags) or None}
+    removed: dict[int, Optional[str]] = {}
+    missing = list(after.plugins)
+    for plugin in element.find("plugin"):
+        name = plugin.attributes.get("id")
+        if name in missing:
+            missing.remove(name)
+        elif name is not None:
+            removed[plugin.start] = None
+    return _rewrite(text, element, style, 1, attributes, removed, [_render_plugin(plugin) for plugin in missing])
+
+
+def _edit_xml(text: str, path: str, after: Handling) -> str:
+    """Splice I(after) into the text of a job_conf.xml."""
+    root = _parse_xml(text, path)
+    element = _handlers_element(root, path)
+    before = _read_xml(element, path)
+    if element is None and after == Handling():
+        return text
+    if root.end == root.opened:
+        _fail(path, root.line, "<job_conf/> is empty: remove the file, and a minimal one is created in its place")
+    style = _xml_style(text, root, element)
+    attributes: dict[str, Optional[str]] = {
+        name: None if getattr(after, name) is None else _attribute_value(getattr(after, name))
+        for name in _SETTINGS
+        if getattr(after, name) != getattr(before, name)
+    }
+    added = [_render_handler(handler, style) for handler in after.handlers if handler.id not in before.by_id]
+    if element is None:
+        source = _rewrite("<handlers/>", _parse_fragment("<handlers/>"), style, 0, attributes, {}, added)
+        plugins = [plugin for plugin in root.find("plugins") if plugin.literal]
+        start = plugins[0].end if plugins else root.opened
+        rest = _REST_OF_LINE.match(text, start)
+        if rest:
+            start = rest.end()
+            source = style.newline + style.levels[0] + source
+        return text[:start] + source + text[start:]
+    replaced: dict[int, Optional[str]] = {}
+    for child in element.find("handler"):
+        name = child.attributes.get("id")
+        if name is None:
+            continue
+        wanted = after.by_id.get(name)
+        if wanted is None:
+            replaced[child.start] = None
+        elif not wanted.same_as(before.by_id[name]):
+            replaced[child.start] = _edit_handler(text, child, style, before.by_id[name], wanted)
+    return text[:element.start] + _rewrite(text, element, style, 0, attributes, replaced, added) + text[element.end:]
+
+
+def _drop_xml(text: str, path: str) -> str:
+    """Remove the <handlers> element."""
+    element = _handlers_element(_parse_xml(text, path), path)
+    if element is None:
+        return text
+    start, end = _cut(text, element)
+    return text[:start] + text[end:]
+
+
+# --- YAML -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A key of a block mapping, its value, and where they are in the text."""
+
+    key: str
+    value: Any
+    column: int
+    line: int
+    # The line of the key starts here, the text behind the colon there.
+    start: int
+    colon: int
+    # The value ends; and the lines that belong to the entry end, with its comments.
+    content_end: int
+    end: int
+
+
+class _YamlText:
+    """The text of a job_conf.yml, where its parts are, and the edits to make."""
+
+    def __init__(self, text: str, path: str) -> None:
+        """Parse I(text), which may be malformed."""
+        self.path = path
+        # Every line has an ending to work with; the last one is taken away again at the end.
+        newline = _NEWLINE.search(text)
+        self.newline = newline.group() if newline else "\n"
+        self.complete = not text or text.endswith(("\n", "\r"))
+        self.text = text if self.complete else text + self.newline
+        self.edits: list[tuple[int, int, str]] = []
+        self.step = 2
+        try:
+            self.tokens = [token for token in yaml.scan(self.text, Loader=yaml.SafeLoader) if token.start_mark.index < token.end_mark.index]
+            self.root = yaml.compose(self.text, Loader=yaml.SafeLoader)
+            self.data = yaml.safe_load(self.text)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            reason = ": ".join(part for part in (error.context, error.problem) if part)
+            line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+            _fail(path, line, f"malformed YAML at column {column}: {reason}: correct it there or just before")
+        except yaml.YAMLError as error:
+            line = len(_NEWLINE.findall(self.text[:getattr(error, "position", 0)])) + 1
+            _fail(path, line, f"malformed YAML: {getattr(error, 'reason', error)}")
+        except RecursionError:
+            _fail(path, 0, "malformed YAML: it is nested too deeply")
+        except ValueError as error:
+            # An impossible date, which PyYAML passes on as it is
+            _fail(path, 0, f"malformed YAML: {error}")
+        if self.root is not None and not isinstance(self.root, yaml.MappingNode):
+            line = self.root.start_mark.line + 1
+            _fail(path, line, "its root is not a mapping with keys such as 'runners' and 'execution': is this Galaxy's job configuration?")
+
+    def find(self, mapping: Any, key: str) -> Any:
+        """The value node of I(key), or None; a key that is there twice is refused."""
+        found = [pair for pair in mapping.value if pair[0].value == key] if mapping is not None else []
+        if len(found) > 1:
+            lines = ", ".join(str(pair[0].start_mark.line + 1) for pair in found)
+            line = found[-1][0].start_mark.line + 1
+            _fail(self.path, line, f"has {len(found)} keys '{key}' (lines {lines}), and Galaxy reads only the last: merge them into one")
+        return found[0][1] if found else None
+
+    def handling(self) -> dict[str, Any]:
+        """The value of C(handling) as Galaxy reads it."""
+        node = self.find(self.root, "handling")
+        data = (self.data or {}).get("handling")
+        if data is None:
+            return {}
+        if node is None:
+            _fail(self.path, 0, "'handling' comes from a merge key (<<), which cannot be edited: write it out")
+        if not isinstance(data, dict):
+            _fail(self.path, node.start_mark.line + 1, "'handling' is not a mapping: see Galaxy's job_conf.sample.yml")
+        return data
+
+    def _next_line(self, index: int) -> int:
+        newline = _NEWLINE.search(self.text, index)
+        return newline.end() if newline else len(self.text)
+
+    def _end_of_comments(self, index: int, column: int) -> int:
+        """Where the comment lines end that follow I(index) and belong, by their indentation, to a key in I(column)."""
+        end = index
+        while index < len(self.text):
+            following = self._next_line(index)
+            line = self.text[index:following]
+            comment = line.lstrip(" ")
+            if comment.startswith("#") and len(line) - len(comment) > column:
+                end = following
+            elif line.strip():
+                break
+            index = following
+        return end
+
+    def entries(self, mapping: Any) -> list[_Entry]:
+        """The entries of a block mapping, each of whole lines."""
+        found = []
+        if mapping.flow_style:
+            _fail(self.path, mapping.start_mark.line + 1, "a mapping in { } cannot be edited: write it as lines of 'key: value'")
+        limits = [key.start_mark.index for key, _value in mapping.value[1:]] + [mapping.end_mark.index]
+        for (key, value), limit in zip(mapping.value, limits):
+            mark = key.start_mark
+            start = mark.index - mark.column
+            if not isinstance(key, yaml.ScalarNode) or self.text[start:mark.index].strip():
+                _fail(self.path, mark.line + 1, "a key that does not start its line cannot be edited: write it as a line of 'key: value'")
+            # Tokens, not nodes: the node of an alias lies where its anchor is.
+            content = max(token.end_mark.index for token in self.tokens if mark.index <= token.start_mark.index < limit)
+            content = len(self.text[:content].rstrip())
+            colon = self.text.index(":", key.end_mark.index) + 1
+            end = self._end_of_comments(self._next_line(content), mark.column)
+            found.append(_Entry(key.value, value, mark.column, mark.line + 1, start, colon, content, end))
+        return found
+
+    def _refuse_aliases(self, entry: _Entry) -> None:
+        for token in self.tokens:
+            if entry.start <= token.start_mark.index < entry.end and isinstance(token, (yaml.AnchorToken, yaml.AliasToken)):
+                _fail(self.path, token.start_mark.line + 1, f"the anchor or alias {token.value!r} in 'handling' cannot be edited safely: write its value out")
+
+    def set_handling(self, after: dict[str, Any]) -> None:
+        """Make the value of C(handling) I(after); an empty one removes the key."""
+        entries = self.entries(self.root)
+        nested = [entry for entry in entries if isinstance(entry.value, yaml.MappingNode) and not entry.value.flow_style]
+        steps = [entry.value.start_mark.column - entry.column for entry in nested]
+        self.step = next((step for step in steps if step > 0), self.step)
+        for entry in entries:
+            if entry.key == "handling":
+                self._refuse_aliases(entry)
+                if after:
+                    self._change(entry, self.handling(), after)
+                else:
+                    self.edits.append((entry.start, entry.end, ""))
+                return
+        if after:
+            runners = [entry.end for entry in entries if entry.key == "runners"]
+            place = runners[0] if runners else entries[0].start
+            self.edits.append((place, place, self._block({"handling": after}, entries[0].column)))
+
+    def _change(self, entry: _Entry, before: Any, after: Any) -> None:
+        """Change the value of one key, and only as far as it differs."""
+        if before == after:
+            return
+        block = isinstance(entry.value, yaml.CollectionNode) and not entry.value.flow_style
+        if isinstance(after, dict) and after:
+            if block and isinstance(entry.value, yaml.MappingNode):
+                self._change_mapping(entry, before, after)
+                return
+            line = self._next_line(entry.content_end)
+            self.edits.append((entry.colon, entry.content_end, ""))
+            self.edits.append((line, line, self._block(after, entry.column + self.step)))
+        elif block:
+            # The comment on the line of the key stays, the lines of the old value go.
+            self.edits.append((entry.colon, entry.colon, f" {_flow(after)}"))
+            self.edits.append((self._next_line(entry.colon), self._next_line(entry.content_end), ""))
+        else:
+            self.edits.append((entry.colon, entry.content_end, f" {_flow(after)}"))
+
+    def _change_mapping(self, entry: _Entry, before: dict[str, Any], after: dict[str, Any]) -> None:
+        children = self.entries(entry.value)
+        for child in children:
+            if child.key in after:
+                self._change(child, before[child.key], after[child.key])
+            else:
+                self.edits.append((child.start, child.end, ""))
+        added = {key: value for key, value in after.items() if key not in before}
+        # Settings go to the top and handlers to the end, as in Galaxy's sample.
+        settings = {key: value for key, value in added.items() if not isinstance(value, (dict, type(None)))}
+        mappings = {key: value for key, value in added.items() if key not in settings}
+        for place, data in ((self._next_line(entry.colon), settings), (children[-1].end, mappings)):
+            if data:
+                self.edits.append((place, place, self._block(data, children[0].column)))
+
+    def _block(self, data: dict[str, Any], column: int) -> str:
+        """Render a mapping in block style."""
+        lines = ""
+        for key, value in data.items():
+            lines += " " * column + _flow(key) + ":"
+            if isinstance(value, dict) and value:
+                lines += self.newline + self._block(value, column + self.step)
+            else:
+                lines += ("" if value is None else f" {_flow(value)}") + self.newline
+        return lines
+
+    def result(self) -> str:
+        """The text with all edits made."""
+        text = self.text
+        for start, end, new in sorted(self.edits, reverse=True):
+            text = text[:start] + new + text[end:]
+        return text if self.complete or not text else text[:-len(self.newline)]
+
+
+def _flow(value: Any) -> str:
+    """Render a value on one line, quoted where YAML would take it for something else."""
+    # As the only item of a list: a scalar alone would get an end-of-document marker.
+    text: str = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, sort_keys=False, width=2**31)
+    return text.strip()[1:-1]
+
+
+def _strings(value: Any, what: str, path: str, line: int) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        _fail(path, line, f"{what} is {value!r}: write a list, [{value}]")
+    return tuple(str(item) for item in value)
+
+
+def _read_yaml(document: _YamlText) -> Handling:
+    """What Galaxy reads from the C(handling) mapping."""
+    path = document.path
+    data = document.handling()
+    node = document.find(document.root, "handling")
+    if not data:
+        return Handling()
+    line = node.start_mark.line + 1
+    processes = data.get("processes") or {}
+    if not isinstance(processes, dict):
+        _fail(path, line, "'processes' in 'handling' is not a mapping of handler ids: see Galaxy's job_conf.sample.yml")
+    keys = document.find(node, "processes")
+    lines: dict[str, list[int]] = {}
+    for key, _value in keys.value if isinstance(keys, yaml.MappingNode) else ():
+        lines.setdefault(key.value, []).append(key.start_mark.line + 1)
+    for name, places in lines.items():
+        if len(places) > 1:
+            raise JobConfError(duplicates(tuple(Handler(name, line=place) for place in places), path))
+    handlers = []
+    for name, value in processes.items():
+        if not isinstance(name, str):
+            _fail(path, line, f"the handler id {name!r} in 'processes' is not text for YAML: quote it, '{name}'")
+        place = lines.get(name, [line])[0]
+        value = value or {}
+        if not isinstance(value, dict):
+            _fail(path, place, f"handler {name!r} is {value!r}, not a mapping with keys such as 'tags'")
+        tags = _strings(value.get("tags"), f"handler {name!r}: tags", path, place)
+        handlers.append(Handler(name, _tags(tags), _strings(value.get("plugins"), f"handler {name!r}: plugins", path, place), place))
+    return Handling(
+        tuple(handlers),
+        tuple(method.lower() for method in _strings(data.get("assign"), "assign", path, line)) or None,
+        None if data.get("default") is None else str(data["default"]),
+        _integer(data.get("max_grab"), "max_grab", path, line),
+        _integer(data.get("ready_window_size"), "ready_window_size", path, line),
+        line,
+    )
+
+
+def _handling_data(data: dict[str, Any], before: Handling, after: Handling) -> dict[str, Any]:
+    """I(data) as it is to be: what means the same stays as it is, keys that are none of our business stay too."""
+    data = dict(data)
+    for name, key in _SETTINGS.items():
+        value = getattr(after, name)
+        if value != getattr(before, name):
+            data.pop(key, None)
+            if value is not None:
+                data[key] = list(value) if isinstance(value, tuple) else value
+    processes = dict(data.get("processes") or {})
+    for name in before.by_id:
+        if name not in after.by_id:
+            del processes[name]
+    for handler in after.handlers:
+        old = before.by_id.get(handler.id)
+        if old is None or not old.same_as(handler):
+            old = old or Handler(handler.id)
+            value = dict(processes.get(handler.id) or {})
+            for key in ("tags", "plugins"):
+                if sorted(getattr(old, key)) != sorted(getattr(handler, key)):
+                    value.pop(key, None)
+                    if getattr(handler, key):
+                        value[key] = list(getattr(handler, key))
+            processes[handler.id] = value or None
+    # Galaxy fails on an empty 'processes'.
+    data.pop("processes", None)
+    return {**data, "processes": processes} if processes else data
+
+
+def _edit_yaml(text: str, path: str, after: Handling) -> str:
+    """Splice I(after) into the text of a job_conf.yml."""
+    document = _YamlText(text, path)
+    if document.root is None:
+        _fail(path, 0, "holds no configuration: remove the file, and a minimal one is created in its place")
+    data = document.handling()
+    wanted = _handling_data(data, _read_yaml(document), after)
+    if wanted == data:
+        return text
+    document.set_handling(wanted)
+    result = document.result()
+    if _YamlText(result, path).handling() != wanted:
+        _fail(path, 0, _UNSAFE)
+    return result
+
+
+def _drop_yaml(text: str, path: str) -> str:
+    """Remove the C(handling) key."""
+    document = _YamlText(text, path)
+    if document.find(document.root, "handling") is not None:
+        document.set_handling({})
+    return document.result()
+
+
+# --- Both -------------------------------------------------------------------------------------------------------------
+
+
+def _read(text: str, path: str, kind: str) -> Handling:
+    if kind == "xml":
+        return _read_xml(_handlers_element(_parse_xml(text, path), path), path)
+    return _read_yaml(_YamlText(text, path))
+
+
+def _load(content: bytes, path: str, kind: str) -> tuple[bytes, str, str]:
+    return _decode(content, path, "" if kind == "xml" else "utf-8")
+
+
+def read(content: bytes, path: str, kind: str) -> Handling:
+    """Return what I(content) says about handlers; I(kind) is C(xml) or C(yaml)."""
+    return _read(_load(content, path, kind)[1], path, kind)
+
+
+def _load_and_read(content: bytes, path: str, kind: str) -> tuple[bytes, str, str, Handling]:
+    """Decode and read what is to be edited; duplicates in it are refused."""
+    mark, text, encoding = _load(content, path, kind)
+    handling = _read(text, path, kind)
+    problems = duplicates(handling.handlers, path)
+    if problems:
+        raise JobConfError(problems)
+    return mark, text, encoding, handling
+
+
+def present(content: Optional[bytes], path: str, kind: str, wanted: Handling, purge: bool = False) -> Change:
+    """Return I(content) with the handlers and settings of I(wanted) in it; None makes a minimal file.
+
+    Handlers and settings that I(wanted) does not mention stay, or go with I(purge).
+    """
+    mark, text, encoding, before = _load_and_read(MINIMAL[kind] if content is None else content, path, kind)
+    foreign = [] if purge else [handler for handler in before.handlers if handler.id not in wanted.by_id]
+    kept = {} if purge else {name: getattr(before, name) for name in _SETTINGS if getattr(wanted, name) is None}
+    after = replace(wanted, handlers=(*foreign, *wanted.handlers), **kept)
+    problems = handler_problems(wanted.handlers, path) + pool_problems(after, path)
+    if problems:
+        raise JobConfError(problems)
+    removed = tuple(name for name in before.by_id if name not in after.by_id)
+    edit = _edit_xml if kind == "xml" else _edit_yaml
+    return Change(_written(mark, edit(text, path, after), encoding, path, kind, after), tuple(after.by_id), removed)
+
+
+def _written(mark: bytes, text: str, encoding: str, path: str, kind: str, expected: Handling) -> bytes:
+    """Encode the new I(text), once it is proven to read as it should."""
+    try:
+        proven = expected.same_as(_read(text, path, kind))
+    except JobConfError:
+        proven = False
+    if not proven:
+        _fail(path, 0, _UNSAFE)
+    return mark + text.encode(encoding)
+
+
+def absent(content: Optional[bytes], path: str, kind: str, ids: Iterable[str] = (), purge: bool = False) -> Change:
+    """Return I(content) without the handlers I(ids); with the last handler, or without ids, all of it goes.
+
+    What is left of a file that L(present) made is None: no file.
+    """
+    if content is None:
+        return Change(None)
+    mark, text, encoding, before = _load_and_read(content, path, kind)
+    gone = set(ids)
+    kept = tuple(handler for handler in before.handlers if gone and not purge and handler.id not in gone)
+    removed = tuple(name for name in before.by_id if name not in {handler.id for handler in kept})
+    if kept:
+        after = replace(before, handlers=kept)
+        if removed and after.default not in after.names:
+            after = replace(after, default=None)
+        edit = _edit_xml if kind == "xml" else _edit_yaml
+        return Change(_written(mark, edit(text, path, after), encoding, path, kind, after), tuple(after.by_id), removed)
+    drop = _drop_xml if kind == "xml" else _drop_yaml
+    result = _written(mark, drop(text, path), encoding, path, kind, Handling())
+    return Change(None if result == MINIMAL[kind] else result, (), removed)
+
+
+def check(content: bytes, path: str) -> list[Finding]:
+    """What keeps Galaxy from reading this job configuration, or from reading it as it is meant."""
+    try:
+        kind = file_format(path)
+    except JobConfError:
+        kind = "xml" if content.lstrip()[:1] == b"<" else "yaml"
+    if kind == "yaml" and YAML_IMPORT_ERROR:
+        return [Finding(path, 0, "warning", "cannot be checked without PyYAML: install the package python3-yaml")]
+    try:
+        handling = read(content, path, kind)
+    except JobConfError as error:
+        return error.findings
+    return handler_problems(handling.handlers, path) + pool_problems(handling, path)
