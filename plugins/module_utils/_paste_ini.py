@@ -334,7 +334,9 @@ def _update(document: Document, section: Section, wanted: Mapping[str, Optional[
     indent = _indent(lines[document.end(section)]) if document.end(section) < len(lines) else ""
     for option in section.options.values():
         indent = _indent(lines[option.index])
-        value = wanted.get(option.name) if exclusive else wanted.get(option.name, option.value)
+        if option.name not in wanted and not exclusive:
+            continue
+        value = wanted.get(option.name)
         if value is None:
             dropped.update([option.index, *option.continuation])
         elif value != option.value or (section.name == UWSGI and option.separator != "="):
