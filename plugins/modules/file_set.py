@@ -1,0 +1,252 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: file_set
+short_description: Write a set of files, directories and links, all of them or none
+version_added: 1.0.0
+description:
+  - Writes small files, directories and symbolic links that make sense only together, such as an nginx site and the link
+    that enables it, or the units of a service. In the end either everything is in place and has passed O(validate), or
+    everything is as it was before, to the owner and mode.
+  - All that can be known to be wrong beforehand (an unknown owner, a missing directory, a directory where a file shall be)
+    is reported at once, before anything is written.
+  - Each file is replaced in one step, so that no program ever reads half of one.
+author:
+  - Galaxy operators (@galaxyops)
+extends_documentation_fragment:
+  - galaxyops.uwsgi._attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  files:
+    description:
+      - The files, directories and links, in the order in which they are to be made. A directory comes before what lies in it;
+        one to be removed comes after what lies in it.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description:
+          - The absolute path.
+          - With O(files[].state=file) or O(files[].state=directory), a path that is a symbolic link stands for what it points to.
+        type: path
+        required: true
+      state:
+        description:
+          - V(file), a file with the content of O(files[].content). The directory that it lies in must exist, or be listed before it.
+          - V(directory), a directory; the one that it lies in must exist, or be listed before it.
+          - V(link), a symbolic link to O(files[].src). It may replace another link, never a file or a directory.
+          - V(absent), nothing; the other options are ignored. A link is removed, not what it points to. A directory is
+            removed only when it is empty; otherwise it stays and is returned in RV(kept).
+          - Devices, sockets and pipes are never replaced and never removed.
+        type: str
+        choices: [file, directory, link, absent]
+        default: file
+      content:
+        description:
+          - The text of the file, for O(files[].state=file) only and required there. It is written as it is, in UTF-8.
+          - Anything else than text is refused. Where a template yields text that looks like data, for example JSON, end it with
+            C(| string); otherwise ansible-core 2.18 turns it into data.
+        type: raw
+      src:
+        description: What the link points to, for O(files[].state=link) only and required there. It does not have to exist.
+        type: str
+      owner:
+        description: The owner, by name or number, of a file or directory. Without it that of an existing one stays.
+        type: str
+      group:
+        description: The group, by name or number, of a file or directory. Without it that of an existing one stays.
+        type: str
+      mode:
+        description:
+          - The mode of a file or directory, octal in quotes (V('0640')) or symbolic (V(u=rw,g=r,o=)).
+          - Without it that of an existing one stays, and a new one gets what the umask leaves; a new O(files[].sensitive) file gets V('0600').
+        type: raw
+      force:
+        description: With V(false), the content of an existing file, or the target of an existing link, is left alone. Owner, group and mode are still applied.
+        type: bool
+        default: true
+      sensitive:
+        description: Whether the content is a secret. Then the diff says only that it differs, and it is blotted out of the output of O(validate).
+        type: bool
+        default: false
+  validate:
+    description:
+      - A command that checks the outcome, such as C(nginx -t). It runs without a shell once everything is in place, and only
+        when something has changed; never in check mode.
+      - When it fails, everything is put back as it was, and the module fails with the output of the command.
+    type: str
+  backup:
+    description: Whether to keep a copy, with the date in its name, of every file that is replaced or removed.
+    type: bool
+    default: false
+notes:
+  - The contents go neither to the system log nor into the recorded invocation, whether they are O(files[].sensitive) or not.
+  - During the run what is replaced or removed lies beside its place under a hidden name ending in C(~). Only a module that is
+    killed outright, or a machine that loses power, leaves it there.
+  - In check mode an owner, a group or a directory that does not exist yet is taken to be made by an earlier task.
+"""
+
+EXAMPLES = r"""
+- name: Write an nginx site and enable it, or leave nginx as it is
+  galaxyops.uwsgi.file_set:
+    files:
+      - path: /etc/nginx/sites-available/galaxy
+        content: "{{ lookup('ansible.builtin.template', 'site.conf.j2') }}"
+        owner: root
+        group: root
+        mode: "0644"
+      - path: /etc/nginx/sites-enabled/galaxy
+        state: link
+        src: /etc/nginx/sites-available/galaxy
+      - path: /etc/nginx/sites-enabled/default
+        state: absent
+    validate: nginx -t
+
+- name: Write a service with its directory and its secret
+  galaxyops.uwsgi.file_set:
+    files:
+      - path: /etc/galaxy
+        state: directory
+        owner: root
+        group: galaxy
+        mode: "0750"
+      - path: /etc/galaxy/environment
+        content: |
+          GALAXY_CONFIG_OVERRIDE_ID_SECRET={{ id_secret }}
+        group: galaxy
+        mode: "0640"
+        sensitive: true
+      - path: /etc/systemd/system/galaxy-web.service
+        content: "{{ lookup('ansible.builtin.template', 'web.service.j2') }}"
+        mode: "0644"
+    validate: systemd-analyze verify /etc/systemd/system/galaxy-web.service
+    backup: true
+"""
+
+RETURN = r"""
+changed_files:
+  description: The paths of the items that were changed, or would be in check mode, in their order.
+  type: list
+  elements: str
+  returned: success
+  sample: [/etc/nginx/sites-available/galaxy, /etc/nginx/sites-enabled/galaxy]
+kept:
+  description: The directories that were to be absent but stay, because they are not empty or cannot be removed.
+  type: list
+  elements: str
+  returned: success
+  sample: [/etc/nginx/galaxy.d]
+backup_files:
+  description: The copy that was kept of each file replaced or removed, by its path; empty without O(backup).
+  type: dict
+  returned: success
+  sample:
+    /etc/nginx/sites-available/galaxy: /etc/nginx/sites-available/galaxy.4242.2026-11-22@20:15:03~
+"""
+
+import shlex
+from typing import Any, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._file_set import FileSetError, parse, report, run
+
+
+class FileSetModule(AnsibleModule):  # type: ignore[misc]  # ansible-core is untyped
+    """A module that records which files it was asked to write, but not what is in them.
+
+    Declaring the content as no_log would hide it from the diff too.
+    """
+
+    def _invocation(self) -> dict[str, Any]:
+        """The parameters, validated or not, without the contents."""
+        files = self.params.get("files")
+        if isinstance(files, list) and all(isinstance(entry, dict) for entry in files):
+            files = [{**entry, "content": "(not recorded)"} if entry.get("content") else entry for entry in files]
+        else:
+            files = "(not recorded)"
+        return {**self.params, "files": files}
+
+    def log(self, msg: str, log_args: Optional[dict[str, Any]] = None) -> None:
+        """Log a message; the one about the invocation, which comes with its parameters, without the contents."""
+        if log_args is not None:
+            log_args = {name: str(value) for name, value in self._invocation().items()}
+            msg = "Invoked with " + " ".join(f"{name}={value}" for name, value in log_args.items())
+        super().log(msg, log_args)
+
+    def exit_json(self, **result: Any) -> None:
+        """Return a result."""
+        super().exit_json(invocation={"module_args": self._invocation()}, **result)
+
+    def fail_json(self, msg: str, **result: Any) -> None:
+        """Return a failure."""
+        super().fail_json(msg, invocation={"module_args": self._invocation()}, **result)
+
+
+def _validate_problem(command: Optional[str]) -> Optional[str]:
+    """What is wrong with the command itself."""
+    if command is None:
+        return None
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        return f"validate: the quotes in '{command}' do not match ({error}): correct them"
+    if not words:
+        return "validate is empty: give a command, or leave it out"
+    if "%s" in command:
+        return f"validate: '{command}' runs once, after every file is in place, so there is no file to put for %s: write the path of the file to check"
+    return None
+
+
+def main() -> None:
+    """Run the module."""
+    module = FileSetModule(
+        argument_spec={
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "state": {"type": "str", "choices": ["file", "directory", "link", "absent"], "default": "file"},
+                    "content": {"type": "raw"},
+                    "src": {"type": "str"},
+                    "owner": {"type": "str"},
+                    "group": {"type": "str"},
+                    "mode": {"type": "raw"},
+                    "force": {"type": "bool", "default": True},
+                    "sensitive": {"type": "bool", "default": False, "no_log": False},
+                },
+            },
+            "validate": {"type": "str"},
+            "backup": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    items, problems = parse(module.params["files"], module.check_mode)
+    validate_problem = _validate_problem(module.params["validate"])
+    if validate_problem:
+        problems.append(validate_problem)
+    try:
+        if problems:
+            raise FileSetError(report(problems))
+        result = run(module, items, validate=module.params["validate"], backup=module.params["backup"])
+    except FileSetError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
