@@ -12,6 +12,7 @@ lines; where the two disagree, M(galaxyops.uwsgi.paste_check) says so.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import posixpath
 import re
@@ -542,17 +543,20 @@ def _partition(line: str) -> tuple[str, str, str]:
 # Checking
 
 
-def interpolated_options(document: Document, section: str, path: str) -> dict[str, str]:
-    """The options of I(section) as Paste Deploy passes them on, masked; a broken value is left out."""
+def options_in_effect(text: str, path: str, section: str) -> dict[str, str]:
+    """The options of I(section) in the file at I(path) as their reader gets them, masked.
+
+    What Paste Deploy reads is interpolated and includes what DEFAULT sets. Values that check() complains
+    about are left out.
+    """
+    document, _errors = _scan(text)
     if not is_paste_section(section):
         return {name: mask_value(name, value) for name, value in document.values(section).items()}
     names = _names(document, section, path)
     options = {}
     for name, value in {**document.values(DEFAULT), **document.values(section)}.items():
-        try:
+        with contextlib.suppress(PasteIniError):
             options[name] = mask_value(name, interpolate(value, names))
-        except PasteIniError:
-            continue  # check() reports it
     return options
 
 
