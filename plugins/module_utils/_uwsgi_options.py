@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""uWSGI options as one dictionary: merge it over defaults, split it for a Paste Deploy file, find its mistakes.
+
+uWSGI reads numbers with atoi (C(processes = two) means none) and truth by its own words, so nothing wrong is
+noticed there: it has to be noticed here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any, Mapping
+
+Scalar = (str, int, float)
+
+# option -> lowest and highest value that makes sense; uWSGI itself silently wraps or ignores what lies outside.
+_NUMBERS = {
+    "processes": (1, 1024),
+    "workers": (1, 1024),
+    "threads": (1, 1024),
+    "buffer-size": (4096, 65535),
+    "listen": (1, 65535),
+    "harakiri": (1, 86400),
+    "max-requests": (1, 2**31 - 1),
+    "max-worker-lifetime": (1, 2**31 - 1),
+    "reload-on-rss": (1, 2**20),
+    "worker-reload-mercy": (1, 86400),
+    "post-buffering": (0, 2**31 - 1),
+    "http-timeout": (1, 86400),
+    "socket-timeout": (1, 86400),
+}
+
+_SWITCHES = (
+    "master", "enable-threads", "lazy", "lazy-apps", "need-app", "strict", "die-on-term", "thunder-lock",
+    "single-interpreter", "disable-logging", "vacuum", "auto-procname", "py-call-osafterfork", "py-call-uwsgi-fork-hooks",
+)  # fmt: skip
+
+_LISTENERS = ("socket", "uwsgi-socket", "http", "http-socket", "https", "https-socket", "http11-socket", "scgi-socket", "fastcgi-socket", "stats", "stats-server")
+
+_HARMFUL = {
+    "daemonize": "the service manager runs uWSGI in the foreground: remove it, the log goes to the journal",
+    "daemonize2": "the service manager runs uWSGI in the foreground: remove it, the log goes to the journal",
+    "pidfile": "the service manager knows the process: remove it",
+    "pidfile2": "the service manager knows the process: remove it",
+    "vacuum": "it deletes the sockets of the process that takes over: remove it, the service manager cleans up",
+    "uid": "the service manager starts uWSGI as the right user: set uwsgi_user",
+    "gid": "the service manager starts uWSGI as the right group: set uwsgi_group",
+    "chdir": "the service manager starts uWSGI in the right directory: set uwsgi_chdir",
+    "paste": "the application is loaded from uwsgi_config_file: set that",
+    "ini-paste": "the application is loaded from uwsgi_config_file: set that",
+    "ini-paste-logged": "the application is loaded from uwsgi_config_file: set that",
+}
+
+
+def merge(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay I(options) over I(defaults); None takes a default away. The defaults' order stays."""
+    merged = {**defaults, **options}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def scalars(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that stand once: what may go into a Paste Deploy file."""
+    return {name: value for name, value in options.items() if not isinstance(value, list)}
+
+
+def repeated(options: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the options that are given as lists: PasteDeploy refuses repeated keys, so they need a file of their own."""
+    return {name: value for name, value in options.items() if isinstance(value, list)}
+
+
+def _boolean(value: Any) -> bool:
+    return isinstance(value, bool) or str(value).lower() in ("true", "false")
+
+
+def is_private_address(address: str) -> bool:
+    """Tell whether only this host can reach I(address): a unix socket or a loopback address."""
+    if re.match(r"^(/|\.|@|unix:|fd://)", address) or ":" not in address:
+        return "/" in address or address.startswith(("@", "fd://"))
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _value_problem(name: str, value: Any) -> str:
+    """Say what is wrong with one value of one option, or nothing."""
+    if not isinstance(value, Scalar):
+        return f"is {type(value).__name__}: write text, a number, true or false, or a list of these for a repeated option"
+    text = str(value)
+    if "\n" in text or "\r" in text:
+        return "has a line break: write one line, or a list for a repeated option"
+    if re.search(r"\s[#;]", text):
+        return f"is {text!r}: uWSGI keeps a comment behind a value as part of it; put the comment on a line of its own"
+    if name in _NUMBERS:
+        lowest, highest = _NUMBERS[name]
+        if isinstance(value, bool) or not re.fullmatch(r"\d+", text) or not lowest <= int(text) <= highest:
+            return f"is {text!r}: write a whole number from {lowest} to {highest}"
+    if name in _SWITCHES and not _boolean(value):
+        return f"is {text!r}: write true or false"
+    if name in _LISTENERS and not is_private_address(text):
+        return (
+            f"is {text!r}, which other hosts could reach, and whoever reaches a uwsgi socket can run code: "
+            "write 127.0.0.1:PORT or an absolute path, or leave it out (the role's own socket is always there)"
+        )
+    if name == "chmod-socket" and not re.fullmatch(r"0?[0-7][0-7]0", text):
+        return f"is {text!r}: write a mode that shuts out strangers, such as 660 (bare, it means 666)"
+    return ""
+
+
+def problems(options: Mapping[str, Any]) -> list[str]:
+    """Say, for each option that cannot work, what is wrong and what to write instead."""
+    found = []
+    for name, value in options.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", name):
+            found.append(f"uwsgi_options: {name!r} is not the name of a uWSGI option: use letters, digits and '-'")
+            continue
+        if name in _HARMFUL and str(value).lower() != "false":
+            found.append(f"uwsgi_options: {name}: {_HARMFUL[name]}")
+            continue
+        if isinstance(value, list) and not value:
+            found.append(f"uwsgi_options: {name} is an empty list: write null to take a default away")
+        for item in value if isinstance(value, list) else [value]:
+            problem = _value_problem(name, item)
+            if problem:
+                found.append(f"uwsgi_options: {name} {problem}")
+    return found
+
+
+def render(options: Mapping[str, Any]) -> str:
+    """Write I(options) as lines of an INI section, lists as repeated lines."""
+    lines = []
+    for name, value in options.items():
+        for item in value if isinstance(value, list) else [value]:
+            text = str(item).lower() if isinstance(item, bool) else str(item)
+            lines.append(f"{name} = {text}")
+    return "".join(f"{line}\n" for line in lines)
