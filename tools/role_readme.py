@@ -2,7 +2,7 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write each role's option table into its README.md, from its meta/argument_specs.yml.
+"""Write each role's option table into its README.md, from its meta/argument_specs.yml and defaults/main.yml.
 
 The table stands between two comments, everything else in the file stays as it is:
 
@@ -112,10 +112,15 @@ def rows(options: dict[str, dict[str, Any]], role: str, parent: str = "") -> Ite
             yield from rows(option["options"], role, f"{parent}{name}{'[]' if kind == 'list' else ''}.")
 
 
-def table(specs: dict[str, Any], role: str) -> str:
-    """The option table of the role's entry point main."""
-    lines = [["Option", "Type", "Default", "Description"], ["---"] * 4]
-    lines += rows(specs["argument_specs"]["main"].get("options", {}), role)
+def table(specs: dict[str, Any], defaults: dict[str, Any], role: str) -> str:
+    """The option table of the role's entry point main.
+
+    An expression is no valid default of an option that is not a string, so the specification
+    leaves it out and it comes from I(defaults), the content of defaults/main.yml.
+    """
+    options = specs["argument_specs"]["main"].get("options", {})
+    options = {name: {**({"default": defaults[name]} if name in defaults else {}), **option} for name, option in options.items()}
+    lines = [["Option", "Type", "Default", "Description"], ["---"] * 4, *rows(options, role)]
     return "".join(f"| {' | '.join(cells)} |\n".replace("|  |", "| |") for cells in lines)
 
 
@@ -130,14 +135,15 @@ def with_table(readme: str, new: str) -> str:
 
 def update(role: Path, check: bool) -> bool:
     """Bring one role's README up to date, or with I(check) show what differs; return whether it was."""
-    readme, spec = role / "README.md", role / "meta" / "argument_specs.yml"
+    readme = role / "README.md"
     try:
         before = readme.read_text(encoding="utf-8")
-        specs = yaml.safe_load(spec.read_text(encoding="utf-8"))
+        specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+        defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text(encoding="utf-8"))
     except OSError as error:
         raise ReadmeError(f"cannot read {error.filename}: {error.strerror}") from error
     try:
-        after = with_table(before, table(specs, f"galaxyops.uwsgi.{role.name}"))
+        after = with_table(before, table(specs, defaults or {}, f"galaxyops.uwsgi.{role.name}"))
     except (ReadmeError, ValueError) as error:
         raise ReadmeError(f"{readme}: {error}") from error
     if before == after:

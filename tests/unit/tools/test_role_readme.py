@@ -19,9 +19,9 @@ OPTIONS = {
 }
 
 
-def lines(options: dict[str, Any]) -> list[str]:
+def lines(options: dict[str, Any], defaults: dict[str, Any] | None = None) -> list[str]:
     """The generated table's rows, without its head."""
-    return role_readme.table({"argument_specs": {"main": {"options": options}}}, "galaxyops.uwsgi.app").splitlines()[2:]
+    return role_readme.table({"argument_specs": {"main": {"options": options}}}, defaults or {}, "galaxyops.uwsgi.app").splitlines()[2:]
 
 
 @pytest.fixture
@@ -29,6 +29,8 @@ def role(tmp_path: Path) -> Path:
     """A role with two options and an empty table."""
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta" / "argument_specs.yml").write_text(yaml.safe_dump({"argument_specs": {"main": {"options": OPTIONS}}}))
+    (tmp_path / "defaults").mkdir()
+    (tmp_path / "defaults" / "main.yml").write_text("---\napp_port: 8080\n")
     (tmp_path / "README.md").write_text(README)
     return tmp_path
 
@@ -77,6 +79,11 @@ def test_ansible_markup_becomes_markdown(description: str, markdown: str) -> Non
     assert lines({"app": {"type": "str", "description": description}}) == [f"| `app` | str | | {markdown} |"]
 
 
+def test_an_expression_comes_from_the_roles_defaults() -> None:
+    option = {"app_threads": {"type": "int", "description": "How many."}}
+    assert lines(option, {"app_threads": "{{ cores }}"}) == ["| `app_threads` | int | `{{ cores }}` | How many. |"]
+
+
 def test_choices_end_the_description() -> None:
     assert lines({"app": {"type": "str", "choices": ["unix", "tcp"], "description": "How."}}) == ["| `app` | str | | How. One of `unix`, `tcp`. |"]
 
@@ -123,7 +130,7 @@ def test_check_shows_what_is_stale_and_writes_nothing(role: Path, capsys: pytest
     assert (role / "README.md").read_text() == README
 
 
-@pytest.mark.parametrize("readme", ["# A role\n", f"{role_readme.END}\n{role_readme.BEGIN}\n", README + README])
+@pytest.mark.parametrize("readme", ["", "# A role\n", f"{role_readme.END}\n{role_readme.BEGIN}\n", README + README])
 def test_a_readme_without_the_two_comments_is_refused(role: Path, capsys: pytest.CaptureFixture[str], readme: str) -> None:
     (role / "README.md").write_text(readme)
     assert role_readme.main([str(role)]) == 1
