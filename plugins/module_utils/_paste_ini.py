@@ -17,7 +17,6 @@ import io
 import posixpath
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Optional
@@ -184,15 +183,16 @@ def _indent(line: str) -> str:
 
 
 def _eol(line: str) -> str:
-    return next((eol for eol in ("\r\n", "\n", "\r") if line.endswith(eol)), "")
+    if line.endswith("\n"):
+        return "\r\n" if line.endswith("\r\n") else "\n"
+    return "\r" if line.endswith("\r") else ""
 
 
 def _scan(text: str) -> tuple[Document, list[PasteIniError]]:
     """Read I(text) as strict ConfigParser does, but go on after an error to find them all."""
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     lines = _split_lines(text[len(mark) :])
-    endings = Counter(map(_eol, lines))
-    document = Document(lines, "\r\n" if endings["\r\n"] > endings["\n"] else "\n", mark)
+    document = Document(lines, "\r\n" if 2 * text.count("\r\n") > text.count("\n") else "\n", mark)
     if lines and not _eol(lines[-1]):
         lines[-1] += document.eol
         document.ends_with_eol = False
@@ -203,7 +203,7 @@ def _scan(text: str) -> tuple[Document, list[PasteIniError]]:
     option: Optional[Option] = None
     level = 0
     for index, line in enumerate(lines):
-        if _eol(line) == "\r":
+        if line.endswith("\r"):
             errors.append(PasteIniError("the line ends with a carriage return alone, not a line ending to uWSGI: end it with a line feed", index + 1))
         stripped = line.strip()
         if not stripped:
@@ -296,7 +296,7 @@ def set_section(
         _update(document, target, wanted, exclusive)
     elif exclusive or any(value is not None for value in wanted.values()):
         _add(document, section, {name: value for name, value in wanted.items() if value is not None}, before)
-    edited = _checked_edit(text, document.render(), section)
+    edited = _checked_edit(document, section)
     for error, severity in _interpolation_errors(edited, "/galaxy.ini"):
         if severity == "error" or error.section == section:
             error.line = lines.get((error.section, error.option), 0)
@@ -323,7 +323,7 @@ def remove_section(text: str, section: str) -> str:
     elif stop == len(lines):
         document.ends_with_eol = True  # the line ending is that of a line that stays
     del lines[start:stop]
-    return _checked_edit(text, document.render(), section).render()
+    return _checked_edit(document, section).render()
 
 
 def _update(document: Document, section: Section, wanted: Mapping[str, Optional[str]], exclusive: bool) -> None:
@@ -374,14 +374,14 @@ def _add(document: Document, section: str, options: Mapping[str, str], before: O
     lines[at:at] = [line + document.eol for line in block]
 
 
-def _checked_edit(before: str, after: str, section: str) -> Document:
-    """Make sure that every other section of a file reads as it did."""
-    edited = parse(after)
+def _checked_edit(document: Document, section: str) -> Document:
+    """Read the edited I(document) anew, and make sure that every other section still reads as it did."""
+    edited, errors = _scan(document.render())
 
-    def others(document: Document) -> list[tuple[str, dict[str, str]]]:
-        return [(other.name, {name: option.value for name, option in other.options.items()}) for other in document.sections if other.name != section]
+    def others(read: Document) -> list[tuple[str, list[tuple[str, str]]]]:
+        return [(other.name, [(option.name, option.value) for option in other.options.values()]) for other in read.sections if other.name != section]
 
-    if others(parse(before)) != others(edited):
+    if errors or others(document) != others(edited):
         raise PasteIniError("the next section's header is indented and would become part of the value above it: remove its indentation", 0, section)
     return edited
 
@@ -459,9 +459,9 @@ def interpolate(value: str, names: Mapping[str, str], depth: int = 1) -> str:
     return _INTERPOLATION.sub(replacement, value)
 
 
-def _names(document: Document, section: str, path: str) -> dict[str, str]:
-    """What the options of I(section) in the file at I(path) may refer to."""
-    return {"here": posixpath.dirname(path), "__file__": path, **document.values(DEFAULT), **document.values(section)}
+def _defaults(document: Document, path: str) -> dict[str, str]:
+    """What the options of every section in the file at I(path) may refer to."""
+    return {"here": posixpath.dirname(path), "__file__": path, **document.values(DEFAULT)}
 
 
 def _interpolation_errors(document: Document, path: str) -> Iterator[tuple[PasteIniError, str]]:
@@ -469,9 +469,10 @@ def _interpolation_errors(document: Document, path: str) -> Iterator[tuple[Paste
 
     It is only a warning in a [server:...] section, which uWSGI never loads.
     """
+    defaults = _defaults(document, path)
     for section in document.sections:
-        if is_paste_section(section.name) and any("%" in option.value for option in section.options.values()):
-            names = _names(document, section.name, path)
+        if is_paste_section(section.name):
+            names = {**defaults, **{name: option.value for name, option in section.options.items()}}
             for option in section.options.values():
                 try:
                     interpolate(option.value, names)
@@ -552,7 +553,7 @@ def options_in_effect(text: str, path: str, section: str) -> dict[str, str]:
     document, _errors = _scan(text)
     if not is_paste_section(section):
         return {name: mask_value(name, value) for name, value in document.values(section).items()}
-    names = _names(document, section, path)
+    names = {**_defaults(document, path), **document.values(section)}
     options = {}
     for name, value in {**document.values(DEFAULT), **document.values(section)}.items():
         with contextlib.suppress(PasteIniError):

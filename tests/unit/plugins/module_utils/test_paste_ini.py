@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import io
 import re
 import time
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import PasteIniError, remove_section, set_section
 from hypothesis import example, given
 from hypothesis import strategies as st
 from paste.deploy.loadwsgi import APP, ConfigLoader, appconfig
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import PasteIniError, remove_section, set_section
 
 SAMPLE = """\
 # Galaxy's configuration
@@ -114,9 +116,7 @@ followers = st.sampled_from([None, *OTHER_NAMES])
 
 def written(options: dict[str, object]) -> dict[str, str]:
     """I(options) as the parser gives them back."""
-    return {
-        name: str(value).lower() if isinstance(value, bool) else str(value).strip() for name, value in options.items() if value is not None
-    }
+    return {name: str(value).lower() if isinstance(value, bool) else str(value).strip() for name, value in options.items() if value is not None}
 
 
 def has_comments(text: str) -> list[str]:
@@ -216,3 +216,307 @@ def test_removing_a_section_removes_nothing_else(parts: tuple[str, str, str]) ->
     else:  # the blank line that sets a last section off goes with it
         assert result.rstrip() == above.rstrip()
     assert remove_section(result, "uwsgi") == result
+
+
+# Editing, by example
+
+
+def test_changed_options_stay_in_place_and_new_ones_follow_the_last() -> None:
+    result = set_section(SAMPLE, "uwsgi", {"threads": 8, "processes": 2, "socket": "/run/galaxy/web.sock"})
+    assert result == SAMPLE.replace("threads  =  4", "threads  =  8").replace("master = true\n", "socket = /run/galaxy/web.sock\n")
+
+
+def test_options_that_are_not_listed_stay_unless_exclusive() -> None:
+    result = set_section(SAMPLE, "uwsgi", {"threads": None, "lazy-apps": False}, exclusive=False)
+    assert result == SAMPLE.replace("threads  =  4\n", "").replace("master = true\n", "master = true\nlazy-apps = false\n")
+
+
+def test_a_value_over_several_lines_is_replaced_as_a_whole() -> None:
+    result = set_section(SAMPLE, "app:main", {"brand": "one", "debug": False}, exclusive=False)
+    assert result.endswith("brand = one\n\ndebug = false\n# The end.\n")
+
+
+def test_colons_and_spacing_are_kept() -> None:
+    result = set_section(SAMPLE, "app:main", {"database_connection": "sqlite://"}, exclusive=False)
+    assert "\ndatabase_connection: sqlite://\n" in result
+
+
+def test_uwsgi_gets_the_separator_it_knows() -> None:
+    assert set_section("[uwsgi]\n  a: 1\n", "uwsgi", {"a": 1}) == "[uwsgi]\n  a = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("a =", "a = 1"), ("a=", "a=1"), ("a = ", "a = 1"), ("a=0", "a=1"), ("a =\n  0\n  0", "a = 1")],
+)
+def test_an_empty_value_is_filled_in_the_style_of_its_line(line: str, expected: str) -> None:
+    assert set_section(f"[uwsgi]\n{line}\n", "uwsgi", {"a": 1}) == f"[uwsgi]\n{expected}\n"
+
+
+def test_a_new_section_goes_above_the_comments_of_the_one_it_precedes() -> None:
+    result = set_section(SAMPLE, "filter:proxy-prefix", {"prefix": "/galaxy"}, before="app:main")
+    assert result == SAMPLE.replace("# The application.\n", "[filter:proxy-prefix]\nprefix = /galaxy\n\n# The application.\n")
+    assert remove_section(result, "filter:proxy-prefix") == SAMPLE
+
+
+def test_a_new_section_without_a_successor_goes_to_the_end() -> None:
+    assert set_section("[a]\r\nb = 1\r\n", "uwsgi", {"c": 2}, before="nothing") == "[a]\r\nb = 1\r\n\r\n[uwsgi]\r\nc = 2\r\n"
+    assert set_section("[a]\nb = 1", "uwsgi", {"c": 2}) == "[a]\nb = 1\n\n[uwsgi]\nc = 2"
+
+
+def test_a_byte_order_mark_stays() -> None:
+    assert set_section("\ufeff[a]\n", "a", {"b": 1}) == "\ufeff[a]\nb = 1\n"
+
+
+def test_removing_a_section_takes_its_own_comments_only() -> None:
+    assert "# The application.\n# It has many options.\n[app:main]" in remove_section(SAMPLE, "uwsgi")
+    assert "[uwsgi]" not in remove_section(SAMPLE, "uwsgi")
+    assert "#stats" not in remove_section(SAMPLE, "uwsgi")
+    assert remove_section(SAMPLE, "nothing") == SAMPLE
+
+
+def test_a_section_is_not_removed_if_that_changes_the_next() -> None:
+    with pytest.raises(PasteIniError, match="indentation"):
+        remove_section("[a]\nb = 1\n[uwsgi]\n    c = 1\n    [d]\n", "uwsgi")
+
+
+def test_nothing_is_added_for_options_that_are_to_be_absent() -> None:
+    assert set_section(SAMPLE, "filter:x", {"a": None}, exclusive=False) == SAMPLE
+
+
+@pytest.mark.parametrize(
+    ("section", "options", "message"),
+    [
+        ("uwsgi", {"static-map": ["/a=/b", "/c=/d"]}, "include ="),
+        ("uwsgi", {"a": {"b": 1}}, "is a dict"),
+        ("uwsgi", {"a": "1\n2"}, "more than one line"),
+        ("uwsgi", {"a": "1\r2"}, "more than one line"),
+        ("uwsgi", {"a": "1\0"}, "control character"),
+        ("uwsgi", {"a": "1 # one"}, "comment"),
+        ("uwsgi", {"a": "1\t; one"}, "comment"),
+        ("uwsgi", {"id_secret": "hunter2 # one"}, r"'\*\*\*\*\*\*\*\*' seems"),
+        ("app:main", {"a": "100%"}, "'%%'"),
+        ("app:main", {"a": "%(nothing)s"}, r"%\(nothing\)s"),
+        ("DEFAULT", {"a": "%d"}, "'%%'"),
+        ("server:main", {"a": "%d"}, "'%%'"),
+        *[("uwsgi", {name: 1}, "name of an option") for name in ("", " a", "a ", "a=b", "a:b", "a\nb", "[a", "#a", ";a")],
+        *[(name, {}, "name of a section") for name in ("", " a", "a]", "[a", "a\n")],
+    ],
+)
+def test_what_cannot_work_is_refused(section: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(PasteIniError, match=message) as caught:
+        set_section("", section, options)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "option", "message"),
+    [
+        ("[a]\nb = 1\n[c]\n[a]\n", 4, "", "lines 1 and 4"),
+        ("[uwsgi]\nb = 1\nc = 1\nb = 2\n", 4, "b", "lines 2 and 4.*include ="),
+        ("[a]\nb = 1\nb : 2\n", 3, "b", "lines 2 and 3"),
+        ("[DEFAULT]\nb = 1\n[DEFAULT]\nb = 2\n", 4, "b", "lines 2 and 4"),
+        ("b = 1\n", 1, "", "no section"),
+        ("[a]\nmaster\n", 2, "", "'master'"),
+        ("[a]\n= 1\n", 2, "", "'= 1'"),
+        ("[a]\nb = 1\r[c]\n", 2, "", "carriage return"),
+        ("[a] # see [b]\n", 1, "", "second"),
+        ("[app:main]\nx = 1\na = 50%\n", 3, "a", "'%%'"),
+    ],
+)
+def test_a_broken_file_is_refused_with_the_line(text: str, line: int, option: str, message: str) -> None:
+    with pytest.raises(PasteIniError, match=message) as caught:
+        set_section(text, "uwsgi", {"z": 1}, exclusive=False)
+    assert (caught.value.line, caught.value.option) == (line, option)
+
+
+def test_a_value_can_be_repaired() -> None:
+    assert set_section("[app:main]\na = 50%\n", "app:main", {"a": "50%%"}) == "[app:main]\na = 50%%\n"
+
+
+def test_default_may_be_repeated_but_not_edited_then() -> None:
+    text = "[DEFAULT]\na = 1\n[DEFAULT]\nb = 2\n"
+    assert paste_ini.get_options(text, "DEFAULT") == {"a": "1", "b": "2"}
+    with pytest.raises(PasteIniError, match="lines 1 and 3"):
+        set_section(text, "DEFAULT", {"a": 2})
+
+
+def test_text_behind_the_header_of_uwsgi_is_refused() -> None:
+    with pytest.raises(PasteIniError, match="does not find"):
+        set_section("[uwsgi] # mine\na = 1\n", "uwsgi", {"a": 2})
+
+
+def test_ten_thousand_lines_are_edited_quickly() -> None:
+    text = "[uwsgi]\na = 1\n" + "".join(f"[app:{number}]\n# a comment\n#commented = 1\noption_{number} = %(here)s/value\n\n" for number in range(2000))
+    best = min(timed(text) for _attempt in range(5))
+    assert best < 0.1, f"{best:.3f} s"
+
+
+def timed(text: str) -> float:
+    """How long an edit of I(text) takes, in seconds of this process."""
+    start = time.process_time()
+    set_section(text, "uwsgi", {"a": 2, "b": 3})
+    return time.process_time() - start
+
+
+# Interpolation, compared with Paste Deploy
+
+NAMES_TO_REFER_TO = ["a", "b", "c", "here", "nothing"]
+pieces = st.one_of(st.sampled_from(["%", "%%", "%(", "x", ")s", "%d"]), st.sampled_from(NAMES_TO_REFER_TO).map(lambda name: f"%({name})s"))
+interpolated_values = st.lists(pieces, max_size=3).map("".join)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), interpolated_values), st.dictionaries(st.sampled_from("abd"), interpolated_values))
+@example({"a": "%(b)s", "b": "%(a)s"}, {})
+def test_interpolation_is_paste_deploys(defaults: dict[str, str], options: dict[str, str]) -> None:
+    parser = configparser.ConfigParser(defaults={"here": "/srv", "__file__": "/srv/galaxy.ini"})
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    block = ["[DEFAULT]", *(f"{name} = {value}" for name, value in defaults.items()), "[app:main]", *(f"{name} = {value}" for name, value in options.items())]
+    text = "\n".join(block) + "\n"
+    parser.read_string(text)
+    expected = {}
+    broken = set()
+    for section in ("DEFAULT", "app:main"):
+        for name in defaults if section == "DEFAULT" else options:
+            try:
+                parser.get(section, name)
+            except configparser.InterpolationError:
+                broken.add((section, name))
+    for name in {**defaults, **options}:
+        with contextlib.suppress(configparser.InterpolationError):
+            expected[name] = parser.get("app:main", name)
+    findings = paste_ini.check(text, "/srv/galaxy.ini")
+    assert {(finding.section, finding.option) for finding in findings} == broken
+    assert paste_ini.options_in_effect(text, "/srv/galaxy.ini", "app:main") == expected
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *([header] for header in ["app:main", "application:main", "composite:main", "composit:main", "pipeline:main", "filter-app:main", "app: main"]),
+        [],
+        ["app:other"],
+        ["main"],
+        ["app:main", "pipeline:main"],
+        ["app:main", "application:main"],
+        ["app:main", "app: main"],
+        ["App:main"],
+    ],
+)
+def test_the_application_is_found_where_paste_deploy_finds_it(headers: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "galaxy.ini"
+    path.write_text("".join(f"[{header}]\n" for header in headers), encoding="utf-8")
+    findings = paste_ini.check(path.read_text(encoding="utf-8"), str(path))
+    try:
+        ConfigLoader(str(path)).find_config_section(APP, "main")
+    except LookupError:
+        assert [finding.severity for finding in findings] == ["error"]
+    else:
+        assert findings == []
+
+
+# Checking
+
+
+def test_a_good_file_has_no_findings() -> None:
+    assert paste_ini.check(SAMPLE, "galaxy.ini") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "galaxy.ini: there is no application: add a section [app:main]"),
+        ("[app:main]\n[composite:main]\n", "galaxy.ini: both [app:main] and [composite:main] define the application: keep one"),
+        ("[app:main]\nserver_name = x\n", "galaxy.ini:2: [app:main] server_name: it overrides the --server-name"),
+        ("[DEFAULT]\nlog_destination = x\n[app:main]\n", "galaxy.ini:2: [DEFAULT] log_destination: it overrides the --log-file"),
+        ("[app:main]\nid_secret = hunter2%\n", "galaxy.ini:2: [app:main] id_secret: a '%'"),
+        ("[app:main]\nid_secret = %(hunter2)s\n", "galaxy.ini:2: [app:main] id_secret: %(...)s refers"),
+        ("[app:main]\nid_secret hunter2\n", "galaxy.ini:2: [app:main] expected"),
+        ("[app:main]\na = 1\na = 2\n", "galaxy.ini:3: [app:main] a: set twice, in lines 2 and 3"),
+        ("[app:main]\n[uwsgi]\nmaster = false # no\n", "galaxy.ini:3: [uwsgi] master: uWSGI takes a comment"),
+        ("[app:main]\n[uwsgi]\nmaster: false\n", "galaxy.ini:3: [uwsgi] master: uWSGI knows no ':'"),
+        ("[app:main]\n[uwsgi]\na = 1\n b = 2\n", "galaxy.ini:4: [uwsgi] a: uWSGI takes an indented line"),
+        ("[app:main]\n[uwsgi] ; x\n", "galaxy.ini:2: [uwsgi] uWSGI does not find"),
+        ("\ufeff[app:main]\n", "galaxy.ini:1: the file starts with a byte order mark"),
+        ("[app:main]\n# \udce9\n", "galaxy.ini:2: the line is not UTF-8"),
+    ],
+)
+def test_findings(text: str, expected: str) -> None:
+    findings = paste_ini.check(text, "galaxy.ini")
+    assert len(findings) == 1
+    assert str(findings[0]).startswith(expected)
+    assert "hunter2" not in str(findings[0]) or "id_secret hunter2" in text
+
+
+def test_sections_that_uwsgi_never_loads_are_warned_about_only() -> None:
+    assert [finding.severity for finding in paste_ini.check("[app:main]\n[server:main]\na = %(port)s\n", "galaxy.ini")] == ["warning"]
+
+
+def test_sections_that_paste_deploy_does_not_read_may_have_any_percent_sign() -> None:
+    assert paste_ini.check("[app:main]\n[uwsgi]\nlogto = %n.log\n[formatter_x]\nformat = %(message)s\n", "galaxy.ini") == []
+
+
+def test_another_application_can_be_checked() -> None:
+    assert paste_ini.check("[app:other]\n", "galaxy.ini", "other") == []
+
+
+def test_what_the_editor_writes_loads_in_paste_deploy(tmp_path: Path) -> None:
+    path = tmp_path / "galaxy.ini"
+    text = set_section("", "app:main", {"use": "call:builtins:dict", "path": "%(here)s/x", "Brand": "50%%", "debug": True})
+    path.write_text(set_section(text, "uwsgi", {"processes": 4, "logto": "%n.log"}, before="app:main"), encoding="utf-8")
+    assert dict(appconfig(f"config:{path}").local_conf) == {"path": f"{tmp_path}/x", "Brand": "50%", "debug": "true"}
+
+
+# Secrets
+
+
+@pytest.mark.parametrize(
+    ("line", "masked"),
+    [
+        ("id_secret = hunter2", "id_secret = ********"),
+        ("#id_secret=hunter2", "#id_secret=********"),
+        ("set smtp_password : hunter2", "set smtp_password : ********"),
+        ("bootstrap_admin_api_key = hunter2 # x", "bootstrap_admin_api_key = ********"),
+        ("MASTER_API_KEY = hunter2", "MASTER_API_KEY = ********"),
+        ("database_connection = postgresql://galaxy:hunter2@db/galaxy", "database_connection = postgresql://galaxy:********@db/galaxy"),
+        ("database_connection = postgresql://galaxy:hun@ter2/@db/galaxy", "database_connection = postgresql://galaxy:********@db/galaxy"),
+        ("x = redis://:hunter2@cache", "x = redis://:********@cache"),
+        ("x = postgresql:///galaxy?user=galaxy&password=hunter2", "x = postgresql:///galaxy?user=galaxy&password=********"),
+        ("env = GALAXY_CONFIG_ID_SECRET=hunter2", "env = GALAXY_CONFIG_ID_SECRET=********"),
+        ("route = ^/ basicauth:Galaxy,admin:hunter2", "route = ^/ basicauth:Galaxy,admin:********"),
+        ('x = {"password": "hunter2"}', 'x = {"password": ********'),
+        ("id_secret =", "id_secret ="),
+        ("database_connection = sqlite:///x?isolation_level=IMMEDIATE", "database_connection = sqlite:///x?isolation_level=IMMEDIATE"),
+        ("galaxy_infrastructure_url = https://galaxy.example.org:8080/x", "galaxy_infrastructure_url = https://galaxy.example.org:8080/x"),
+        ("admin_users = a@example.org,b@example.org", "admin_users = a@example.org,b@example.org"),
+    ],
+)
+def test_secrets_are_masked(line: str, masked: str) -> None:
+    assert paste_ini.mask_secrets(f"[app:main]\n{line}\r\n") == f"[app:main]\n{masked}\r\n"
+    assert paste_ini.mask_secrets(masked) == masked
+
+
+def test_the_lines_that_continue_a_secret_are_masked() -> None:
+    text = "[a]\nid_secret = x\n  hunter2\n\n  # note\n\thunter2\nb = 1\n  2\n"
+    assert paste_ini.mask_secrets(text) == "[a]\nid_secret = ********\n  ********\n\n  # note\n\t********\nb = 1\n  2\n"
+
+
+@given(st.text())
+def test_masking_keeps_the_lines(text: str) -> None:
+    assert paste_ini.mask_secrets(text).count("\n") == text.count("\n")
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=5), keys)
+def test_a_masked_secret_is_gone(secret: str, name: str) -> None:
+    text = f"[a]\n{name} = 1\nid_secret = {secret}{secret}\n"
+    assert secret + secret not in paste_ini.mask_secrets(text)
+
+
+def test_a_changed_secret_is_seen_to_change() -> None:
+    before = "[a]\nid_secret = one\ndb = x://u:one@h\nkey_token = same\n[b]\nid_secret = two\n"
+    after = "[a]\nid_secret = two\ndb = x://u:two@h\nkey_token = same\nmaster_api_key = new\n[b]\nid_secret = two\n"
+    assert paste_ini.mask_diff(before, after) == (
+        "[a]\nid_secret = ********\ndb = x://u:********@h\nkey_token = ********\n[b]\nid_secret = ********\n",
+        "[a]\nid_secret = ******** (changed)\ndb = x://u:********@h (changed)\nkey_token = ********\nmaster_api_key = ********\n[b]\nid_secret = ********\n",
+    )
+    assert paste_ini.mask_diff("", after)[1] == paste_ini.mask_secrets(after)
