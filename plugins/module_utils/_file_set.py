@@ -9,7 +9,6 @@ changes one by one and remembers how to take each of them back.
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import os
 import pwd
@@ -327,7 +326,7 @@ def redact(text: str, items: Iterable[Item]) -> str:
     for item in items:
         if item.sensitive:
             for line in diff_text(item.content).splitlines():
-                secrets |= {part.strip(" \t\"';,") for part in (line, re.split(r"[=:\s]", line.strip(), maxsplit=1)[-1])}
+                secrets |= {part.strip(" \t\"';,") for part in (line, re.split(r"[=:\s]+", line.strip(), maxsplit=1)[-1])}
     for secret in sorted(secrets, key=len, reverse=True):
         # A brace or a digit on a line of its own is no secret, and would make the text unreadable.
         if len(secret) >= 4:
@@ -497,8 +496,8 @@ def _umask() -> int:
 
 
 def _unlink(path: str) -> None:
-    """Remove a file that may be gone already."""
-    with contextlib.suppress(FileNotFoundError):
+    """Remove a file that may be gone already, or never came to be."""
+    if os.path.lexists(path):
         os.unlink(path)
 
 
