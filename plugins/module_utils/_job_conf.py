@@ -295,8 +295,8 @@ def _handlers_element(root: _Element, path: str) -> Optional[_Element]:
         lines = ", ".join(str(element.line) for element in found)
         _fail(path, found[1].line, f"has {len(found)} <handlers> elements (lines {lines}), and Galaxy reads only the first: merge them into one")
     for element in found:
-        for part in [element, *element.children]:
-            if not all(one.literal for one in [part, *part.children]):
+        for part in [element, *element.children, *(grandchild for child in element.children for grandchild in child.children)]:
+            if not part.literal:
                 _fail(path, part.line, f"<{part.name}> comes from an entity, which cannot be edited: write the element itself")
     return found[0] if found else None
 
@@ -408,11 +408,6 @@ def _xml_style(text: str, root: _Element, handlers: Optional[_Element]) -> _XmlS
     return _XmlStyle(newline.group() if newline else "\n", (first, second, second + unit))
 
 
-def _join(style: _XmlStyle, level: int, children: list[str]) -> str:
-    """The children of an element of I(level), each on a line of its own, and the line of its end tag."""
-    return "".join(style.newline + style.levels[level + 1] + child for child in children)
-
-
 def _render_plugin(plugin: str) -> str:
     return f'<plugin id="{plugin}"/>'
 
@@ -451,11 +446,12 @@ def _rewrite(
     closing = text[element.closing:element.end]
     if not closing:
         tag, closing = tag[:-2].rstrip() + ">", f"</{element.name}>"
+    indentation = next(filter(None, (_indentation(text, child) for child in element.children)), style.levels[level + 1])
     content = body.rstrip(" \t\r\n")
     tail = body[len(content):]
     if not _NEWLINE.search(tail):
         tail = style.newline + style.levels[level]
-    return tag + content + _join(style, level, added) + tail + closing
+    return tag + content + "".join(style.newline + indentation + child for child in added) + tail + closing
 
 
 def _edit_handler(text: str, element: _Element, style: _XmlStyle, before: Handler, after: Handler) -> str:
@@ -630,10 +626,11 @@ class _YamlText:
             found.append(_Entry(key.value, value, mark.column, mark.line + 1, start, colon, content, end))
         return found
 
-    def _refuse_aliases(self, entry: _Entry) -> None:
+    def _refuse_references(self, entry: _Entry) -> None:
         for token in self.tokens:
-            if entry.start <= token.start_mark.index < entry.end and isinstance(token, (yaml.AnchorToken, yaml.AliasToken)):
-                _fail(self.path, token.start_mark.line + 1, f"the anchor or alias {token.value!r} in 'handling' cannot be edited safely: write its value out")
+            if entry.start <= token.start_mark.index < entry.end and isinstance(token, (yaml.AnchorToken, yaml.AliasToken, yaml.TagToken)):
+                source = self.text[token.start_mark.index:token.end_mark.index]
+                _fail(self.path, token.start_mark.line + 1, f"{source} in 'handling' cannot be edited safely: write the plain value in its place")
 
     def set_handling(self, after: dict[str, Any]) -> None:
         """Make the value of C(handling) I(after); an empty one removes the key."""
@@ -643,7 +640,7 @@ class _YamlText:
         self.step = next((step for step in steps if step > 0), self.step)
         for entry in entries:
             if entry.key == "handling":
-                self._refuse_aliases(entry)
+                self._refuse_references(entry)
                 if after:
                     self._change(entry, self.handling(), after)
                 else:
@@ -668,10 +665,10 @@ class _YamlText:
             self.edits.append((line, line, self._block(after, entry.column + self.step)))
         elif block:
             # The comment on the line of the key stays, the lines of the old value go.
-            self.edits.append((entry.colon, entry.colon, f" {_flow(after)}"))
+            self.edits.append((entry.colon, entry.colon, _inline(after)))
             self.edits.append((self._next_line(entry.colon), self._next_line(entry.content_end), ""))
         else:
-            self.edits.append((entry.colon, entry.content_end, f" {_flow(after)}"))
+            self.edits.append((entry.colon, entry.content_end, _inline(after)))
 
     def _change_mapping(self, entry: _Entry, before: dict[str, Any], after: dict[str, Any]) -> None:
         children = self.entries(entry.value)
@@ -696,7 +693,7 @@ class _YamlText:
             if isinstance(value, dict) and value:
                 lines += self.newline + self._block(value, column + self.step)
             else:
-                lines += ("" if value is None else f" {_flow(value)}") + self.newline
+                lines += _inline(value) + self.newline
         return lines
 
     def result(self) -> str:
@@ -712,6 +709,11 @@ def _flow(value: Any) -> str:
     # As the only item of a list: a scalar alone would get an end-of-document marker.
     text: str = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, sort_keys=False, width=2**31)
     return text.strip()[1:-1]
+
+
+def _inline(value: Any) -> str:
+    """A value as it stands behind the colon of its key; nothing stands for null."""
+    return "" if value is None else f" {_flow(value)}"
 
 
 def _strings(value: Any, what: str, path: str, line: int) -> tuple[str, ...]:
@@ -800,7 +802,11 @@ def _edit_yaml(text: str, path: str, after: Handling) -> str:
         return text
     document.set_handling(wanted)
     result = document.result()
-    if _YamlText(result, path).handling() != wanted:
+    try:
+        proven = _YamlText(result, path).handling() == wanted
+    except JobConfError:
+        proven = False
+    if not proven:
         _fail(path, 0, _UNSAFE)
     return result
 

@@ -176,6 +176,7 @@ backup_file:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf, _managed_file
 
 

@@ -1,0 +1,612 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The handlers of a job configuration change, and nothing else in it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import (
+    MINIMAL,
+    Handler,
+    Handling,
+    JobConfError,
+    absent,
+    check,
+    file_format,
+    handler_problems,
+    pool_problems,
+    present,
+    read,
+)
+
+TWO = Handling((Handler("handler0", ("handlers",)), Handler("handler1", ("handlers",))), ("db-preassign",), "handlers")
+POOL = Handling(assign_with=("db-skip-locked",), max_grab=8, ready_window_size=50)
+
+SAMPLE_BASIC = """\
+<?xml version="1.0"?>
+<!-- A sample job config that explicitly configures job running the way it is
+     configured by default (if there is no explicit config). -->
+<job_conf>
+    <plugins>
+        <plugin id="local" type="runner" load="galaxy.jobs.runners.local:LocalJobRunner" workers="4"/>
+    </plugins>
+    <!-- <handlers><handler id="commented_out"/></handlers> -->
+    <destinations>
+        <destination id="local" runner="local"><param id="x"><![CDATA[<handlers> & ]]></param></destination>
+    </destinations>
+</job_conf>
+"""
+
+SAMPLE_YAML = """\
+# Galaxy's jobs
+runners:
+  local:
+    load: galaxy.jobs.runners.local:LocalJobRunner
+    workers: 4
+    # the last words about local
+    #cache: false
+
+# Where jobs run
+execution:
+  default: local
+  environments:
+    local: {runner: local}  # here
+"""
+
+
+def etree_handling(content: bytes) -> dict[str, Any]:
+    """The handlers as Galaxy's XML reader finds them."""
+    element = ElementTree.fromstring(content).find("handlers")
+    assert element is not None
+    handlers = {
+        handler.attrib["id"]: (handler.get("tags"), [plugin.attrib["id"] for plugin in handler.findall("plugin")]) for handler in element.findall("handler")
+    }
+    return {"handlers": handlers, **element.attrib}
+
+
+def xml(text: str, wanted: Handling, purge: bool = False) -> str:
+    """The text with what is wanted in it."""
+    content = present(text.encode(), "job_conf.xml", "xml", wanted, purge).content
+    assert content is not None
+    return content.decode()
+
+
+def yml(text: str, wanted: Handling, purge: bool = False) -> str:
+    """The text with what is wanted in it."""
+    content = present(text.encode(), "job_conf.yml", "yaml", wanted, purge).content
+    assert content is not None
+    return content.decode()
+
+
+def refused(kind: str, text: str, wanted: Handling = TWO, purge: bool = False) -> str:
+    """The message with which the text is refused."""
+    with pytest.raises(JobConfError) as caught:
+        present(text.encode(), f"job_conf.{kind}", "xml" if kind == "xml" else "yaml", wanted, purge)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted", "expected"),
+    [
+        ("/c/job_conf.xml", "auto", "xml"),
+        ("/c/job_conf.xml.local", "auto", "xml"),
+        ("/x.xml.d/job_conf.yml", "auto", "yaml"),
+        ("/c/JOB_CONF.YAML", "auto", "yaml"),
+        ("/c/job_conf", "yaml", "yaml"),
+    ],
+)
+def test_format_is_found_by_name(path: str, wanted: str, expected: str) -> None:
+    assert file_format(path, wanted) == expected
+
+
+def test_unknown_name_asks_for_the_format() -> None:
+    with pytest.raises(JobConfError, match="format=xml or format=yaml"):
+        file_format("/c/job_conf")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a,b", "a/b", "a\n", "é", "a@b", '"', "a%"])
+@pytest.mark.parametrize("what", ["id", "tags", "plugins"])
+def test_names_that_break_something_are_refused(name: str, what: str) -> None:
+    handler = Handler(name) if what == "id" else Handler("a", **{what: (name,)})
+    assert repr(name) in str(handler_problems((handler,), "f")[0])
+
+
+def test_duplicate_ids_and_tags_are_named() -> None:
+    found = [str(finding) for finding in handler_problems((Handler("a", ("t", "t")), Handler("a")), "f")]
+    assert found[0].startswith("f: handler 'a' is defined 2 times: give")
+    assert "tag 't' is given twice" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("handling", "message"),
+    [
+        (Handling(assign_with=("db-magic",)), "'db-magic' is not a method"),
+        (Handling(max_grab=0), "max_grab is 0"),
+        (Handling(ready_window_size=-1), "ready_window_size is -1"),
+        (Handling((Handler("a", ("b",)), Handler("b"))), "tag 'b' is also the id"),
+        (Handling((Handler("a", ("t",)),), default="x"), "default 'x' is neither the id nor a tag of a handler: use one of a, t"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(handling: Handling, message: str) -> None:
+    assert message in str(pool_problems(handling, "f")[0])
+    assert message in refused("xml", SAMPLE_BASIC, handling)
+    assert message in refused("yml", SAMPLE_YAML, handling)
+
+
+@pytest.mark.parametrize("default", ["a", "t", "_default_"])
+def test_default_may_be_an_id_a_tag_or_the_untagged(default: str) -> None:
+    assert pool_problems(Handling((Handler("a", ("t",)), Handler("b")), default=default), "f") == []
+
+
+def test_default_of_a_pool_without_handlers_may_be_any_tag() -> None:
+    assert pool_problems(Handling(default="special"), "f") == []
+
+
+@pytest.mark.parametrize("kind", ["xml", "yaml"])
+@pytest.mark.parametrize("wanted", [Handling(), TWO, POOL])
+def test_missing_file_becomes_minimal_and_goes_again(kind: str, wanted: Handling) -> None:
+    made = present(None, "f", kind, wanted)
+    assert made.content is not None
+    assert read(made.content, "f", kind) == wanted
+    assert absent(made.content, "f", kind).content is None
+    assert absent(None, "f", kind).content is None
+
+
+def test_minimal_yaml_is_what_galaxy_reads() -> None:
+    content = present(None, "f", "yaml", Handling((*TWO.handlers, Handler("h2", (), ("local",)), Handler("no")), ("db-self",), max_grab=3)).content
+    assert content is not None
+    assert content.decode() == (
+        MINIMAL["yaml"].decode().partition("execution:")[0]
+        + """\
+handling:
+  assign: [db-self]
+  max_grab: 3
+  processes:
+    handler0:
+      tags: [handlers]
+    handler1:
+      tags: [handlers]
+    h2:
+      plugins: [local]
+    'no':
+"""
+        + "execution:"
+        + MINIMAL["yaml"].decode().partition("execution:")[2]
+    )
+
+
+def test_minimal_xml_is_what_galaxy_reads() -> None:
+    content = present(
+        None, "f", "xml", Handling((Handler("a", ("t", "u"), ("local", "slurm")), Handler("b")), ("db-self", "db-skip-locked"), "t", 3, 9)
+    ).content
+    assert content is not None
+    assert content.decode() == MINIMAL["xml"].decode().replace(
+        "    </plugins>\n",
+        """\
+    </plugins>
+    <handlers assign_with="db-self,db-skip-locked" default="t" max_grab="3" ready_window_size="9">
+        <handler id="a" tags="t,u">
+            <plugin id="local"/>
+            <plugin id="slurm"/>
+        </handler>
+        <handler id="b"/>
+    </handlers>
+""",
+    )
+
+
+def test_sample_without_handlers_gets_them_after_the_plugins() -> None:
+    result = xml(SAMPLE_BASIC, TWO)
+    inserted = """\
+    <handlers assign_with="db-preassign" default="handlers">
+        <handler id="handler0" tags="handlers"/>
+        <handler id="handler1" tags="handlers"/>
+    </handlers>
+"""
+    assert result == SAMPLE_BASIC.replace("    </plugins>\n", "    </plugins>\n" + inserted)
+
+
+def test_yaml_without_handling_gets_it_after_the_runners_and_their_comments() -> None:
+    result = yml(SAMPLE_YAML, Handling((Handler("a"),)))
+    assert result == SAMPLE_YAML.replace("#cache: false\n", "#cache: false\nhandling:\n  processes:\n    a:\n")
+
+
+XML_EDITS = [
+    pytest.param("<handlers/>", Handling((Handler("a"),)), False, '<handlers>\n        <handler id="a"/>\n    </handlers>', id="empty element"),
+    pytest.param("<handlers />", POOL, False, '<handlers assign_with="db-skip-locked" max_grab="8" ready_window_size="50" />', id="attributes only"),
+    pytest.param(
+        "<handlers\n        default = 'x'  extra='&lt;é'>\n        <!-- why -->\n        <handler tags='u' id='x'/> <!-- mine -->\n    </handlers>",
+        Handling((Handler("a", ("u",)),), default="a"),
+        False,
+        "<handlers\n        default = 'a'  extra='&lt;é'>\n        <!-- why -->\n        <handler tags='u' id='x'/> <!-- mine -->\n"
+        '        <handler id="a" tags="u"/>\n    </handlers>',
+        id="foreign handler, attribute and comments stay",
+    ),
+    pytest.param(
+        '<handlers default="x" max_grab="2" extra="1">\n      <handler id="x"/>\n      <!-- c -->\n      <handler id="y"/> <!-- d -->\n    </handlers>',
+        Handling((Handler("a"),)),
+        True,
+        '<handlers extra="1">\n      <!-- c -->\n      <!-- d -->\n      <handler id="a"/>\n    </handlers>',
+        id="purge",
+    ),
+    pytest.param(
+        '<handlers><handler id="a"/><handler id="b"/></handlers>', Handling((Handler("b"),)), True, '<handlers><handler id="b"/></handlers>', id="one line"
+    ),
+    pytest.param(
+        '<handlers>\n\t<handler id="a" tags="t" note="n">\n\t\t<!-- c -->\n\t\t<plugin id="p"/>\n\t\t<plugin id="q"/>\n\t</handler>\n</handlers>',
+        Handling((Handler("a", (), ("q", "r")),)),
+        False,
+        '<handlers>\n\t<handler id="a" note="n">\n\t\t<!-- c -->\n\t\t<plugin id="q"/>\n\t\t<plugin id="r"/>\n\t</handler>\n</handlers>',
+        id="plugins",
+    ),
+    pytest.param(
+        '<handlers><handler id="a" tags="x , y"><plugin id="q"/><plugin id="p"/></handler><handler/></handlers>',
+        Handling((Handler("a", ("y", "x"), ("p", "q")),)),
+        True,
+        '<handlers><handler id="a" tags="x , y"><plugin id="q"/><plugin id="p"/></handler><handler/></handlers>',
+        id="same meaning",
+    ),
+    pytest.param(
+        '<handlers assign_with="DB-Self, db-skip-locked"><handler id="a" tags="_default_"></handler></handlers>',
+        Handling((Handler("a"),), ("db-self", "db-skip-locked")),
+        False,
+        '<handlers assign_with="DB-Self, db-skip-locked"><handler id="a" tags="_default_"></handler></handlers>',
+        id="same meaning of settings",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "wanted", "purge", "new"), XML_EDITS)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_xml_element_changes_only_where_it_differs(old: str, wanted: Handling, purge: bool, new: str, newline: str) -> None:
+    before, after = (SAMPLE_BASIC.replace("    <destinations>", f"    {part}\n    <destinations>", 1).replace("\n", newline) for part in (old, new))
+    assert xml(before, wanted, purge) == after
+    assert xml(after, wanted, purge) == after
+
+
+YAML_EDITS = [
+    pytest.param("handling:\n", Handling((Handler("a"),)), False, "handling:\n  processes:\n    a:\n", id="null"),
+    pytest.param("handling: {}  # c\n", POOL, False, "handling:  # c\n  assign: [db-skip-locked]\n  max_grab: 8\n  ready_window_size: 50\n", id="empty"),
+    pytest.param(
+        "handling: {assign: [db-self],\n  processes: {x: {environment: {A: b}}}} # c\n",
+        Handling((Handler("a", ("t",)),)),
+        False,
+        "handling: # c\n  assign: [db-self]\n  processes:\n    x:\n      environment:\n        A: b\n    a:\n      tags: [t]\n",
+        id="flow becomes block",
+    ),
+    pytest.param(
+        "handling:  # jobs\n  # how\n  assign: # so\n  - db-self # self\n  - db-skip-locked\n\n  # who\n  processes:\n    x:\n"
+        "      #environment:\n      #  A: b\n    # after x\n",
+        Handling((Handler("a", plugins=("p",)),), ("db-skip-locked",), max_grab=1),
+        False,
+        "handling:  # jobs\n  max_grab: 1\n  # how\n  assign: [db-skip-locked] # so\n\n  # who\n  processes:\n    x:\n"
+        "      #environment:\n      #  A: b\n    a:\n      plugins: [p]\n    # after x\n",
+        id="comments stay",
+    ),
+    pytest.param(
+        "handling:\n    default: x\n    extra: 1\n    processes:\n        x: # gone\n        # kept\n        y: {tags: [t], environment: {A: b}}   # y\n"
+        "        z:\n            tags:\n            - t\n            environment: {A: b}\n",
+        Handling((Handler("y", ("u",)), Handler("z"), Handler("a"))),
+        True,
+        "handling:\n    extra: 1\n    processes:\n        # kept\n        y:   # y\n            environment:\n                A: b\n"
+        "            tags: [u]\n        z:\n            environment: {A: b}\n        a:\n",
+        id="purge",
+    ),
+    pytest.param(
+        "handling:\n  processes:\n    a:\n      tags: [x]\n", Handling((Handler("a"),)), True, "handling:\n  processes:\n    a:\n", id="handler emptied"
+    ),
+    pytest.param("handling:\n  assign: [db-self]\n", Handling(), True, "", id="nothing left"),
+    pytest.param(
+        "handling:\n  max_grab: 1\n  assign: [db-self]\n  processes:\n    a: {}\n",
+        Handling(assign_with=("db-skip-locked",)),
+        True,
+        "handling:\n  assign: [db-skip-locked]\n",
+        id="no handlers left",
+    ),
+    pytest.param(
+        "handling:\n  processes: {a: , 'b': {tags: [y, x]}}\n",
+        Handling((Handler("a"), Handler("b", ("x", "y")))),
+        True,
+        "handling:\n  processes: {a: , 'b': {tags: [y, x]}}\n",
+        id="same meaning",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "wanted", "purge", "new"), YAML_EDITS)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [False, True])
+def test_yaml_mapping_changes_only_where_it_differs(old: str, wanted: Handling, purge: bool, new: str, newline: str, last: bool) -> None:
+    # With four spaces in the block, the rest of the file has them too.
+    around = SAMPLE_YAML.replace("  ", "    ") if "\n    default" in old else SAMPLE_YAML
+    before, after = ((around + part if last else around.replace("# Where", part + "# Where")).replace("\n", newline) for part in (old, new))
+    assert yml(before, wanted, purge) == after
+    assert yml(after, wanted, purge) == after
+
+
+@pytest.mark.parametrize(
+    "text", [SAMPLE_BASIC, "<job_conf></job_conf>", "<job_conf><tools/> <!-- x --></job_conf>", "<job_conf> <plugins/> <!--\n--> <tools/>\n</job_conf>"]
+)
+def test_absent_undoes_present_xml(text: str) -> None:
+    assert absent(xml(text, TWO).encode(), "f", "xml").content == text.encode()
+    assert absent(text.encode(), "f", "xml").content == text.encode()
+
+
+@pytest.mark.parametrize(
+    "text", [SAMPLE_YAML, SAMPLE_YAML.rstrip(), "---\nexecution: {}\n...\n", "  runners: {a: 1}\n", "\ufeffrunners: {}", "runners:\r\n  a: |\r\n    x\r\n\r\n"]
+)
+def test_absent_undoes_present_yaml(text: str) -> None:
+    assert absent(yml(text, TWO).encode(), "f", "yaml").content == text.encode()
+    assert absent(text.encode(), "f", "yaml").content == text.encode()
+
+
+@pytest.mark.parametrize(("kind", "text"), [("xml", SAMPLE_BASIC), ("yaml", SAMPLE_YAML)])
+def test_absent_removes_the_listed_handlers_and_the_element_with_the_last(kind: str, text: str) -> None:
+    full = present(text.encode(), "f", kind, TWO).content
+    change = absent(full, "f", kind, ["handler1", "unknown"])
+    assert (change.handlers, change.removed) == (("handler0",), ("handler1",))
+    assert change.content == present(text.encode(), "f", kind, Handling(TWO.handlers[:1], TWO.assign_with, TWO.default)).content
+    assert absent(change.content, "f", kind, ["handler0"]).content == text.encode()
+    assert absent(full, "f", kind, ["handler1"], purge=True).content == text.encode()
+    assert absent(full, "f", kind, ["unknown"]).content == full
+
+
+def test_absent_takes_a_default_that_would_dangle() -> None:
+    content = xml(SAMPLE_BASIC, Handling((Handler("a", ("t",)), Handler("b")), default="t")).encode()
+    left = absent(content, "f", "xml", ["a"]).content
+    assert left is not None
+    assert read(left, "f", "xml") == Handling((Handler("b"),))
+
+
+@pytest.mark.parametrize(
+    ("declaration", "encoding"),
+    [
+        ('<?xml version="1.0" encoding="iso-8859-1"?>', "iso-8859-1"),
+        ("<?xml version='1.0' encoding='UTF-8'?>", "utf-8-sig"),
+        ('<?xml version="1.0" encoding="UTF-16"?>', "utf-16"),
+        ('<?xml version="1.0" encoding="windows-1252"?>', "cp1252"),
+    ],
+)
+def test_encodings_survive(declaration: str, encoding: str) -> None:
+    text = SAMPLE_BASIC.replace('<?xml version="1.0"?>', declaration).replace("A sample", "Über ein Café").replace("<tools", "<tools")
+    result = present(text.encode(encoding), "f", "xml", TWO).content
+    assert result == xml(text.replace(declaration, ""), TWO).replace("\n", declaration + "\n", 1).encode(encoding)
+    assert absent(result, "f", "xml").content == text.encode(encoding)
+
+
+def test_doctype_entities_and_instructions_survive() -> None:
+    text = '<?xml version="1.0"?>\n<!DOCTYPE job_conf [<!ENTITY w "4"><!ENTITY ext SYSTEM "file:///etc/passwd">]>\n<?pi <handlers> ?>\n<job_conf>\n'
+    text += '  <plugins workers="&w;"/> <!-- <handlers>\n  </handlers> -->\n  <tools>&ext;&w;</tools>\n</job_conf>\n<!-- end -->\n'
+    result = xml(text, POOL)
+    assert result == text.replace("</handlers> -->\n", '</handlers> -->\n  <handlers assign_with="db-skip-locked" max_grab="8" ready_window_size="50"/>\n')
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "f:1: malformed XML at column 1: no element found"),
+        ("<job_conf>\n  <plugins>\n </job_conf>", "f:3: malformed XML at column 4: mismatched tag"),
+        ("<job_conf>&unknown;</job_conf>", "malformed XML at column 11: undefined entity"),
+        ("<toolbox/>", "its root element is <toolbox>, not <job_conf>"),
+        ("<job_conf/>", "<job_conf/> is empty"),
+        ("<job_conf>\n<handlers/>\n<handlers/></job_conf>", "f:3: has 2 <handlers> elements (lines 2, 3)"),
+        ('<job_conf><handlers>\n<handler id="a"/>\n<handler id="a"/></handlers></job_conf>', "f:3: handler 'a' is defined 2 times (lines 2, 3)"),
+        ('<job_conf><handlers max_grab="many"/></job_conf>', "max_grab is 'many', not an integer"),
+        ('<?xml version="1.0" encoding="klingon"?><job_conf/>', "encoding 'klingon', which is unknown"),
+        ('<!DOCTYPE job_conf [<!ENTITY h "<handlers/>">]>\n<job_conf>&h;</job_conf>', "f:2: <handlers> comes from an entity"),
+        ("<!DOCTYPE job_conf [<!ENTITY h \"<handler id='a'/>\">]>\n<job_conf><handlers>&h;</handlers></job_conf>", "f:2: <handler> comes from an entity"),
+    ],
+)
+def test_xml_that_cannot_be_edited_is_refused(text: str, message: str) -> None:
+    with pytest.raises(JobConfError) as caught:
+        present(text.encode(), "f", "xml", TWO)
+    assert message in str(caught.value)
+
+
+def test_not_utf8_is_refused_with_its_line() -> None:
+    for kind in ("xml", "yaml"):
+        with pytest.raises(JobConfError, match=r"^f:2: is not encoded in utf-8"):
+            present(b"<job_conf>\n\xff</job_conf>", "f", kind, TWO)
+
+
+def test_exploding_entities_are_refused() -> None:
+    text = '<!DOCTYPE job_conf [<!ENTITY a0 "0123456789">' + "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10)) + "]>"
+    assert "malformed XML" in refused("xml", text + "<job_conf><plugins/>&a9;</job_conf>")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "job_conf.yml: holds no configuration"),
+        ("# nothing\n", "job_conf.yml: holds no configuration"),
+        ("- a\n", "job_conf.yml:1: its root is not a mapping"),
+        ("a: 1\n\tb: 2\n", "job_conf.yml:2: malformed YAML at column 1: while scanning for the next token: found character '\\t'"),
+        ("a: 1\nb: [1\n", "malformed YAML at column 1: while parsing a flow sequence"),
+        ("a: 1\n--- \nb: 1\n", "malformed YAML"),
+        ("a: !secret x\n", "job_conf.yml:1: malformed YAML at column 4: could not determine a constructor"),
+        ("a: 1\nb: \x00\n", "job_conf.yml:2: malformed YAML"),
+        ("a: 2026-13-45\n", "malformed YAML"),
+        ("[" * 1000, "nested too deeply"),
+        ("{runners: {}}\n", "job_conf.yml:1: a mapping in { } cannot be edited"),
+        ("? runners\n: {}\n", "job_conf.yml:1: a key that does not start its line"),
+        ("handling: 1\n", "job_conf.yml:1: 'handling' is not a mapping"),
+        ("a: 1\nhandling: {}\nhandling: {}\n", "job_conf.yml:3: has 2 keys 'handling' (lines 2, 3)"),
+        ("handling:\n  processes:\n    a:\n    a:\n", "job_conf.yml:4: handler 'a' is defined 2 times (lines 3, 4)"),
+        ("handling:\n  processes: [a]\n", "'processes' in 'handling' is not a mapping"),
+        ("handling:\n  processes:\n    1:\n", "quote it, '1'"),
+        ("handling:\n  processes:\n    a: b\n", "job_conf.yml:3: handler 'a' is 'b', not a mapping"),
+        ("handling:\n  processes:\n    a:\n      tags: b\n", "job_conf.yml:3: handler 'a': tags is 'b': write a list, [b]"),
+        ("handling:\n  assign: db-self\n", "assign is 'db-self': write a list"),
+        ("handling:\n  max_grab: x\n", "max_grab is 'x', not an integer"),
+        ("handling:\n  processes:\n    b: &b {tags: [t]}\nx: *b\n", "job_conf.yml:3: &b in 'handling'"),
+        ("x: &b {tags: [t]}\nhandling:\n  processes:\n    b: *b\n", "job_conf.yml:4: *b in 'handling'"),
+        ("x: &b {processes: {}}\nhandling: *b\n", "job_conf.yml:2: *b in 'handling'"),
+        ("x: &b {handling: {processes: {a: }}}\n<<: *b\n", "'handling' comes from a merge key"),
+        ("handling:\n  assign: !!seq\n  - db-self\n", "job_conf.yml:2: !!seq in 'handling' cannot be edited safely"),
+        ("handling:\n  processes:\n    <<: {handler0: {tags: [x]}}\n    handler1:\n", "is written in a way that cannot be edited safely"),
+    ],
+)
+def test_yaml_that_cannot_be_edited_is_refused(text: str, message: str) -> None:
+    assert message in refused("yml", text)
+
+
+def test_aliases_elsewhere_are_no_obstacle() -> None:
+    text = "runners:\n  a: &a {x: 1}\n  b: *a\nexecution: {}\n"
+    assert yml(text, Handling((Handler("h"),))) == text.replace("execution", "handling:\n  processes:\n    h:\nexecution")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("job_conf.xml", SAMPLE_BASIC, []),
+        ("job_conf.yml", SAMPLE_YAML, []),
+        ("job_conf", SAMPLE_BASIC, []),
+        ("job_conf", SAMPLE_YAML, []),
+        ("job_conf.xml", "<job_conf>\n", ["job_conf.xml:2: malformed XML"]),
+        ("job_conf", "\n<jobs/>\n", ["job_conf:2: its root element is <jobs>"]),
+        (
+            "job_conf.xml",
+            '<job_conf>\n<handlers assign_with="x">\n<handler id="a"/>\n<handler id="a"/></handlers></job_conf>',
+            ["job_conf.xml:4: handler 'a' is defined 2 times (lines 3, 4)", "job_conf.xml:2: assign_with 'x'"],
+        ),
+        ("job_conf.yml", "handling:\n  processes:\n    a:\n    a:\n", ["job_conf.yml:4: handler 'a' is defined 2 times (lines 3, 4)"]),
+    ],
+)
+def test_check_says_what_is_wrong_and_where(name: str, text: str, expected: list[str]) -> None:
+    found = check(text.encode(), name)
+    assert len(found) == len(expected)
+    for finding, start in zip(found, expected):
+        assert str(finding).startswith(start)
+        assert finding.severity == "error"
+
+
+# --- Properties -------------------------------------------------------------------------------------------------------
+
+names = st.text("abXY01_-.", min_size=1, max_size=4)
+
+
+@st.composite
+def handlings(draw: st.DrawFn) -> Handling:
+    """Any set of handlers and settings that fits together."""
+    ids = draw(st.lists(names, unique=True, max_size=4))
+    tags = st.lists(names.filter(lambda name: name not in ids), unique=True, max_size=2).map(tuple)
+    plugins = st.lists(names, unique=True, max_size=2).map(tuple)
+    handlers = tuple(Handler(name, draw(tags), draw(plugins)) for name in ids)
+    size = st.none() | st.integers(1, 99)
+    assign = st.none() | st.lists(st.sampled_from(["db-self", "db-skip-locked"]), min_size=1, unique=True).map(tuple)
+    default = draw(st.none() | st.sampled_from(sorted(Handling(handlers).names) or ["any"]))
+    return Handling(handlers, draw(assign), default, draw(size), draw(size))
+
+
+JUNK_XML = st.sampled_from(
+    [
+        "<!-- <handlers> -->",
+        "<!-- é\n  b -->",
+        "<tools>\n<tool id='x'/></tools>",
+        "<limits/>",
+        "<?pi x?>",
+        "<resources><![CDATA[<handlers>]]></resources>",
+        "",
+        "  ",
+        "&lt;",
+    ]
+)
+JUNK_YAML = st.sampled_from(
+    ["# handling:", "  # deeper", "", "x: [1, 2]", "y:\n  handling: {}\n  # c", "z: |\n  handling:\n    a", "é: 'ü'  # ö", "w:\n- 1\n-  a: b"]
+)
+newlines = st.sampled_from(["\n", "\r\n"])
+
+
+@st.composite
+def xml_documents(draw: st.DrawFn) -> str:
+    """A job_conf.xml without handlers."""
+    plugins = draw(st.sampled_from(["", '<plugins><plugin id="é"/></plugins>', "<plugins/>"]))
+    separators = st.sampled_from(["\n    ", "\n\t", "\n\n  ", ""])
+    parts = [draw(separators) + part for part in [*draw(st.lists(JUNK_XML, max_size=3)), plugins, *draw(st.lists(JUNK_XML, max_size=3))]]
+    head = draw(st.sampled_from(["", '<?xml version="1.0"?>\n', "\ufeff<?xml version='1.0' encoding='utf-8'?>\n<!DOCTYPE job_conf>\n<!-- c -->"]))
+    return (head + "<job_conf>" + "".join(parts) + draw(st.sampled_from(["\n", ""])) + "</job_conf>" + draw(st.sampled_from(["\n", ""]))).replace(
+        "\n", draw(newlines)
+    )
+
+
+@st.composite
+def yaml_documents(draw: st.DrawFn) -> str:
+    """A job_conf.yml without handling."""
+    runners = draw(st.sampled_from(["", "runners:\n    local:\n        workers: 4\n        # c\n", "runners: {local: {workers: 4}}\n", "runners: # c\n  x:\n"]))
+    before, after = (draw(st.lists(JUNK_YAML, max_size=3, unique=True)) for _part in range(2))
+    text = "".join(f"{part}\n" for part in before) + runners + "".join(f"{part}\n" for part in after if part not in before) + "last: 1"
+    return (draw(st.sampled_from(["", "---\n", "\ufeff# c\n"])) + text + draw(st.sampled_from(["\n", "", "\n\n# end\n"]))).replace("\n", draw(newlines))
+
+
+def outside(before: str, after: str) -> bool:
+    """Whether I(after) is I(before) with something inserted in one place."""
+    start = next((i for i, (old, new) in enumerate(zip(before, after)) if old != new), min(len(before), len(after)))
+    return any(before[:i] + after[i:len(after) - len(before) + i] + before[i:] == after for i in range(start + 1))
+
+
+@settings(deadline=None)
+@given(xml_documents(), handlings(), handlings(), st.booleans())
+@example("<job_conf><tools/></job_conf>", TWO, POOL, True)
+def test_any_xml_keeps_everything_else(document: str, first: Handling, second: Handling, purge: bool) -> None:
+    one = xml(document, first)
+    assert outside(document, one)
+    assert xml(one, first) == one == xml(one, first, purge=True)
+    if first != Handling():
+        found = etree_handling(one.encode())
+        assert found["handlers"] == {handler.id: (",".join(handler.tags) or None, list(handler.plugins)) for handler in first.handlers}
+        assert found.get("assign_with") == (",".join(first.assign_with) if first.assign_with else None)
+    two = xml(one, second, purge=True)
+    assert read(two.encode(), "f", "xml").same_as(second)
+    assert xml(two, second, purge) == two
+    assert absent(two.encode(), "f", "xml").content == document.encode()
+
+
+@settings(deadline=None)
+@given(yaml_documents(), handlings(), handlings(), st.booleans())
+def test_any_yaml_keeps_everything_else(document: str, first: Handling, second: Handling, purge: bool) -> None:
+    one = yml(document, first)
+    assert outside(document, one)
+    assert yml(one, first) == one == yml(one, first, purge=True)
+    data = yaml.safe_load(one)
+    handling = data.pop("handling", {})
+    assert data == yaml.safe_load(document)
+    expected = {handler.id: {key: list(getattr(handler, key)) for key in ("tags", "plugins") if getattr(handler, key)} or None for handler in first.handlers}
+    assert handling.get("processes", {}) == expected
+    assert handling.get("assign") == (list(first.assign_with) if first.assign_with else None)
+    two = yml(one, second, purge=True)
+    assert read(two.encode(), "f", "yaml").same_as(second)
+    assert yml(two, second, purge) == two
+    assert absent(two.encode(), "f", "yaml").content == document.encode()
+
+
+@settings(deadline=None)
+@given(st.text("<>/handlersjob_conf -!\n\"='&;[]{}:#ax1", max_size=60), st.sampled_from(["xml", "yaml"]))
+def test_any_text_is_edited_or_refused_but_never_a_crash(text: str, kind: str) -> None:
+    try:
+        content = present(text.encode(), "f", kind, TWO).content
+    except JobConfError as error:
+        assert str(error).startswith("f")
+    else:
+        assert content is not None
+        assert read(content, "f", kind).by_id.keys() >= TWO.by_id.keys()
+    assert isinstance(check(text.encode(), f"f.{kind}"), list)
+
+
+@settings(deadline=None)
+@given(st.text("handlingproces:{}[]#- \n&*a'", max_size=60))
+def test_any_handling_block_is_edited_or_refused(text: str) -> None:
+    document = f"runners: {{}}\nhandling:\n  {text}\nexecution: {{}}\n"
+    try:
+        content = yml(document, TWO)
+    except JobConfError:
+        return
+    assert yaml.safe_load(content)["handling"]["processes"]["handler0"] == {"tags": ["handlers"]}
+    assert yml(content, TWO) == content
