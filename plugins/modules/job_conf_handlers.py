@@ -17,7 +17,7 @@ description:
   - Comments inside the element stay. The exceptions are comments inside a handler or a value that is removed,
     comments between the items of a YAML list that is changed, and comments inside a YAML mapping in C({ }) that is changed, which becomes lines of its own.
   - Attributes and keys that the module does not know, such as C(environment) of a handler, stay.
-  - A malformed file, a file with duplicate handlers, and a YAML file with anchors or aliases inside C(handling) are refused, and nothing is written.
+  - A malformed file, a file with duplicate handlers, and a YAML file with anchors, aliases or type tags inside C(handling) are refused, and nothing is written.
 author:
   - Galaxy operators (@galaxyops)
 requirements:
