@@ -43,6 +43,7 @@ _MAX_INTERPOLATION_DEPTH = 10
 _HEADER_TEXT = "uWSGI does not find a section with text after its name: move that text to a line of its own"
 
 _MASK = "********"
+_MASKED = rf"\g<shown>{_MASK}"
 _SECRET_WORDS = r"secret|passwd|password|passphrase|api[-_]?key|token|credential|private[-_]?key"
 _SECRET_NAME = re.compile(_SECRET_WORDS, re.IGNORECASE)
 _SECRET_ASSIGNMENT = re.compile(rf"(?P<shown>(?:{_SECRET_WORDS})[\w. -]*[\"']?\s*[=:]\s*)(?P<hidden>\S.*)", re.IGNORECASE)
@@ -512,9 +513,11 @@ def mask_diff(before: str, after: str) -> tuple[str, str]:
 
 def _mask(line: str) -> str:
     """Mask what in I(line) is a secret by its own looks."""
-    for pattern in (_URL_PASSWORD, _BASIC_AUTH, _SECRET_ASSIGNMENT):
-        line = pattern.sub(rf"\g<shown>{_MASK}", line)
-    return line
+    if "://" in line:
+        line = _URL_PASSWORD.sub(_MASKED, line)
+    if "basicauth" in line:
+        line = _BASIC_AUTH.sub(_MASKED, line)
+    return _SECRET_ASSIGNMENT.sub(_MASKED, line) if _SECRET_NAME.search(line) else line
 
 
 def _masked_lines(text: str) -> Iterator[tuple[str, str, str]]:
@@ -522,17 +525,22 @@ def _masked_lines(text: str) -> Iterator[tuple[str, str, str]]:
     section = ""
     secret_level: Optional[int] = None  # the indentation of a secret option, whose value the next lines may continue
     for line in _split_lines(text):
-        body, eol = line[: len(line) - len(_eol(line))], _eol(line)
+        eol = _eol(line)
+        body = line[: len(line) - len(eol)]
+        masked = _mask(body)
         if not _is_blank(line) and not _is_comment(line):
             indent = _indent(body)
             if secret_level is not None and len(indent) > secret_level:
-                yield section, line, indent + _MASK + eol
-                continue
-            name, separator, _value = _partition(body)
-            secret_level = len(indent) if separator and _SECRET_NAME.search(name) else None
-            header = _HEADER.match(body.strip())
-            section = header.group("name") if header else section
-        yield section, line, _mask(body) + eol
+                masked = indent + _MASK
+            else:
+                name, separator, value = _partition(body)
+                secret_level = None
+                if separator and _SECRET_NAME.search(name):
+                    secret_level = len(indent)
+                    masked = body[: len(body) - len(value.lstrip())] + (_MASK if value.strip() else "")
+                header = _HEADER.match(body.strip())
+                section = header.group("name") if header else section
+        yield section, line, masked + eol
 
 
 def _partition(line: str) -> tuple[str, str, str]:

@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,6 +18,10 @@ COLLECTIONS = ROOT / ".ansible" / "collections"
 
 # The link that `make setup` creates; a checkout that really lies at ansible_collections/galaxyops/uwsgi needs none.
 sys.path.insert(0, str(ROOT.parents[2] if ROOT.parent.parent.name == "ansible_collections" else COLLECTIONS))
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture
@@ -26,12 +32,12 @@ def root() -> Path:
 
 @pytest.fixture
 def run_module() -> Callable[..., dict[str, Any]]:
-    """Run one of the collection's modules in a process of its own and return its result."""
+    """Run one of the collection's modules in a process of its own, I(under) another command if need be, and return its result."""
 
-    def run(name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
+    def run(name: str, check: bool = False, under: Sequence[str] = (), **arguments: Any) -> dict[str, Any]:
         arguments = {**arguments, "_ansible_check_mode": check, "_ansible_diff": True}
         process = subprocess.run(
-            [sys.executable, "-m", f"ansible_collections.galaxyops.uwsgi.plugins.modules.{name}"],
+            [*under, sys.executable, "-m", f"ansible_collections.galaxyops.uwsgi.plugins.modules.{name}"],
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
