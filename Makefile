@@ -22,7 +22,7 @@ help: ## List the targets
 
 $(VENV)/.installed: requirements.txt
 	$(call say,setup)
-	tools/setup "$(PYTHON)" $(VENV)
+	@tools/setup "$(PYTHON)" $(VENV)
 	@touch $@
 
 $(LINK):
@@ -33,12 +33,12 @@ setup: $(VENV)/.installed $(LINK) ## Install the pinned tools into .venv; does n
 
 .PHONY: demo
 demo: setup ## Build a machine with a Galaxy behind nginx on this computer, and say where it answers
-	containers/prepare
-	containers/demo
+	@containers/prepare
+	@containers/demo
 
 .PHONY: demo-clean
 demo-clean: setup ## Remove what `make demo` built
-	containers/demo-clean
+	@containers/demo-clean
 
 .PHONY: test
 test: lint unit sanity molecule ## Everything: lint, unit, sanity, molecule
@@ -46,7 +46,7 @@ test: lint unit sanity molecule ## Everything: lint, unit, sanity, molecule
 .PHONY: lint
 lint: setup ## Style, types, documentation, changelog
 	$(call say,lint)
-	tools/lint
+	@tools/lint
 
 .PHONY: unit
 unit: setup ## Unit tests; no containers, no root
@@ -56,13 +56,13 @@ unit: setup ## Unit tests; no containers, no root
 .PHONY: sanity
 sanity: setup ## What `ansible-test sanity` asks of every collection
 	$(call say,sanity)
-	tools/sanity
+	@tools/sanity
 
 .PHONY: molecule
 molecule: setup ## Every role on real machines in containers; SCENARIO=name for one
 	$(call say,molecule $(SCENARIO))
-	containers/prepare
-	molecule/run $(SCENARIO)
+	@containers/prepare
+	@molecule/run $(SCENARIO)
 
 .PHONY: build
 build: setup ## The artifact to install or publish, in build/
@@ -70,7 +70,7 @@ build: setup ## The artifact to install or publish, in build/
 
 .PHONY: docs
 docs: setup ## Write the roles' option tables into their READMEs
-	tools/role_readme.py
+	@tools/role_readme.py
 
 .PHONY: clean
 clean: ## Remove what the other targets left, except .venv and the demo
