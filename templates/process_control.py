@@ -54,7 +54,8 @@ def systemctl(*arguments: str, check: bool = True) -> str:
 def without_section(text: bytes, section: str) -> bytes:
     """Return the INI I(text) less one section: what the readers of the other sections see."""
     pattern = rb"(?ms)^\[" + re.escape(section.encode()) + rb"\].*?(?=^\[|\Z)"
-    return re.sub(pattern, b"", text)
+    # Blank lines mean nothing, and come and go with a section.
+    return re.sub(rb"(?m)^\s*\n|\s*\Z", b"", re.sub(pattern, b"", text))
 
 
 def without_handlers(text: bytes) -> bytes:

@@ -635,7 +635,7 @@ def _uwsgi_findings(document: Document, path: str) -> Iterator[Finding]:
                 yield Finding(path, option.line, "warning", "uWSGI knows no ':' between option and value: write '='", UWSGI, option.name)
             if _INLINE_COMMENT.search(option.value):
                 yield Finding(
-                    path, option.line, "warning", "uWSGI takes a comment behind a value for a part of it: move it to a line of its own", UWSGI, option.name
+                    path, option.line, "error", "uWSGI takes a comment behind a value for a part of it: move it to a line of its own", UWSGI, option.name
                 )
             for index in option.continuation:
                 yield Finding(

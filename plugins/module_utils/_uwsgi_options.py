@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 Scalar = (str, int, float)
 
@@ -37,7 +38,10 @@ _SWITCHES = (
     "single-interpreter", "disable-logging", "vacuum", "auto-procname", "py-call-osafterfork", "py-call-uwsgi-fork-hooks",
 )  # fmt: skip
 
-_LISTENERS = ("socket", "uwsgi-socket", "http", "http-socket", "https", "https-socket", "http11-socket", "scgi-socket", "fastcgi-socket", "stats", "stats-server")
+_LISTENERS = (
+    "socket", "uwsgi-socket", "http", "http-socket", "https", "https-socket", "http11-socket", "scgi-socket", "fastcgi-socket",
+    "stats", "stats-server",
+)  # fmt: skip
 
 _HARMFUL = {
     "daemonize": "the service manager runs uWSGI in the foreground: remove it, the log goes to the journal",

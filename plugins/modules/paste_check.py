@@ -32,9 +32,8 @@ attributes:
 options:
   path:
     description:
-      - The file to check.
+      - The file to check. Without one, only O(job_conf) and O(listen) are looked at.
     type: path
-    required: true
   app:
     description:
       - The name of the application that is served. V(main) stands for one of C([app:main]), C([composite:main]),
@@ -117,6 +116,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+path:
+  description: The file that was checked; empty if there was none.
+  returned: always
+  type: str
+  sample: /srv/galaxy/config/galaxy.ini
 findings:
   description: Everything that was found, worst or not.
   returned: always
@@ -212,7 +216,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "path": {"type": "path", "required": True},
+            "path": {"type": "path"},
             "app": {"type": "str", "default": "main"},
             "missing": {"type": "str", "choices": ["fail", "ok"], "default": "fail"},
             "job_conf": {"type": "path"},
@@ -233,18 +237,19 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
+    path: str = params["path"] or ""
     options: dict[str, dict[str, str]] = {}
     try:
         wanted = [listeners.Wanted(**port) for port in params["listen"]]
         findings = [
-            *attempt(lambda: check_ini(params["path"], params["app"], params["missing"], params["return_options"], options)),
+            *(attempt(lambda: check_ini(path, params["app"], params["missing"], params["return_options"], options)) if path else []),
             *attempt(lambda: check_job_conf(params["job_conf"])),
             *attempt(lambda: listeners.check(wanted)),
         ]
     except (TypeError, ValueError) as error:  # a parameter
         module.fail_json(msg=str(error))
 
-    result: dict[str, Any] = {"changed": False, "findings": [asdict(finding) for finding in findings], "options": options}
+    result: dict[str, Any] = {"changed": False, "path": path, "findings": [asdict(finding) for finding in findings], "options": options}
     if findings:
         result["msg"] = "\n".join(map(str, findings))
     if any(finding.severity in FATAL[params["fail_on"]] for finding in findings):

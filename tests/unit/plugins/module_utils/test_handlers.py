@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.galaxyops.uwsgi.plugins.filter.handlers import FilterModule
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _handlers
 

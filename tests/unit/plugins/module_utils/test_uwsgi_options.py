@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.galaxyops.uwsgi.plugins.filter.uwsgi_options import FilterModule
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options as options
 

@@ -1,0 +1,114 @@
+"""What the scenarios' tests share: the hosts, their sites as seen from outside, and further Ansible runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+import requests
+import testinfra
+import yaml
+
+TOP = Path(__file__).resolve().parents[1]
+SCENARIO = os.environ["MOLECULE_SCENARIO_NAME"]
+HOSTS = list(yaml.safe_load((TOP / "molecule" / SCENARIO / "hosts.yml").read_text())["molecule"]["hosts"])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what people may want to look at after a run."""
+    (TOP / "build" / "screenshots").mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture(scope="session", params=HOSTS)
+def name(request: pytest.FixtureRequest) -> str:
+    """The inventory name of a host."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def container(name: str) -> str:
+    """The container that is the host."""
+    return f"galaxyops-{SCENARIO}-{name}"
+
+
+@pytest.fixture(scope="session")
+def host(container: str) -> Any:
+    """The host, as testinfra sees it."""
+    return testinfra.get_host(f"podman://{container}")
+
+
+class Site:
+    """The site on a host, as the world sees it."""
+
+    def __init__(self, container: str) -> None:
+        self.container = container
+
+    @property
+    def url(self) -> str:
+        """Where the site answers; the port may change when the host is restarted."""
+        address = subprocess.run(["podman", "port", self.container, "80"], capture_output=True, text=True, check=True).stdout
+        return f"http://{address.splitlines()[0]}"
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        """GET a path of the site."""
+        return requests.get(self.url + path, **{"timeout": 60, **options})
+
+    def post(self, path: str, **options: Any) -> requests.Response:
+        """POST to a path of the site."""
+        return requests.post(self.url + path, **{"timeout": 300, **options})
+
+    def wait(self, path: str, seconds: int = 180) -> requests.Response:
+        """Wait until the path answers with success."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                response = self.get(path)
+                if response.ok or time.monotonic() > deadline:
+                    response.raise_for_status()
+                    return response
+            except requests.ConnectionError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
+
+
+@pytest.fixture(scope="session")
+def site(container: str) -> Site:
+    """The site on the host, as the world sees it."""
+    return Site(container)
+
+
+Play = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def play(name: str) -> Play:
+    """Run a playbook of the scenario once more against the host."""
+
+    def run(playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        path = playbook if playbook.startswith("galaxyops.") else str(TOP / playbook)
+        command = ["ansible-playbook", "--limit", name, path, *arguments]
+        for inventory in (TOP / "molecule" / SCENARIO / "hosts.yml", TOP / "molecule" / "inventory"):
+            command += ["--inventory", str(inventory)]
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1"}
+        return subprocess.run(command, cwd=TOP, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture
+def restore(host: Any) -> Iterator[Callable[[str], None]]:
+    """Remember files on the host, and put them back as they were after the test."""
+    kept: list[str] = []
+
+    def remember(path: str) -> None:
+        host.check_output("cp -a %s %s", path, f"{path}.before-test")
+        kept.append(path)
+
+    yield remember
+    for path in kept:
+        host.check_output("rm -rf %s && mv %s %s", path, f"{path}.before-test", path)

@@ -1,0 +1,40 @@
+"""A Paste Deploy application that starts at once: it shows what reaches an application, and little else."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from typing import Any, Callable, Iterable
+from urllib.parse import parse_qs
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+def app_factory(global_conf: dict[str, str], **local_conf: str) -> Callable[..., Iterable[bytes]]:
+    """Build the application from its section of the Paste Deploy file."""
+    time.sleep(float(local_conf.get("start_seconds", 0)))
+
+    def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        query = parse_qs(environ.get("QUERY_STRING", ""))
+        headers = [("Content-Type", "application/json")]
+        answer: dict[str, Any] = {
+            "version": local_conf.get("version", "1"),
+            "pid": os.getpid(),
+            "thread": threading.get_ident(),
+            "environ": {name: value for name, value in environ.items() if isinstance(value, str)},
+        }
+        if path == "/sleep":
+            time.sleep(float(query["seconds"][0]))
+        elif path == "/upload":
+            answer["bytes"] = sum(len(part) for part in iter(lambda: environ["wsgi.input"].read(65536), b""))
+        elif path == "/process":
+            answer["process"] = dict(os.environ)
+        elif path == "/download":
+            headers.append(("X-Accel-Redirect", "/_x_accel_redirect" + query["file"][0]))
+        start_response("200 OK", headers)
+        return [json.dumps(answer).encode()]
+
+    return application
