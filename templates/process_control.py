@@ -26,8 +26,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, Optional
 
 KINDS = {"web": "web processes", "handlers": "job handlers"}
 RUN = Path(os.environ.get("GALAXYOPS_RUN", "/run"))
@@ -60,14 +61,19 @@ def without_section(text: bytes, section: str) -> bytes:
 
 def without_handlers(text: bytes) -> bytes:
     """Return a job configuration less its handlers: what a change of another handler leaves as it is."""
-    text = re.sub(rb"(?s)<handlers\b.*?(?:/>|</handlers>)", b"", text)
+    # Comments mean nothing, and may speak of handlers.
+    text = re.sub(rb"(?s)<!--.*?-->", b"", text)
+    text = re.sub(rb"(?s)<handlers\b(?:[^>]*/>|.*?</handlers>)", b"", text)
     return re.sub(rb"(?m)^handling:.*\n(?:(?:[ \t].*|#.*)?\n)*", b"", text)
 
 
 def fingerprint(watch: list[dict[str, Any]]) -> str:
-    """Hash what a process is started from: files (patterns may name several, or none) and where links lead."""
+    """Hash what a process is started from: files (patterns may name several, or none), where links lead, and values."""
     digest = hashlib.sha256()
     for entry in watch:
+        if "value" in entry:
+            digest.update(json.dumps(entry["value"], sort_keys=True).encode())
+            continue
         if entry.get("link"):
             digest.update(os.path.realpath(entry["path"]).encode())
             continue
@@ -84,10 +90,10 @@ def fingerprint(watch: list[dict[str, Any]]) -> str:
 class Unit:
     """One systemd service and the fingerprint it was started with."""
 
-    def __init__(self, control: Control, name: str, service: str) -> None:
-        self.control = control
+    def __init__(self, directory: str, service: str, watch: list[dict[str, Any]]) -> None:
+        self.directory = RUN / directory
         self.service = service
-        self.directory = RUN / control.instance / name
+        self.watch = watch
 
     @property
     def active(self) -> bool:
@@ -98,14 +104,14 @@ class Unit:
     def current(self) -> bool:
         """Whether the service runs what is written on disk now."""
         try:
-            return (self.directory / "fingerprint").read_text() == fingerprint(self.control.watch)
+            return (self.directory / "fingerprint").read_text() == fingerprint(self.watch)
         except FileNotFoundError:
             return False
 
     def record(self) -> None:
         """Remember, as the process starts, what it is started from."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "fingerprint").write_text(fingerprint(self.control.watch))
+        (self.directory / "fingerprint").write_text(fingerprint(self.watch))
 
     def start(self, verb: str = "restart") -> None:
         """Start the service and wait until it has proved that it works."""
@@ -136,14 +142,14 @@ class Control:
         path = ETC / instance / f"{kind}.json"
         try:
             self.config: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+            self.watch: list[dict[str, Any]] = self.config["watch"]
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise ControlError(f"cannot read {path}: {error}; run the playbook that wrote it again") from error
-        self.watch: list[dict[str, Any]] = self.config["watch"]
 
     def lock(self) -> None:
         """Let one call at a time change anything; a second one waits for the first."""
         (RUN / self.instance).mkdir(parents=True, exist_ok=True)
-        self.lock_file = open(RUN / self.instance / f"{self.kind}.lock", "w")  # held until the process ends
+        self.lock_file = open(RUN / self.instance / f"{self.kind}.lock", "w")  # noqa: SIM115 -- held until the process ends
         fcntl.flock(self.lock_file, fcntl.LOCK_EX)
 
     def enabled_units(self) -> list[str]:
@@ -228,7 +234,7 @@ class Web(Control):
     """
 
     def units(self) -> dict[str, Unit]:
-        return {slot: Unit(self, f"web-{slot}", f"{self.instance}-web@{slot}.service") for slot in ("1", "2")}
+        return {slot: Unit(f"{self.instance}/web-{slot}", f"{self.instance}-web@{slot}.service", self.watch) for slot in ("1", "2")}
 
     @property
     def socket(self) -> str:
@@ -300,9 +306,10 @@ class Handlers(Control):
     """The job handlers: one service each, replaced one after the other."""
 
     def units(self) -> dict[str, Unit]:
+        # A handler's own settings count for it alone.
         return {
-            name: Unit(self, f"handler-{name}", f"{self.instance}-handler@{name}.service")
-            for name in self.config["handlers"]
+            name: Unit(f"{self.instance}/handler-{name}", f"{self.instance}-handler@{name}.service", [*self.watch, {"value": settings}])
+            for name, settings in self.config["handlers"].items()
         }
 
     def enabled_units(self) -> list[str]:
@@ -376,6 +383,8 @@ def main(arguments: Optional[list[str]] = None) -> int:
     options = parser.parse_args(arguments)
     try:
         control = control_for(sys.argv[0])
+        if "name" in options and options.name not in control.units():
+            raise ControlError(f"{control.command} knows no {options.name}, only {', '.join(control.units())}")
     except ControlError as error:
         print(error, file=sys.stderr)
         return 2
@@ -393,7 +402,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
         else:
             control.lock()
             getattr(control, options.command)()
-    except ControlError as error:
+    except (ControlError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
