@@ -112,3 +112,9 @@ def restore(host: Any) -> Iterator[Callable[[str], None]]:
     yield remember
     for path in kept:
         host.check_output("rm -rf %s && mv %s %s", path, f"{path}.before-test", path)
+
+
+@pytest.fixture(scope="session")
+def admin_key(host: Any) -> str:
+    """The administrator's key that was made on the host."""
+    return str(host.check_output("sed -n 's/^bootstrap_admin_api_key = //p' /srv/galaxy/config/galaxy.ini"))

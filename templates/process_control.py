@@ -52,6 +52,11 @@ def systemctl(*arguments: str, check: bool = True) -> str:
     return process.stdout.strip()
 
 
+def alive(pid: str) -> bool:
+    """Whether the process that systemd started still lives; without a number there is nothing to say."""
+    return not pid or Path("/proc", pid).exists()
+
+
 def without_section(text: bytes, section: str) -> bytes:
     """Return the INI I(text) less one section: what the readers of the other sections see."""
     pattern = rb"(?ms)^\[" + re.escape(section.encode()) + rb"\].*?(?=^\[|\Z)"
@@ -268,7 +273,8 @@ class Web(Control):
             systemctl("start", self.socket)
             first.start("start")
             return
-        if not (second.active and second.current):
+        # Where slot 2 serves alone, after a handover that failed half-way, it stays until slot 1 is back.
+        if first.active and not (second.active and second.current):
             say(f"start {second.service} beside what serves")
             try:
                 second.start()
@@ -288,6 +294,8 @@ class Web(Control):
         deadline = time.monotonic() + health["timeout"]
         answer = "no answer"
         while time.monotonic() < deadline:
+            if not alive(os.environ.get("MAINPID", "")):
+                raise ControlError("the process ended before it answered")
             try:
                 connection = UnixConnection(path, max(1.0, deadline - time.monotonic()))
                 connection.request("GET", health["path"], headers={"Host": health["host"]})
@@ -355,6 +363,8 @@ class Handlers(Control):
         ]
         deadline = time.monotonic() + self.config["start_timeout"]
         while time.monotonic() < deadline:
+            if not alive(os.environ.get("MAINPID", "")):
+                raise ControlError("the process ended before it said that it runs")
             if subprocess.run(journal, capture_output=True, check=False).returncode == 0:
                 return
             time.sleep(0.5)

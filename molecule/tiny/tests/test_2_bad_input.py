@@ -67,7 +67,7 @@ def test_of_the_uwsgi_role(host: Any, play: Any, variables: dict[str, Any], part
 )
 def test_of_a_file_that_somebody_broke(host: Any, play: Any, restore: Any, line: str, parts: list[str]) -> None:
     restore("/srv/tiny/tiny.ini")
-    host.check_output("cat >> /srv/tiny/tiny.ini <<'END'\n\n" + line + "\nEND")
+    host.check_output("sed -i '/^paste.app_factory/a " + line.replace("\n", "\\n") + "' /srv/tiny/tiny.ini")
     refuse(host, play, *parts)
 
 

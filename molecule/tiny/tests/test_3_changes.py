@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from typing import Any, Iterator
@@ -130,8 +131,6 @@ def test_the_maintenance_page_stands_in(host: Any, site: Any) -> None:
 
 
 def test_a_reboot_brings_all_back(host: Any, site: Any, container: str) -> None:
-    import subprocess
-
     subprocess.run(["podman", "restart", "--time", "20", container], check=True, capture_output=True)
     assert site.wait("/", 60).json()["version"] == "3"
     assert host.run("tiny-web status").rc == 0

@@ -68,12 +68,19 @@ def test_every_error_is_reported_in_one_go(run_module: Run, path: Path) -> None:
 
 
 def test_warnings_fail_only_on_request(run_module: Run, path: Path) -> None:
-    path.write_text(GOOD.replace("processes = 2", "processes = 2  # two"), encoding="utf-8")
+    path.write_text(GOOD.replace("processes = 2", "processes: 2"), encoding="utf-8")
     result = run_module("paste_check", path=str(path))
     assert "failed" not in result
     assert [finding["severity"] for finding in result["findings"]] == ["warning"]
     assert result["warnings"]
     assert run_module("paste_check", path=str(path), fail_on="warning")["failed"]
+
+
+def test_a_comment_that_uwsgi_would_take_for_a_value_is_an_error(run_module: Run, path: Path) -> None:
+    path.write_text(GOOD.replace("processes = 2", "processes = 2  # two"), encoding="utf-8")
+    result = run_module("paste_check", path=str(path))
+    assert result["failed"]
+    assert "processes: uWSGI takes a comment" in result["msg"]
 
 
 def test_it_never_fails_if_it_is_told_not_to(run_module: Run, tmp_path: Path) -> None:

@@ -1,0 +1,150 @@
+"""What a person gets from the Galaxy that the defaults of every role bring up, and what a neighbour on the host does not get."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from galaxy_client import User
+from playwright.sync_api import expect, sync_playwright
+
+TOP = Path(__file__).resolve().parents[3]
+TEXT = "pear\napple\nquince\n"
+
+
+@pytest.fixture(scope="module")
+def user(site: Any, admin_key: str) -> User:
+    """A person who works with this Galaxy."""
+    return User(site.url, admin_key, "tester")
+
+
+def test_galaxy_answers_through_nginx(site: Any) -> None:
+    response = site.get("/api/version")
+    assert response.json() == {"version_major": "26.1", "version_minor": "2"}
+    assert "nginx" in response.headers["Server"]
+
+
+def test_page_shows_the_history_in_a_browser(site: Any) -> None:
+    with sync_playwright() as playwright:
+        # --no-sandbox: Chromium's own sandbox does not start for root, as whom containers are often tested.
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 850})
+        failed: list[str] = []
+        page.on("response", lambda response: failed.append(response.url) if response.status >= 500 else None)
+        page.goto(site.url)
+        expect(page.locator("#current-history-panel")).to_be_visible(timeout=90_000)
+        expect(page.locator("#current-history-panel")).to_contain_text("history", ignore_case=True, timeout=30_000)
+        page.wait_for_timeout(3000)
+        page.screenshot(path=TOP / "build" / "screenshots" / "galaxy.png")
+        browser.close()
+    assert failed == []
+
+
+def test_a_job_runs_in_a_handler_and_its_output_is_right(user: User) -> None:
+    dataset, upload = user.upload(TEXT)
+    assert user.wait(upload)["state"] == "ok"
+    output, sort = user.sort(dataset)
+    job = user.wait(sort)
+    assert job["state"] == "ok"
+    assert job["handler"] in ("handler0", "handler1")
+    assert user.download(output).text == "apple\npear\nquince\n"
+
+
+def test_the_web_processes_run_no_job(host: Any, user: User) -> None:
+    """Without a handler a job waits, however long: no web process picks it up."""
+    host.check_output("systemctl stop 'galaxy-handler@*'")
+    _dataset, upload = user.upload("quince\n")
+    time.sleep(15)
+    waiting = user.state(upload)
+    host.check_output("systemctl start galaxy-handler@handler0 galaxy-handler@handler1")
+    assert waiting == "new"
+    assert user.wait(upload)["state"] == "ok"
+    assert {job["handler"] for job in user.jobs()} <= {"handler0", "handler1"}
+
+
+def test_large_cookie_gets_no_502(site: Any) -> None:
+    assert site.get("/api/version", headers={"Cookie": "sso=" + "x" * 60_000}).status_code == 200
+
+
+def test_large_file_uploads_and_downloads_through_nginx(user: User, tmp_path: Path) -> None:
+    """50 MB up in chunks; down by nginx on Galaxy's word, in parts too, and never around Galaxy."""
+    line = b"0123456789abcdefghijklmnopqrstuvwxyz-galaxy-test\n"
+    content = line * (50_000_000 // len(line) + 1)
+    (tmp_path / "large.txt").write_bytes(content)
+    dataset, upload = user.upload_file(str(tmp_path / "large.txt"))
+    assert user.wait(upload)["state"] == "ok"
+    whole = user.download(dataset)
+    assert hashlib.sha256(whole.content).digest() == hashlib.sha256(content).digest()
+    part = user.download(dataset, Range="bytes=100000-100099")
+    assert part.status_code == 206
+    assert part.content == content[100000:100100]
+    assert part.headers["Content-Range"] == f"bytes 100000-100099/{len(content)}"
+
+
+def test_datasets_are_sent_by_nginx_and_only_on_galaxys_word(host: Any, site: Any) -> None:
+    path = host.check_output("find /srv/galaxy/var/objects -name '*.dat' -size +1M | head -n 1")
+    assert path
+    assert site.get(f"/_x_accel_redirect{path}").status_code == 404
+    # The bytes do not come from Galaxy: on its own socket it answers with the file's name and nothing else.
+    assert host.run("grep -q '^nginx_x_accel_redirect_base = /_x_accel_redirect$' /srv/galaxy/config/galaxy.ini").rc == 0
+
+
+def test_static_files_come_from_disk_with_a_lifetime(site: Any) -> None:
+    page = site.get("/").text
+    script = page.split('src="/static/dist/')[1].split('"')[0]
+    response = requests.get(f"{site.url}/static/dist/{script}", headers={"Accept-Encoding": "gzip"}, timeout=60)
+    assert response.status_code == 200
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert "max-age" in response.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    ("path", "owner", "group", "mode"),
+    [
+        ("/run/galaxy/web.sock", "galaxy", "www-data", 0o660),
+        ("/run/galaxy/web-1", "galaxy", "galaxy", 0o750),
+        ("/run/galaxy/web-1/stats.sock", "galaxy", "galaxy", 0o600),
+        ("/srv/galaxy/config/galaxy.ini", "root", "galaxy", 0o640),
+        ("/srv/galaxy/config/job_conf.xml", "root", "galaxy", 0o640),
+        ("/srv/galaxy/config", "root", "galaxy", 0o750),
+        ("/srv/galaxy/database", "galaxy", "galaxy", 0o700),
+        ("/srv/galaxy/var", "galaxy", "www-data", 0o750),
+        ("/srv/galaxy/venv/bin/galaxy-main", "root", "root", 0o755),
+        ("/etc/galaxy/web.env", "root", "galaxy", 0o640),
+        ("/var/log/nginx/galaxy.access.log", "www-data", "adm", 0o640),
+    ],
+)
+def test_files_belong_to_whom_they_should(host: Any, path: str, owner: str, group: str, mode: int) -> None:
+    file = host.file(path)
+    assert (file.user, file.group, file.mode) == (owner, group, mode)
+
+
+def test_secrets_are_seen_nowhere(host: Any) -> None:
+    """Neither in a process list, nor in a unit, nor in a log."""
+    for key in ("id_secret", "bootstrap_admin_api_key"):
+        secret = host.check_output(f"sed -n 's/^{key} = //p' /srv/galaxy/config/galaxy.ini")
+        assert len(secret) == 48
+        seen = host.check_output("ps -eo args; cat /etc/systemd/system/galaxy-* /etc/galaxy/*; journalctl --no-pager --quiet")
+        assert secret not in seen
+
+
+def test_processes_are_what_they_should_be(host: Any) -> None:
+    assert host.run("galaxy-web status").rc == 0
+    assert host.run("galaxy-handlers status").rc == 0
+    assert host.check_output("ps -eo user,args | grep -c '^galaxy .*galaxy-main .*--server-name=handler[01]$'") == "2"
+    workers = int(host.check_output("nproc")) + 1
+    assert int(host.check_output("ps -eo user,args | grep -c '^galaxy .*/uwsgi .*--ini-paste'")) == workers
+    assert not host.run("ps -eo user,args | grep '^root.*\\(uwsgi\\|galaxy-main\\)' | grep -v grep").stdout
+
+
+def test_secrets_stay_out_of_a_diff(play: Any, host: Any) -> None:
+    result = play("molecule/default/converge.yml", "--check", "--diff", "--extra-vars", '{"galaxy_app_options": {"brand": "Trial"}}')
+    assert result.returncode == 0, result.stdout
+    assert "+brand = Trial" in result.stdout
+    for key in ("id_secret", "bootstrap_admin_api_key"):
+        assert host.check_output(f"sed -n 's/^{key} = //p' /srv/galaxy/config/galaxy.ini") not in result.stdout

@@ -1,0 +1,93 @@
+"""What an administrator does to a Galaxy that people use: run the playbook again, change handlers, reboot."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+from galaxy_client import User
+
+CONTROLLER_ONLY = (
+    "ansible.builtin.assert",
+    "ansible.builtin.debug",
+    "ansible.builtin.import_tasks",
+    "ansible.builtin.include_tasks",
+    "ansible.builtin.meta",
+    "ansible.builtin.validate_argument_spec",
+)
+
+
+def pids(host: Any, *units: str) -> dict[str, str]:
+    """The main processes of units."""
+    return {unit: host.check_output("systemctl show --property=MainPID --value %s", unit) for unit in units}
+
+
+def test_a_second_run_changes_nothing_and_asks_little(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every remote task costs about a second: there are at most 20."""
+    monkeypatch.setenv("ANSIBLE_STDOUT_CALLBACK", "ansible.posix.json")
+    result = play("molecule/default/converge.yml")
+    report = json.loads(result.stdout)
+    assert [stats["changed"] for stats in report["stats"].values()] == [0]
+    remote = []
+    for task in report["plays"][0]["tasks"]:
+        for outcome in task["hosts"].values():
+            if not outcome.get("skipped") and outcome["action"] not in CONTROLLER_ONLY:
+                remote += [task["task"]["name"]] * max(1, len(outcome.get("results", [])))
+    print(f"{len(remote)} remote tasks: {remote}")
+    assert len(remote) <= 20, remote
+
+
+def test_each_role_alone_changes_nothing_either(play: Any) -> None:
+    for playbook in ("galaxy", "handlers"):
+        result = play(f"molecule/default/{playbook}.yml")
+        assert result.returncode == 0, result.stdout
+        assert "changed=0 " in result.stdout, result.stdout
+
+
+def test_another_handler_leaves_the_others_alone(host: Any, play: Any) -> None:
+    others = ("galaxy-handler@handler0", "galaxy-handler@handler1", "galaxy-web@1")
+    before = pids(host, *others)
+    result = play("molecule/default/handlers.yml", "--extra-vars", "job_handlers=3")
+    assert result.returncode == 0, result.stdout
+    assert pids(host, *others) == before
+    assert host.service("galaxy-handler@handler2").is_running
+    assert host.service("galaxy-handler@handler2").is_enabled
+    assert '<handler id="handler2"' in host.check_output("cat /srv/galaxy/config/job_conf.xml")
+
+    result = play("molecule/default/handlers.yml")
+    assert result.returncode == 0, result.stdout
+    assert pids(host, *others) == before
+    assert not host.service("galaxy-handler@handler2").is_running
+    assert not host.service("galaxy-handler@handler2").is_enabled
+    assert "handler2" not in host.check_output("cat /srv/galaxy/config/job_conf.xml")
+
+
+def test_a_handler_stops_cleanly_and_in_time(host: Any) -> None:
+    host.check_output("systemctl restart galaxy-handler@handler1")
+    log = host.check_output("journalctl --no-pager --output=cat --lines=400 --unit=galaxy-handler@handler1")
+    assert "Received signal 15, exiting" in log
+    assert "Killing process" not in log
+    assert "timed out" not in log
+
+
+def test_a_reboot_brings_all_back(host: Any, site: Any, container: str, admin_key: str) -> None:
+    subprocess.run(["podman", "restart", "--time", "60", container], check=True, capture_output=True)
+    site.wait("/api/version", 300)
+    assert host.service("galaxy-handler@handler0").is_running
+    assert host.service("galaxy-handler@handler1").is_running
+    user = User(site.url, admin_key, "after-reboot")
+    _dataset, upload = user.upload("still here\n")
+    assert user.wait(upload)["state"] == "ok"
+
+
+def test_absent_takes_the_handlers_away_and_nothing_else(host: Any, site: Any, play: Any) -> None:
+    result = play("molecule/default/handlers.yml", "--extra-vars", "job_handlers_state=absent")
+    assert result.returncode == 0, result.stdout
+    assert host.check_output("systemctl list-units --all --plain --no-legend 'galaxy-handler*'") == ""
+    ours = ("/usr/local/sbin/galaxy-handlers", "/etc/galaxy/handlers.json", "/etc/galaxy/handlers.env", "/srv/galaxy/config/job_conf.xml")
+    assert [path for path in ours if host.file(path).exists] == []
+    assert host.file("/etc/galaxy/web.json").exists
+    assert site.get("/api/version").ok
+    assert "changed=0 " in play("molecule/default/handlers.yml", "--extra-vars", "job_handlers_state=absent").stdout

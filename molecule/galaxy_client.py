@@ -1,0 +1,66 @@
+"""A user of a Galaxy under test: what a person does there, by way of its API."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import requests
+from bioblend.galaxy import GalaxyInstance
+
+
+class User:
+    """One person with a history, whom the administrator's key has made."""
+
+    def __init__(self, url: str, admin_key: str, name: str) -> None:
+        self.url = url
+        self.admin = GalaxyInstance(url, key=admin_key)
+        email = f"{name}@example.org"
+        user = self.admin.users.create_local_user(name, email, "a-long-password")
+        self.key = self.admin.users.create_user_apikey(user["id"])
+        self.galaxy = GalaxyInstance(url, key=self.key)
+        self.history = self.galaxy.histories.create_history(name)["id"]
+
+    def upload(self, text: str) -> tuple[str, str]:
+        """Upload a text; return the ids of its dataset and its job."""
+        upload = self.galaxy.tools.paste_content(text, self.history, file_type="tabular")
+        return upload["outputs"][0]["id"], upload["jobs"][0]["id"]
+
+    def upload_file(self, path: str) -> tuple[str, str]:
+        """Upload a file; return the ids of its dataset and its job."""
+        upload = self.galaxy.tools.upload_file(path, self.history, file_type="txt")
+        return upload["outputs"][0]["id"], upload["jobs"][0]["id"]
+
+    def sort(self, dataset: str) -> tuple[str, str]:
+        """Sort a tabular dataset; return the ids of the output and of the job."""
+        inputs = {"input": {"src": "hda", "id": dataset}, "column": "1", "order": "ASC", "style": "alpha"}
+        run = self.galaxy.tools.run_tool(self.history, "sort1", inputs)
+        return run["outputs"][0]["id"], run["jobs"][0]["id"]
+
+    def wait(self, job: str, seconds: int = 300) -> dict[str, Any]:
+        """Wait until a job has ended; return its record as an administrator sees it."""
+        self.galaxy.jobs.wait_for_job(job, maxwait=seconds, interval=1)
+        return next(record for record in self.jobs() if record["id"] == job)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The records of all jobs, with their handlers, as an administrator sees them."""
+        response = requests.get(f"{self.url}/api/jobs", params={"view": "admin_job_list"}, headers={"x-api-key": self.admin.key}, timeout=60)
+        response.raise_for_status()
+        return list(response.json())
+
+    def state(self, job: str) -> str:
+        """The state of a job now."""
+        return str(self.galaxy.jobs.get_state(job))
+
+    def download(self, dataset: str, **headers: str) -> requests.Response:
+        """Download a dataset as a browser does."""
+        path = f"{self.url}/api/datasets/{dataset}/display"
+        return requests.get(path, params={"to_ext": "txt"}, headers={"x-api-key": self.key, **headers}, timeout=120)
+
+
+def wait_until(condition: Any, seconds: int = 120) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so after {seconds} s"
+        time.sleep(0.5)
