@@ -336,6 +336,8 @@ class Handlers(Control):
             say(f"remove {service}")
             if not check:
                 systemctl("disable", "--now", service)
+                # One that had to be killed would be remembered as failed, and found again by every run.
+                systemctl("reset-failed", service, check=False)
         self.enable(check)
         for unit in self.outdated():
             say(f"{'restart' if unit.active else 'start'} {unit.service}")

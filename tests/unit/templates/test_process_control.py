@@ -440,6 +440,19 @@ def test_not_ready_when_what_answers_is_no_http_server(control: ModuleType, etc:
             ready(control, etc, timeout=1)
 
 
+@pytest.mark.parametrize("kind", ["web", "handlers"])
+def test_not_ready_as_soon_as_the_process_has_ended(command: Any, etc: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    write(etc, kind, health={**HEALTH, "timeout": 60}, handlers={"2": {}}, start_timeout=60)
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    monkeypatch.setenv("MAINPID", str(process.pid))
+    began = time.monotonic()
+    result = command(f"galaxy-{kind}", "ready", "2")
+    assert result.returncode == 1
+    assert "the process ended before it" in result.stderr
+    assert time.monotonic() - began < 30
+
+
 def test_ready_fails_as_a_command_with_its_reason_in_the_log(command: Any, etc: Path) -> None:
     write(etc, "web", health={**HEALTH, "timeout": 1})
     result = command("galaxy-web", "ready", "2")
