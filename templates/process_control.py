@@ -124,13 +124,15 @@ class Unit:
         process = subprocess.run(["systemctl", verb, self.service], check=False, capture_output=True)
         if process.returncode != 0:
             systemctl("stop", self.service, check=False)
+            subprocess.run(["journalctl", "--sync"], check=False)
+            # Not --lines: together with --since it shows the first lines, not the last.
             log = subprocess.run(
-                ["journalctl", "--no-pager", "--output=cat", "--lines=40", "--since", since, "--unit", self.service],
+                ["journalctl", "--no-pager", "--output=cat", "--since", since, "--unit", self.service],
                 capture_output=True,
                 text=True,
                 check=False,
-            ).stdout
-            raise ControlError(f"{self.service} did not start. The end of its log:\n{log}")
+            ).stdout.splitlines()
+            raise ControlError(f"{self.service} did not start. The end of its log:\n" + "\n".join(log[-40:]))
 
     def stop(self) -> None:
         """Stop the service; it finishes the requests or the clean-up it is at."""
