@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -15,6 +16,7 @@ import yaml
 
 TOP = Path(__file__).resolve().parents[1]
 SCENARIO = os.environ["MOLECULE_SCENARIO_NAME"]
+sys.path.insert(0, str(TOP / "molecule" / "utils"))
 HOSTS = list(yaml.safe_load((TOP / "molecule" / SCENARIO / "hosts.yml").read_text())["molecule"]["hosts"])
 
 
@@ -70,7 +72,7 @@ class Site:
                 if response.ok or time.monotonic() > deadline:
                     response.raise_for_status()
                     return response
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.5)

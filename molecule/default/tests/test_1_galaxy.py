@@ -35,7 +35,7 @@ def test_page_shows_the_history_in_a_browser(site: Any) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1400, "height": 850})
         failed: list[str] = []
-        page.on("response", lambda response: failed.append(response.url) if response.status >= 500 else None)
+        page.on("response", lambda response: failed.append(response.url) if response.status >= 500 or response.status == 404 else None)
         page.goto(site.url)
         expect(page.locator("#current-history-panel")).to_be_visible(timeout=90_000)
         expect(page.locator("#current-history-panel")).to_contain_text("history", ignore_case=True, timeout=30_000)
