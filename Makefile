@@ -61,7 +61,7 @@ sanity: setup ## What `ansible-test sanity` asks of every collection
 .PHONY: molecule
 molecule: setup ## Every role on real machines in containers; SCENARIO=name for one
 	$(call say,molecule $(SCENARIO))
-	@containers/prepare
+	@containers/prepare chromium
 	@molecule/run $(SCENARIO)
 
 .PHONY: build

@@ -106,6 +106,11 @@ class Unit:
         return systemctl("is-active", self.service, check=False) == "active"
 
     @property
+    def starting(self) -> bool:
+        """Whether the service is on its way to run."""
+        return systemctl("is-active", self.service, check=False) == "activating"
+
+    @property
     def current(self) -> bool:
         """Whether the service runs what is written on disk now."""
         try:
@@ -195,6 +200,8 @@ class Control:
         """Stop and disable everything of this kind."""
         units = [*self.leftovers(), *self.enabled_units(), *(unit.service for unit in self.units().values())]
         systemctl("disable", "--now", *units, check=False)
+        for unit in self.units().values():
+            systemctl("clean", "--what=cache", unit.service, check=False)
         say(f"stopped {' '.join(dict.fromkeys(units))}")
 
     def ready(self, name: str) -> None:
@@ -212,6 +219,9 @@ class Control:
                 note = "" if current else " (not what is written: run the playbook, or "f"{self.command} restart)"
                 say(f"{unit.service}: {state}, pid {pid}{note}")
                 problems += state != "active" or not current
+        for service in self.leftovers():
+            say(f"{service}: {systemctl('is-active', service, check=False)} (no longer configured: run the playbook)")
+            problems += 1
         return 3 if problems else 0
 
     def expected(self, name: str) -> bool:
@@ -344,7 +354,8 @@ class Handlers(Control):
         for unit in self.outdated():
             say(f"{'restart' if unit.active else 'start'} {unit.service}")
             if not check:
-                unit.start()
+                # One that is just starting, as after a boot, is waited for and not started anew.
+                unit.start("start" if unit.starting and unit.current else "restart")
 
     def outdated(self) -> Iterator[Unit]:
         """The handlers that do not run what is written."""

@@ -6,7 +6,8 @@ import json
 import os
 import threading
 import time
-from typing import Any, Callable, Iterable
+from collections.abc import Iterable
+from typing import Any, Callable
 from urllib.parse import parse_qs
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]

@@ -109,7 +109,7 @@ EXAMPLES = r"""
     listen:
       - port: 80
         processes: [nginx]
-        variable: nginx_proxy_sites
+        variable: nginx_proxy_port
     return_options:
       app:main: [job_config_file, static_enabled]
   register: galaxy_check

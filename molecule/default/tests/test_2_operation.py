@@ -41,7 +41,7 @@ def test_a_second_run_changes_nothing_and_asks_little(play: Any, monkeypatch: py
 
 def test_each_role_alone_changes_nothing_either(play: Any) -> None:
     for playbook in ("galaxy", "handlers"):
-        result = play(f"molecule/default/{playbook}.yml")
+        result = play(f"molecule/default/{playbook}_alone.yml")
         assert result.returncode == 0, result.stdout
         assert "changed=0 " in result.stdout, result.stdout
 
@@ -49,14 +49,14 @@ def test_each_role_alone_changes_nothing_either(play: Any) -> None:
 def test_another_handler_leaves_the_others_alone(host: Any, play: Any) -> None:
     others = ("galaxy-handler@handler0", "galaxy-handler@handler1", "galaxy-web@1")
     before = pids(host, *others)
-    result = play("molecule/default/handlers.yml", "--extra-vars", "job_handlers=3")
+    result = play("molecule/default/handlers_alone.yml", "--extra-vars", "job_handlers=3")
     assert result.returncode == 0, result.stdout
     assert pids(host, *others) == before
     assert host.service("galaxy-handler@handler2").is_running
     assert host.service("galaxy-handler@handler2").is_enabled
     assert '<handler id="handler2"' in host.check_output("cat /srv/galaxy/config/job_conf.xml")
 
-    result = play("molecule/default/handlers.yml")
+    result = play("molecule/default/handlers_alone.yml")
     assert result.returncode == 0, result.stdout
     assert pids(host, *others) == before
     assert not host.service("galaxy-handler@handler2").is_running
@@ -86,11 +86,11 @@ def test_a_reboot_brings_all_back(host: Any, site: Any, container: str, admin_ke
 
 
 def test_absent_takes_the_handlers_away_and_nothing_else(host: Any, site: Any, play: Any) -> None:
-    result = play("molecule/default/handlers.yml", "--extra-vars", "job_handlers_state=absent")
+    result = play("molecule/default/handlers_alone.yml", "--extra-vars", "job_handlers_state=absent")
     assert result.returncode == 0, result.stdout
     assert host.check_output("systemctl list-units --all --plain --no-legend 'galaxy-handler*'") == ""
     ours = ("/usr/local/sbin/galaxy-handlers", "/etc/galaxy/handlers.json", "/etc/galaxy/handlers.env", "/srv/galaxy/config/job_conf.xml")
     assert [path for path in ours if host.file(path).exists] == []
     assert host.file("/etc/galaxy/web.json").exists
     assert site.get("/api/version").ok
-    assert "changed=0 " in play("molecule/default/handlers.yml", "--extra-vars", "job_handlers_state=absent").stdout
+    assert "changed=0 " in play("molecule/default/handlers_alone.yml", "--extra-vars", "job_handlers_state=absent").stdout

@@ -108,7 +108,7 @@ def test_of_the_nginx_proxy_role(host: Any, play: Any, variables: dict[str, Any]
 )
 def test_of_the_job_handlers_role(host: Any, play: Any, handlers: Any, parts: list[str]) -> None:
     before = host.check_output(STATE)
-    result = play("molecule/tiny/handlers.yml", "--extra-vars", json.dumps({"job_handlers": handlers}))
+    result = play("molecule/tiny/handlers_alone.yml", "--extra-vars", json.dumps({"job_handlers": handlers}))
     assert result.returncode != 0
     for part in parts:
         assert part in " ".join(result.stdout.split()), result.stdout
@@ -118,7 +118,7 @@ def test_of_the_job_handlers_role(host: Any, play: Any, handlers: Any, parts: li
 def test_of_a_job_configuration_that_somebody_broke(host: Any, play: Any) -> None:
     host.check_output("printf '<job_conf>\\n  <handlers>\\n</job_conf>\\n' > /srv/tiny/job_conf.xml")
     before = host.check_output(STATE)
-    result = play("molecule/tiny/handlers.yml")
+    result = play("molecule/tiny/handlers_alone.yml")
     assert result.returncode != 0
     assert "/srv/tiny/job_conf.xml:3" in result.stdout, result.stdout
     assert host.check_output(STATE) == before
@@ -127,7 +127,8 @@ def test_of_a_job_configuration_that_somebody_broke(host: Any, play: Any) -> Non
 
 def test_of_an_operating_system_that_is_not_known(host: Any, play: Any, restore: Any) -> None:
     restore("/etc/os-release")
-    host.check_output("rm /etc/os-release; printf 'ID=plan9\\nNAME=\"Plan 9\"\\nVERSION_ID=4\\n' > /etc/os-release; mv /etc/debian_version /etc/debian_version.away")
+    host.check_output("rm /etc/os-release; printf 'ID=plan9\\nNAME=\"Plan 9\"\\nVERSION_ID=4\\n' > /etc/os-release")
+    host.check_output("mv /etc/debian_version /etc/debian_version.away")
     try:
         refuse(host, play, "Debian 12")
     finally:
