@@ -200,8 +200,6 @@ class Control:
         """Stop and disable everything of this kind."""
         units = [*self.leftovers(), *self.enabled_units(), *(unit.service for unit in self.units().values())]
         systemctl("disable", "--now", *units, check=False)
-        for unit in self.units().values():
-            systemctl("clean", "--what=cache", unit.service, check=False)
         say(f"stopped {' '.join(dict.fromkeys(units))}")
 
     def ready(self, name: str) -> None:

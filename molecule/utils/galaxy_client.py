@@ -38,8 +38,9 @@ class User:
         return run["outputs"][0]["id"], run["jobs"][0]["id"]
 
     def wait(self, job: str, seconds: int = 300) -> dict[str, Any]:
-        """Wait until a job has ended; return its record as an administrator sees it."""
-        self.galaxy.jobs.wait_for_job(job, maxwait=seconds, interval=1)
+        """Wait until a job has ended well; return its record as an administrator sees it."""
+        ended = self.galaxy.jobs.wait_for_job(job, maxwait=seconds, interval=1, check=False)
+        assert ended["state"] == "ok", self.galaxy.jobs.show_job(job, full_details=True)
         return next(record for record in self.jobs() if record["id"] == job)
 
     def jobs(self) -> list[dict[str, Any]]:

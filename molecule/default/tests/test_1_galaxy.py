@@ -113,6 +113,7 @@ def test_static_files_come_from_disk_with_a_lifetime(site: Any) -> None:
         ("/srv/galaxy/config/job_conf.xml", "root", "galaxy", 0o640),
         ("/srv/galaxy/config", "root", "galaxy", 0o750),
         ("/srv/galaxy/database", "galaxy", "galaxy", 0o700),
+        ("/srv/galaxy/home", "galaxy", "galaxy", 0o700),
         ("/srv/galaxy/var", "galaxy", "www-data", 0o750),
         ("/srv/galaxy/venv/bin/galaxy-main", "root", "root", 0o755),
         ("/etc/galaxy/web.env", "root", "galaxy", 0o640),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 ORIGINAL = (Path(__file__).parents[1] / "files" / "tiny.ini").read_text()
-OURS = "find /etc /usr/local /run /var/www /var/cache -xdev -name '*tiny*' -not -path '/run/systemd/*'; systemctl list-units --all --plain --no-legend '*tiny*'"
+OURS = "find /etc /usr/local /run /var/www -xdev -name '*tiny*' -not -path '/run/systemd/*'; systemctl list-units --all --plain --no-legend '*tiny*'"
 
 
 def test_absent_shows_itself_in_check_mode_and_does_nothing(host: Any, play: Any, site: Any) -> None:
