@@ -386,7 +386,7 @@ class Handlers(Control):
 
 def control_for(program: str) -> Control:
     """Tell instance and kind from the name this file is called by."""
-    instance, _, kind = os.path.basename(program).rpartition("-")
+    instance, _dash, kind = os.path.basename(program).rpartition("-")
     if kind not in KINDS or not instance:
         raise ControlError(f"{program} must be called INSTANCE-web or INSTANCE-handlers")
     return Web(instance, kind) if kind == "web" else Handlers(instance, kind)

@@ -338,12 +338,12 @@ def test_all_problems_at_once_before_anything_is_written(run_module: Run, old: P
         "no/x.conf": ({"content": "x"}, f"its directory {old}/no does not exist: list it before this item"),
         "none/sub": ({"state": "directory"}, f"its directory {old}/none does not exist"),
     }
-    result = run_module("file_set", files=[good, *({"path": str(old / name), **item} for name, (item, _) in looked_at.items())])
+    result = run_module("file_set", files=[good, *({"path": str(old / name), **item} for name, (item, message) in looked_at.items())])
     assert result["failed"]
     lines = result["msg"].splitlines()
     assert lines[0] == "nothing was written, because"
     assert len(lines) == len(looked_at) + 1
-    for line, (name, (_, message)) in zip(lines[1:], looked_at.items()):
+    for line, (name, (_item, message)) in zip(lines[1:], looked_at.items()):
         assert line.startswith(f"- {old / name}: ") and message in line
     assert tree(old) == before
 
