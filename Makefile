@@ -34,11 +34,11 @@ setup: $(VENV)/.installed $(LINK) ## Install the pinned tools into .venv; does n
 .PHONY: demo
 demo: setup ## Build a machine with a Galaxy behind nginx on this computer, and say where it answers
 	@containers/prepare
-	@containers/demo
+	@containers/env containers/demo
 
 .PHONY: demo-clean
 demo-clean: setup ## Remove what `make demo` built
-	@containers/demo-clean
+	@containers/env containers/demo-clean
 
 .PHONY: test
 test: lint unit sanity molecule ## Everything: lint, unit, sanity, molecule
@@ -62,7 +62,7 @@ sanity: setup ## What `ansible-test sanity` asks of every collection
 molecule: setup ## Every role on real machines in containers; SCENARIO=name for one
 	$(call say,molecule $(SCENARIO))
 	@containers/prepare chromium
-	@molecule/run $(SCENARIO)
+	@containers/env molecule/run $(SCENARIO)
 
 .PHONY: build
 build: setup ## The artifact to install or publish, in build/

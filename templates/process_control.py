@@ -15,6 +15,7 @@ configuration; 3 (status only) something is stopped, or does not run what is wri
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import glob
 import hashlib
@@ -201,6 +202,9 @@ class Control:
         units = [*self.leftovers(), *self.enabled_units(), *(unit.service for unit in self.units().values())]
         systemctl("disable", "--now", *units, check=False)
         say(f"stopped {' '.join(dict.fromkeys(units))}")
+        (RUN / self.instance / f"{self.kind}.lock").unlink()
+        with contextlib.suppress(OSError):  # the other kind still uses it
+            (RUN / self.instance).rmdir()
 
     def ready(self, name: str) -> None:
         """Wait until the process just started works; fail when it does not in time."""

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 ORIGINAL = (Path(__file__).parents[1] / "files" / "tiny.ini").read_text()
-OURS = "find /etc /usr/local /run /var/www -xdev -name '*tiny*' -not -path '/run/systemd/*'; systemctl list-units --all --plain --no-legend '*tiny*'"
+OURS = (
+    "find /etc /usr/local /run /var/www -xdev -name '*tiny*' -not -path '/run/systemd/*'; "
+    "systemctl list-units --type=service,socket --all --plain --no-legend '*tiny*'"
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
