@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import requests
@@ -57,11 +56,3 @@ class User:
         """Download a dataset as a browser does."""
         path = f"{self.url}/api/datasets/{dataset}/display"
         return requests.get(path, params={"to_ext": "txt"}, headers={"x-api-key": self.key, **headers}, timeout=120)
-
-
-def wait_until(condition: Any, seconds: int = 120) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not so after {seconds} s"
-        time.sleep(0.5)
