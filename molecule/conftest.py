@@ -37,7 +37,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def container(name: str) -> str:
     """The container that is the host."""
-    return f"galaxyops-{SCENARIO}-{name}"
+    return f"{os.environ['CONTAINER_PREFIX']}-{SCENARIO}-{name}"
 
 
 @pytest.fixture(scope="session")
