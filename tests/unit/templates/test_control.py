@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command that controls the processes, as far as it goes without systemd: what needs systemd is tested on real hosts."""
+"""The command that controls the processes, as far as it goes without a service manager: the rest is tested on real hosts."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import socket
@@ -18,14 +18,14 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Callable
 
 import pytest
 
+from ansible_collections.galaxyops.uwsgi.plugins.filter.environment_file import environment_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf, _paste_ini
 
-SCRIPT = Path(__file__).resolve().parents[3] / "templates" / "process_control.py"
+SOURCE = Path(__file__).resolve().parents[3] / "templates"
 HEALTH = {"path": "/api/version", "status": [200], "host": "localhost", "timeout": 2}
 
 
@@ -43,34 +43,50 @@ def run() -> Iterator[Path]:
         yield Path(directory)
 
 
+class Modules:
+    """The modules of the command, with directories of their own."""
+
+    def __init__(self) -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "control"]:
+            del sys.modules[name]
+        for name in ("common", "web", "handlers", "systemd", "supervisor"):
+            setattr(self, name, importlib.import_module(f"control.{name}"))
+        self.main = importlib.import_module("control.__main__")
+
+    def __getattr__(self, name: str) -> Any:
+        """Find a function or class in whichever module has it."""
+        for module in (self.common, self.web, self.handlers, self.main):
+            if hasattr(module, name):
+                return getattr(module, name)
+        raise AttributeError(name)
+
+
 @pytest.fixture
-def control(etc: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The command as a module, with directories of its own."""
+def control(etc: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Modules:
+    """The modules of the command, with directories of their own."""
     monkeypatch.setenv("GALAXYOPS_ETC", str(etc))
     monkeypatch.setenv("GALAXYOPS_RUN", str(run))
-    spec = importlib.util.spec_from_file_location("process_control", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    monkeypatch.setenv("GALAXYOPS_STATE", str(tmp_path / "state"))
+    monkeypatch.syspath_prepend(SOURCE)
+    return Modules()
 
 
 @pytest.fixture
 def command(etc: Path, run: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command by one of the names that the roles install it under."""
+    """Run the command as its launcher does."""
 
-    def call(name: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        program = tmp_path / name
-        program.write_bytes(SCRIPT.read_bytes())
-        environment = {**os.environ, "GALAXYOPS_ETC": str(etc), "GALAXYOPS_RUN": str(run)}
-        return subprocess.run([sys.executable, str(program), *arguments], env=environment, capture_output=True, text=True, check=False, **options)
+    def call(kind: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "GALAXYOPS_ETC": str(etc), "GALAXYOPS_RUN": str(run), "GALAXYOPS_STATE": str(tmp_path / "state")}
+        program = [sys.executable, "-m", "control", "galaxy", kind, *arguments]
+        return subprocess.run(program, cwd=SOURCE, env=environment, capture_output=True, text=True, check=False, **options)
 
     return call
 
 
 def write(etc: Path, kind: str, **config: Any) -> None:
     """Write the configuration that a role would write."""
-    (etc / "galaxy" / f"{kind}.json").write_text(json.dumps({"watch": [], **config}))
+    defaults = {"manager": "systemd", "boot_units": [], "watch": [], "health": HEALTH, "handlers": {}}
+    (etc / "galaxy" / f"{kind}.json").write_text(json.dumps({**defaults, **config}))
 
 
 # --- What counts as a change ------------------------------------------------------------------------------------------
@@ -88,7 +104,7 @@ GALAXY_INI = "# Galaxy\n\n[app:main]\nid_secret = x\n  indented = y\n\n# the end
         (b"[app:main]\r\na = 1\r\n", b"[app:main]\r\na = 1\r\n\r\n[uwsgi]\r\nmaster = true\r\n"),
     ],
 )
-def test_without_a_section_its_changes_are_none(control: ModuleType, before: bytes, after: bytes) -> None:
+def test_without_a_section_its_changes_are_none(control: Modules, before: bytes, after: bytes) -> None:
     assert control.without_section(before, "uwsgi") == control.without_section(after, "uwsgi")
 
 
@@ -101,12 +117,12 @@ def test_without_a_section_its_changes_are_none(control: ModuleType, before: byt
         (b"[uwsgi]\nx = 1\n[app:main]\na = 1\n", b"[uwsgi]\nx = 1\n[app:main]\na = 2\n"),
     ],
 )
-def test_without_a_section_other_changes_still_are(control: ModuleType, before: bytes, after: bytes) -> None:
+def test_without_a_section_other_changes_still_are(control: Modules, before: bytes, after: bytes) -> None:
     assert control.without_section(before, "uwsgi") != control.without_section(after, "uwsgi")
 
 
 @pytest.mark.parametrize("text", [GALAXY_INI, GALAXY_INI.rstrip("\n"), GALAXY_INI.replace("\n", "\r\n"), "[app:main]\n"])
-def test_what_the_uwsgi_role_writes_is_no_change_to_handlers(control: ModuleType, text: str) -> None:
+def test_what_the_uwsgi_role_writes_is_no_change_to_handlers(control: Modules, text: str) -> None:
     changed = _paste_ini.set_section(text, "uwsgi", {"master": "true", "threads": "4"})
     assert changed != text
     assert control.without_section(changed.encode(), "uwsgi") == control.without_section(text.encode(), "uwsgi")
@@ -140,7 +156,7 @@ def job_conf(name: str, *handlers: _job_conf.Handler) -> bytes:
 
 
 @pytest.mark.parametrize("name", JOB_CONF)
-def test_another_handler_is_no_change_to_handlers(control: ModuleType, name: str) -> None:
+def test_another_handler_is_no_change_to_handlers(control: Modules, name: str) -> None:
     one = job_conf(name, _job_conf.Handler("handler0"))
     others = [
         job_conf(name, _job_conf.Handler("handler0"), _job_conf.Handler("handler1")),
@@ -150,7 +166,7 @@ def test_another_handler_is_no_change_to_handlers(control: ModuleType, name: str
 
 
 @pytest.mark.parametrize("name", JOB_CONF)
-def test_another_runner_is_a_change_to_handlers(control: ModuleType, name: str) -> None:
+def test_another_runner_is_a_change_to_handlers(control: Modules, name: str) -> None:
     text = job_conf(name, _job_conf.Handler("handler0"), _job_conf.Handler("handler1"))
     for old, new in ((b"runner", b"Runner"), (b"plugins", b"Plugins"), (b"execution", b"Execution"), (b"destinations", b"Destinations")):
         if old in text:
@@ -158,13 +174,13 @@ def test_another_runner_is_a_change_to_handlers(control: ModuleType, name: str) 
 
 
 @pytest.mark.parametrize("element", [b"<handlers/>", b'<handlers assign_with="db-self" />', b"<handlers></handlers>"])
-def test_an_element_without_handlers_is_cut_out_alone(control: ModuleType, element: bytes) -> None:
+def test_an_element_without_handlers_is_cut_out_alone(control: Modules, element: bytes) -> None:
     assert control.without_handlers(b"<job_conf>" + element + b'<plugins><plugin id="x"/></plugins></job_conf>') == (
         b'<job_conf><plugins><plugin id="x"/></plugins></job_conf>'
     )
 
 
-def test_a_fingerprint_is_of_names_contents_and_targets(control: ModuleType, tmp_path: Path) -> None:
+def test_a_fingerprint_is_of_names_contents_and_targets(control: Modules, tmp_path: Path) -> None:
     one, two, link = tmp_path / "one", tmp_path / "two", tmp_path / "link"
     one.write_text("ab")
     two.write_text("c")
@@ -187,7 +203,7 @@ def test_a_fingerprint_is_of_names_contents_and_targets(control: ModuleType, tmp
     assert len(set(seen)) == len(seen)
 
 
-def test_a_fingerprint_follows_a_link_through_links(control: ModuleType, tmp_path: Path) -> None:
+def test_a_fingerprint_follows_a_link_through_links(control: Modules, tmp_path: Path) -> None:
     (tmp_path / "venvs" / "1").mkdir(parents=True)
     (tmp_path / "venvs" / "2").mkdir()
     (tmp_path / "current").symlink_to("venvs/1")
@@ -201,7 +217,7 @@ def test_a_fingerprint_follows_a_link_through_links(control: ModuleType, tmp_pat
     assert control.fingerprint(watch) != before
 
 
-def test_a_fingerprint_takes_every_file_that_a_pattern_names(control: ModuleType, tmp_path: Path) -> None:
+def test_a_fingerprint_takes_every_file_that_a_pattern_names(control: Modules, tmp_path: Path) -> None:
     watch = [{"path": str(tmp_path / "lib" / "python3*" / "*uwsgi*.dist-info" / "RECORD")}]
     seen = [control.fingerprint(watch)]
     for name in ("pyuwsgi-2.0.30.dist-info", "uwsgidecorators-1.1.0.dist-info"):
@@ -211,7 +227,7 @@ def test_a_fingerprint_takes_every_file_that_a_pattern_names(control: ModuleType
     assert len(set(seen)) == 3
 
 
-def test_a_value_in_the_configuration_counts_too(control: ModuleType) -> None:
+def test_a_value_in_the_configuration_counts_too(control: Modules) -> None:
     def one(value: Any) -> str:
         return str(control.fingerprint([{"value": value}]))
 
@@ -219,10 +235,11 @@ def test_a_value_in_the_configuration_counts_too(control: ModuleType) -> None:
     assert one({"tags": ["a"]}) != one({"tags": ["b"]})
 
 
-def test_a_process_is_current_until_what_it_runs_changes(control: ModuleType, etc: Path, run: Path, tmp_path: Path) -> None:
+def test_a_process_is_current_until_what_it_runs_changes(control: Modules, etc: Path, run: Path, tmp_path: Path) -> None:
     (tmp_path / "galaxy.ini").write_text("[app:main]\n")
     write(etc, "web", watch=[{"path": str(tmp_path / "galaxy.ini")}])
-    first, second = control.Web("galaxy", "web").units().values()
+    first, second = control.control_for("galaxy", "web").slots()
+    first.directory.mkdir(parents=True)
     assert not first.current
     first.record()
     assert first.current
@@ -236,54 +253,51 @@ def test_a_process_is_current_until_what_it_runs_changes(control: ModuleType, et
     ("setting", "value", "stale"),
     [("tags", ["a"], ["handler0"]), ("plugins", ["slurm"], ["handler0"]), ("assign_with", ["db-skip-locked"], ["handler0", "handler1"])],
 )
-def test_a_handler_is_current_until_its_own_settings_change(control: ModuleType, etc: Path, setting: str, value: Any, stale: list[str]) -> None:
+def test_a_handler_is_current_until_its_own_settings_change(control: Modules, etc: Path, setting: str, value: Any, stale: list[str]) -> None:
     settings: dict[str, dict[str, Any]] = {name: {"tags": [], "plugins": [], "assign_with": ["db-preassign"]} for name in ("handler0", "handler1")}
     write(etc, "handlers", handlers=settings)
-    for unit in control.Handlers("galaxy", "handlers").units().values():
-        unit.record()
+    for process in control.control_for("galaxy", "handlers").processes().values():
+        process.directory.mkdir(parents=True)
+        process.record()
     for name in stale:
         settings[name][setting] = value
     write(etc, "handlers", handlers={**settings, "handler2": {"tags": []}})
-    units = control.Handlers("galaxy", "handlers").units()
-    assert [name for name, unit in units.items() if not unit.current] == [*stale, "handler2"]
+    processes = control.control_for("galaxy", "handlers").processes()
+    assert [name for name, process in processes.items() if not process.current] == [*stale, "handler2"]
 
 
 # --- What it is called by and given -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("program", "kind", "instance", "units"),
+    ("manager", "web", "handlers"),
     [
-        ("/usr/local/sbin/galaxy-web", "Web", "galaxy", ["galaxy-web@1.service", "galaxy-web@2.service"]),
-        ("galaxy-test-web", "Web", "galaxy-test", ["galaxy-test-web@1.service", "galaxy-test-web@2.service"]),
-        ("./galaxy-handlers", "Handlers", "galaxy", ["galaxy-handler@handler0.service", "galaxy-handler@big.0.service"]),
+        ("systemd", ["galaxy-web@1.service", "galaxy-web@2.service", "galaxy-web@candidate.service"], ["galaxy-handler@big.0.service"]),
+        ("supervisor", ["galaxy-web-1", "galaxy-web-2", "galaxy-web-candidate"], ["galaxy-handler-big.0"]),
     ],
 )
-def test_its_name_tells_instance_and_kind(control: ModuleType, etc: Path, program: str, kind: str, instance: str, units: list[str]) -> None:
-    (etc / instance).mkdir(exist_ok=True)
-    for name in ("web", "handlers"):
-        (etc / instance / f"{name}.json").write_text(json.dumps({"watch": [], "handlers": {"handler0": {}, "big.0": {}}}))
-    found = control.control_for(program)
-    assert (type(found).__name__, found.instance) == (kind, instance)
-    assert [unit.service for unit in found.units().values()] == units
-
-
-@pytest.mark.parametrize("name", ["process_control.py", "web", "-web", "galaxy-mules", "galaxyweb"])
-def test_any_other_name_is_refused(command: Any, name: str) -> None:
-    result = command(name, "status")
-    assert (result.returncode, result.stdout) == (2, "")
-    assert f"{name} must be called INSTANCE-web or INSTANCE-handlers" in result.stderr
-    assert "Traceback" not in result.stderr
+def test_processes_are_called_as_their_service_manager_does(control: Modules, etc: Path, manager: str, web: list[str], handlers: list[str]) -> None:
+    for kind, names in (("web", web), ("handlers", handlers)):
+        write(etc, kind, manager=manager, handlers={"big.0": {}})
+        assert [process.service for process in control.control_for("galaxy", kind).processes().values()] == names
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "No such file"), ("", "Expecting value"), ('{"watch": [', "Expecting value"), ("{}", "'watch'"), ("[]", "list"), ("\xff", "decode")],
+    [
+        (None, "No such file"),
+        ("", "Expecting value"),
+        ('{"watch": [', "Expecting value"),
+        ("{}", "'watch'"),
+        ('{"watch": [], "health": {}, "manager": "upstart"}', "upstart"),
+        ("[]", "list"),
+        ("\xff", "decode"),
+    ],
 )
 def test_a_broken_configuration_is_named(command: Any, etc: Path, content: Any, reason: str) -> None:
     if content is not None:
         (etc / "galaxy" / "web.json").write_bytes(content.encode("latin-1"))
-    result = command("galaxy-web", "status")
+    result = command("web", "status")
     assert (result.returncode, result.stdout) == (2, "")
     assert f"cannot read {etc}/galaxy/web.json" in result.stderr
     assert reason in result.stderr
@@ -291,18 +305,18 @@ def test_a_broken_configuration_is_named(command: Any, etc: Path, content: Any, 
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["reload"], ["ready"], ["record"], ["apply", "--now"]])
+@pytest.mark.parametrize("arguments", [[], ["reload"], ["ready"], ["become"], ["apply", "--now"]])
 def test_wrong_usage_is_told(command: Any, etc: Path, arguments: list[str]) -> None:
     write(etc, "web")
-    result = command("galaxy-web", *arguments)
+    result = command("web", *arguments)
     assert result.returncode == 2
     assert result.stderr.startswith("usage: galaxy-web")
 
 
-@pytest.mark.parametrize("verb", ["record", "ready"])
+@pytest.mark.parametrize("verb", ["become", "ready"])
 def test_a_process_that_is_not_configured_is_named(command: Any, etc: Path, verb: str) -> None:
     write(etc, "handlers", handlers={"handler0": {}, "handler1": {}}, start_timeout=1)
-    result = command("galaxy-handlers", verb, "handler7")
+    result = command("handlers", verb, "handler7")
     assert result.returncode == 2
     assert result.stderr == "galaxy-handlers knows no handler7, only handler0, handler1\n"
 
@@ -310,24 +324,24 @@ def test_a_process_that_is_not_configured_is_named(command: Any, etc: Path, verb
 def test_what_cannot_be_written_is_told_without_a_traceback(command: Any, etc: Path, run: Path) -> None:
     write(etc, "web")
     (run / "galaxy").write_text("in the way of the directory")
-    result = command("galaxy-web", "restart")
+    result = command("web", "restart")
     assert (result.returncode, result.stdout) == (1, "")
     assert f"{run}/galaxy" in result.stderr
     assert "Traceback" not in result.stderr
 
 
 def test_what_cannot_be_read_is_told_without_a_traceback(command: Any, etc: Path, tmp_path: Path) -> None:
-    write(etc, "web", watch=[{"path": str(tmp_path)}])
-    result = command("galaxy-web", "record", "1")
+    write(etc, "web", watch=[{"path": str(tmp_path)}], user="nobody", group="nogroup", environment_file="/dev/null")
+    result = command("web", "become", "1")
     assert result.returncode == 1
     assert str(tmp_path) in result.stderr
     assert "Traceback" not in result.stderr
 
 
 def test_its_help_tells_the_exit_codes(command: Any) -> None:
-    result = command("galaxy-web", "--help")
+    result = command("web", "--help")
     assert result.returncode == 0
-    assert "Exit codes: 0 done; 1 a process did not start" in result.stdout
+    assert "0  done\n  1  a process did not start" in result.stdout
 
 
 # --- Whether a new web process works ----------------------------------------------------------------------------------
@@ -339,7 +353,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
     def __init__(self, path: Path, answers: list[int], seconds: float = 0) -> None:
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         self.answers = answers
         self.seconds = seconds
         self.requests: list[tuple[str, str]] = []
@@ -377,42 +391,45 @@ def serve(run: Path) -> Iterator[Callable[..., Server]]:
         server.server_close()
 
 
-def ready(control: ModuleType, etc: Path, **health: Any) -> None:
+def ready(control: Modules, etc: Path, **health: Any) -> None:
     """Wait for slot 2 as its unit does."""
     write(etc, "web", health={**HEALTH, **health})
-    control.Web("galaxy", "web").ready("2")
+    web = control.control_for("galaxy", "web")
+    web.processes()["2"].directory.mkdir(parents=True, exist_ok=True)
+    web.processes()["2"].record()
+    web.ready("2", 0)
 
 
-def test_ready_when_the_health_path_answers(control: ModuleType, etc: Path, serve: Any) -> None:
+def test_ready_when_the_health_path_answers(control: Modules, etc: Path, serve: Any) -> None:
     server = serve(200)
     ready(control, etc, host="galaxy.example.org", path="/health?full=1")
     assert server.requests == [("/health?full=1", "galaxy.example.org")]
 
 
-def test_ready_when_an_error_gives_way_to_an_answer(control: ModuleType, etc: Path, serve: Any) -> None:
+def test_ready_when_an_error_gives_way_to_an_answer(control: Modules, etc: Path, serve: Any) -> None:
     server = serve(503, 500, 204)
     ready(control, etc, status=[200, 204])
     assert len(server.requests) == 3
 
 
-def test_ready_when_the_socket_appears_late(control: ModuleType, etc: Path, serve: Any) -> None:
+def test_ready_when_the_socket_appears_late(control: Modules, etc: Path, serve: Any) -> None:
     threading.Timer(0.5, serve, [200]).start()
     ready(control, etc, timeout=10)
 
 
-def test_not_ready_when_the_answer_is_wrong(control: ModuleType, etc: Path, run: Path, serve: Any) -> None:
+def test_not_ready_when_the_answer_is_wrong(control: Modules, etc: Path, run: Path, serve: Any) -> None:
     serve(500)
     with pytest.raises(control.ControlError) as failed:
         ready(control, etc, status=[200, 404], timeout=1)
     assert str(failed.value) == f"GET /api/version on {run}/galaxy/web-2/http.sock: status 500 after 1 s instead of 200 or 404"
 
 
-def test_not_ready_when_nobody_answers(control: ModuleType, etc: Path) -> None:
+def test_not_ready_when_nobody_answers(control: Modules, etc: Path) -> None:
     with pytest.raises(control.ControlError, match="No such file or directory after 1 s instead of 200"):
         ready(control, etc, timeout=1)
 
 
-def test_not_ready_when_the_answer_takes_too_long(control: ModuleType, etc: Path, serve: Any) -> None:
+def test_not_ready_when_the_answer_takes_too_long(control: Modules, etc: Path, serve: Any) -> None:
     serve(200, seconds=10)
     began = time.monotonic()
     with pytest.raises(control.ControlError, match="timed out after 1 s"):
@@ -420,7 +437,7 @@ def test_not_ready_when_the_answer_takes_too_long(control: ModuleType, etc: Path
     assert time.monotonic() - began < 5
 
 
-def test_not_ready_when_what_answers_is_no_http_server(control: ModuleType, etc: Path, run: Path) -> None:
+def test_not_ready_when_what_answers_is_no_http_server(control: Modules, etc: Path, run: Path) -> None:
     (run / "galaxy" / "web-2").mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(run / "galaxy" / "web-2" / "http.sock"))
@@ -447,7 +464,7 @@ def test_not_ready_as_soon_as_the_process_has_ended(command: Any, etc: Path, mon
         process.wait()
     monkeypatch.setenv("MAINPID", str(process.pid))
     began = time.monotonic()
-    result = command(f"galaxy-{kind}", "ready", "2")
+    result = command(kind, "ready", "2")
     assert result.returncode == 1
     assert "the process ended before it" in result.stderr
     assert time.monotonic() - began < 30
@@ -455,7 +472,107 @@ def test_not_ready_as_soon_as_the_process_has_ended(command: Any, etc: Path, mon
 
 def test_ready_fails_as_a_command_with_its_reason_in_the_log(command: Any, etc: Path) -> None:
     write(etc, "web", health={**HEALTH, "timeout": 1})
-    result = command("galaxy-web", "ready", "2")
+    result = command("web", "ready", "2")
     assert (result.returncode, result.stdout) == (1, "")
     assert "GET /api/version on " in result.stderr
     assert "Traceback" not in result.stderr
+
+
+# --- What last worked -------------------------------------------------------------------------------------------------
+
+
+def test_files_come_back_as_they_last_worked(control: Modules, tmp_path: Path) -> None:
+    """Contents, modes and links; what was rejected is kept, what was not there is gone again."""
+    changed, same, new, gone, link = (tmp_path / name for name in ("changed.ini", "same.ini", "new.ini", "gone.ini", "venv"))
+    for path in (changed, same, gone):
+        path.write_text(f"{path.name} works")
+    changed.chmod(0o640)
+    for target in ("1", "2"):
+        (tmp_path / target).mkdir()
+    link.symlink_to("1")
+    watch = [{"path": str(path)} for path in (changed, same, new, gone)]
+    keep = control.Keep(tmp_path / "state" / "galaxy" / "web", [*watch, {"path": str(link), "link": True}, {"value": 1}])
+    assert not keep.exists
+    keep.save()
+    assert keep.exists
+    assert keep.restore() == []
+
+    changed.write_text("broken")
+    changed.chmod(0o600)
+    new.write_text("new")
+    gone.unlink()
+    link.unlink()
+    link.symlink_to("2")
+    assert keep.restore() == [str(path) for path in (changed, new, gone, link)]
+    assert (changed.read_text(), same.read_text(), gone.read_text()) == ("changed.ini works", "same.ini works", "gone.ini works")
+    assert changed.stat().st_mode & 0o777 == 0o640
+    assert not new.exists()
+    assert os.readlink(link) == "1"
+    rejected = keep.directory / "rejected"
+    assert (rejected / changed.relative_to("/")).read_text() == "broken"
+    assert (rejected / new.relative_to("/")).read_text() == "new"
+    assert keep.directory.stat().st_mode & 0o777 == 0o700
+    keep.remove()
+    assert not (tmp_path / "state" / "galaxy").exists()
+
+
+def test_what_was_installed_is_neither_kept_nor_put_back(control: Modules, tmp_path: Path) -> None:
+    (tmp_path / "RECORD").write_text("1")
+    keep = control.Keep(tmp_path / "state" / "galaxy" / "web", [{"path": str(tmp_path / "*ECORD"), "installed": True}])
+    keep.save()
+    (tmp_path / "RECORD").write_text("2")
+    assert keep.restore() == []
+    assert (tmp_path / "RECORD").read_text() == "2"
+
+
+def test_a_link_never_leads_back_to_what_is_gone(control: Modules, tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "venv").symlink_to("1")
+    keep = control.Keep(tmp_path / "state" / "galaxy" / "web", [{"path": str(tmp_path / "venv"), "link": True}])
+    keep.save()
+    (tmp_path / "venv").unlink()
+    (tmp_path / "venv").symlink_to("2")
+    (tmp_path / "1").rmdir()
+    assert keep.restore() == []
+
+
+# --- Processes, as the kernel sees them -------------------------------------------------------------------------------
+
+
+def test_a_process_is_known_by_its_number_and_birth(control: Modules, etc: Path) -> None:
+    write(etc, "web")
+    process = control.control_for("galaxy", "web").slots()[0]
+    process.directory.mkdir(parents=True)
+    assert process.pid == 0
+    process.record()
+    assert process.pid == os.getpid()
+    record = json.loads((process.directory / "pid").read_text())
+    (process.directory / "pid").write_text(json.dumps({**record, "born": "1"}))
+    assert process.pid == 0, "another process has got the number"
+    assert process.start_seconds is None
+
+
+def test_a_process_without_a_service_manager_ends(control: Modules, etc: Path) -> None:
+    """As one that a killed supervisor has left: at first politely, after the given time by force, its children too."""
+    write(etc, "web")
+    process = control.control_for("galaxy", "web").slots()[0]
+    process.directory.mkdir(parents=True)
+    stubborn = "import signal, subprocess, time; signal.signal(15, signal.SIG_IGN); subprocess.Popen(['sleep', '60']); print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE) as child:
+        assert child.stdout and child.stdout.readline()
+        family = control.descendants(child.pid)
+        assert len(family) == 2
+        assert control.memory(child.pid) > 1_000_000
+        (process.directory / "pid").write_text(json.dumps({"pid": child.pid, "born": control.born(child.pid)}))
+        process.terminate(0.3)
+        assert child.wait() == -9
+    deadline = time.monotonic() + 10
+    while any(control.born(pid) for pid in family) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [control.born(pid) for pid in family] == ["", ""]
+
+
+def test_an_environment_file_is_read_as_systemd_reads_it(control: Modules) -> None:
+    values = {"A": 'pa$$ "x" %n', "B": "back\\slash`", "C": ""}
+    text = environment_file(values)
+    assert control.read_environment(text) == values

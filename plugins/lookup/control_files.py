@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of the command that controls the processes of one instance."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: control_files
+short_description: The files of the command that controls web processes or job handlers
+version_added: 1.0.0
+description:
+  - Lists the files of one of the commands C(<instance>-web) and C(<instance>-handlers), ready for the O(ignore:files) of
+    M(galaxyops.uwsgi.file_set). The roles of this collection use it.
+author:
+  - Galaxy operators (@galaxyops)
+options:
+  _terms:
+    description: The instance, and V(web) or V(handlers).
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Write the command galaxy-web
+  galaxyops.uwsgi.file_set:
+    files: "{{ query('galaxyops.uwsgi.control_files', 'galaxy', 'web') }}"
+"""
+
+RETURN = r"""
+_list:
+  description: The directories and files.
+  type: list
+  elements: dict
+"""
+
+from pathlib import Path
+from typing import Any, Optional
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+SOURCE = Path(__file__).resolve().parents[2] / "templates" / "control"
+LAUNCHER = """\
+#!/bin/sh
+# Managed by Ansible (galaxyops.uwsgi): changes made here are lost. {command} --help tells what it does.
+cd {library} && exec /usr/bin/python3 -B -m control {instance} {kind} "$@"
+"""
+
+
+def control_files(instance: str, kind: str) -> list[dict[str, Any]]:
+    """The directories and files of one command, in an order in which they can be made."""
+    command = f"/usr/local/sbin/{instance}-{kind}"
+    library = f"/usr/local/lib/galaxyops/{instance}-{kind}"
+    launcher = LAUNCHER.format(command=command, library=library, instance=instance, kind=kind)
+    return [
+        *({"path": path, "state": "directory", "mode": "0755"} for path in ("/usr/local/lib/galaxyops", library, f"{library}/control")),
+        *({"path": f"{library}/control/{source.name}", "content": source.read_text(), "mode": "0644"} for source in sorted(SOURCE.glob("*.py"))),
+        {"path": command, "content": launcher, "mode": "0755"},
+    ]
+
+
+class LookupModule(LookupBase):  # type: ignore[misc]  # ansible-core is untyped
+    """The lookup, as Ansible calls it."""
+
+    def run(self, terms: list[str], variables: Optional[dict[str, Any]] = None, **kwargs: Any) -> list[dict[str, Any]]:
+        """Return the files."""
+        self.set_options(var_options=variables, direct=kwargs)
+        if len(terms) != 2 or terms[1] not in ("web", "handlers"):
+            raise AnsibleLookupError(f"control_files takes an instance and web or handlers, not {terms}")
+        return control_files(*terms)

@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes as programs of supervisor.
+
+Supervisor counts a program as running after a second, and loses sight of its programs when it is killed itself. So
+what is asked here is the processes: the number each has recorded, and whether it has proved that it works.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from .common import Control, ControlError, Process, say
+
+LOGS = Path("/var/log/supervisor")
+
+
+def supervisorctl(*arguments: str, check: bool = True) -> str:
+    """Run supervisorctl and return what it printed; it prints errors among the rest."""
+    process = subprocess.run(["supervisorctl", *arguments], capture_output=True, text=True, check=False)
+    output = (process.stdout + process.stderr).strip()
+    if check and (process.returncode != 0 or "ERROR" in output):
+        raise ControlError(f"supervisorctl {' '.join(arguments)}: {output}")
+    return output
+
+
+def state(name: str) -> str:
+    """The state of a program as supervisor sees it, such as C(RUNNING); empty when it knows no such program."""
+    words = supervisorctl("status", name, check=False).split()
+    return words[1] if len(words) > 1 and words[0] == name else ""
+
+
+class Supervisor:
+    """The programs C(INSTANCE-web-SLOT) and C(INSTANCE-handler-NAME)."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self.prefix = f"{control.instance}-{'web' if control.kind == 'web' else 'handler'}-"
+        self.boot_programs: list[str] = control.config["boot_units"]
+
+    def name(self, process: str) -> str:
+        """Its name for a process."""
+        return f"{self.prefix}{process}"
+
+    def is_active(self, process: Process) -> bool:
+        """Whether the process lives and has proved that it works."""
+        return bool(process.pid) and process.start_seconds is not None
+
+    def is_starting(self, process: Process) -> bool:
+        """Whether the process lives and has not proved that it works."""
+        return bool(process.pid) and process.start_seconds is None
+
+    def start(self, process: Process) -> None:
+        """Start the program and wait until it works."""
+        log = LOGS / f"{process.service}.log"
+        offset = log.stat().st_size if log.exists() else 0
+        try:
+            if not process.pid:
+                # Its definition may have changed since it was last started; as it is stopped this starts nothing else.
+                supervisorctl("reread", check=False)
+                supervisorctl("update", process.service, check=False)
+                if state(process.service) not in ("STARTING", "RUNNING"):
+                    supervisorctl("start", process.service)
+            pid = self._wait_for_birth(process)
+            while not self.is_active(process):
+                if process.pid != pid:
+                    raise ControlError("the process ended before it worked")
+                time.sleep(0.1)
+        except ControlError as error:
+            supervisorctl("stop", process.service, check=False)
+            lines = log.read_bytes()[offset:].decode(errors="replace").splitlines() if log.exists() else []
+            raise ControlError(f"{process.service} did not start: {error}. The end of its log:\n" + "\n".join(lines[-40:])) from error
+
+    @staticmethod
+    def _wait_for_birth(process: Process) -> int:
+        deadline = time.monotonic() + 10
+        while not process.pid:
+            if time.monotonic() > deadline or state(process.service) in ("BACKOFF", "FATAL", "EXITED", ""):
+                raise ControlError("the process ended at once")
+            time.sleep(0.1)
+        return process.pid
+
+    def stop(self, process: Process) -> None:
+        """Stop the program; it finishes the requests or the clean-up it is at."""
+        supervisorctl("stop", process.service, check=False)
+        # One that an earlier supervisor had started before it was killed is not known to this one.
+        process.terminate(self.control.config["stop_timeout"])
+
+    def says(self, process: Process, words: str) -> bool:
+        """Whether the program has said these words since it was started."""
+        log = LOGS / f"{process.service}.log"
+        return words in log.read_text(errors="replace").rpartition(f"become {process.service}, pid {process.pid}\n")[2]
+
+    def load(self, names: list[str], check: bool) -> None:
+        """Make supervisor know what starts with the host; the other programs are made known when they are started."""
+        changed = supervisorctl("avail", check=False) if check else supervisorctl("reread")
+        for name in self.boot_programs:
+            if not state(name) or f"{name}: changed" in changed:
+                say(f"enable {name}")
+                if not check:
+                    supervisorctl("update", name)
+
+    def unknown(self, names: list[str]) -> list[str]:
+        """Programs of this kind that supervisor knows, and are not among I(names)."""
+        known = {line.split()[0] for line in supervisorctl("status", check=False).splitlines() if line.startswith(self.prefix)}
+        return sorted(known - {*names, *self.boot_programs})
+
+    def forget(self, name: str) -> None:
+        """Stop a program and make supervisor know it no more."""
+        supervisorctl("stop", name, check=False)
+        supervisorctl("remove", name, check=False)

@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes as services of systemd: it waits itself until one works, by the C(ExecStartPost=) of its unit."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+from .common import ETC, Control, ControlError, Process, say
+
+
+def systemctl(*arguments: str, check: bool = True) -> str:
+    """Run systemctl and return what it printed."""
+    process = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
+    if check and process.returncode != 0:
+        raise ControlError(f"systemctl {' '.join(arguments)}: {process.stderr.strip()}")
+    return process.stdout.strip()
+
+
+def journal(*arguments: str) -> str:
+    """Read the journal, as far as it has been written."""
+    command = ["journalctl", "--no-pager", "--quiet", "--output=cat", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+class Systemd:
+    """The units C(INSTANCE-web@SLOT.service) and C(INSTANCE-handler@NAME.service)."""
+
+    def __init__(self, control: Control) -> None:
+        self.prefix = f"{control.instance}-{'web' if control.kind == 'web' else 'handler'}@"
+        self.boot_units: list[str] = control.config["boot_units"]
+
+    def name(self, process: str) -> str:
+        """Its name for a process."""
+        return f"{self.prefix}{process}.service"
+
+    def is_active(self, process: Process) -> bool:
+        """Whether the service runs (a start that still waits for its first answer does not count)."""
+        return systemctl("is-active", process.service, check=False) == "active"
+
+    def is_starting(self, process: Process) -> bool:
+        """Whether the service is on its way to run."""
+        return systemctl("is-active", process.service, check=False) == "activating"
+
+    def start(self, process: Process) -> None:
+        """Start the service, or wait for a start under way; C(ExecStartPost=) makes that last until it works."""
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        if subprocess.run(["systemctl", "start", process.service], check=False, capture_output=True).returncode != 0:
+            systemctl("stop", process.service, check=False)
+            systemctl("reset-failed", process.service, check=False)
+            subprocess.run(["journalctl", "--sync"], check=False)
+            # Not --lines: together with --since it shows the first lines, not the last.
+            log = journal("--since", since, "--unit", process.service).splitlines()
+            raise ControlError(f"{process.service} did not start. The end of its log:\n" + "\n".join(log[-40:]))
+
+    def stop(self, process: Process) -> None:
+        """Stop the service; it finishes the requests or the clean-up it is at."""
+        systemctl("stop", process.service)
+        # One that had to be killed would be remembered as failed.
+        systemctl("reset-failed", process.service, check=False)
+
+    def says(self, process: Process, words: str) -> bool:
+        """Whether the service has said these words since it was started."""
+        invocation = systemctl("show", "--property=InvocationID", "--value", process.service)
+        return bool(journal("--lines=1", f"_SYSTEMD_INVOCATION_ID={invocation}", "--grep", words).strip())
+
+    def load(self, names: list[str], check: bool) -> None:
+        """Make systemd know the unit files as they are now, and start with the host what shall be."""
+        stale = systemctl("show", "--property=NeedDaemonReload", "--value", *self.boot_units, *names)
+        disabled = [unit for unit in self.boot_units if systemctl("is-enabled", unit, check=False) != "enabled"]
+        if ("yes" in stale.split() or disabled) and not check:
+            systemctl("daemon-reload")
+        if disabled:
+            say(f"enable {' '.join(disabled)}")
+            if not check:
+                systemctl("enable", *disabled)
+
+    def unknown(self, names: list[str]) -> list[str]:
+        """Services of this kind that run or are enabled, and are not among I(names)."""
+        pattern = f"{self.prefix}*.service"
+        running = systemctl("list-units", "--all", "--plain", "--no-legend", pattern).splitlines()
+        enabled = (ETC / "systemd/system/multi-user.target.wants").glob(pattern)
+        return sorted(({line.split()[0] for line in running} | {path.name for path in enabled}) - {*names})
+
+    def forget(self, name: str) -> None:
+        """Stop a service and do not start it with the host any more."""
+        systemctl("disable", "--now", name, check=False)
+        systemctl("reset-failed", name, check=False)

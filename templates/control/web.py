@@ -1,0 +1,483 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The web processes: two slots that take turns on one socket, and a candidate that proves what is written.
+
+One slot serves. A handover first starts the candidate, which has no part in the socket, from what is written; when it
+has answered on its private socket it is stopped, and the idle slot is started beside the one that serves. When that has
+answered on its private socket too, the other is stopped. So a version that does not work never gets a request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import http.client
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Optional
+
+from .common import Control, ControlError, Process, Refusal, available_memory, born, fingerprint, memory, say
+from .systemd import Systemd, systemctl
+
+SLOTS = ("1", "2")
+CANDIDATE = "candidate"
+POOL = "pool"
+MIB = 1024 * 1024
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """An HTTP connection over a unix socket."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self) -> None:
+        """Connect to the socket instead of a host."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
+def answers(path: Path) -> bool:
+    """Whether somebody listens at a unix socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+class Web(Control):
+    """The web processes of one instance."""
+
+    kind = "web"
+
+    def __init__(self, instance: str) -> None:
+        super().__init__(instance)
+        # How a process has to prove itself is a part of what it was started with, and so is the pool that it got its socket from.
+        pool = [{"path": str(self.run / POOL), "link": True, "installed": True}] if self.config["manager"] == "supervisor" else []
+        self.watch = [*self.watch, {"value": self.config["health"]}, *pool]
+
+    def processes(self) -> dict[str, Process]:
+        return {name: Process(f"{self.instance}/web-{name}", self.manager.name(name), self.watch) for name in (*SLOTS, CANDIDATE)}
+
+    def argv(self, name: str) -> list[str]:
+        private = self.run / f"web-{name}"
+        command: list[str] = self.config["argv"]
+        listeners = ["--http-socket", str(private / "http.sock"), "--stats", str(private / "stats.sock"), "--chmod-socket=600"]
+        if name == CANDIDATE:
+            # The last word counts.
+            return [command[0], *listeners, *command[1:], "--processes", "1"]
+        return [command[0], *self.public.attach(self.processes()[name]), *listeners, *command[1:]]
+
+    @property
+    def public(self) -> PublicSocket:
+        """The socket that nginx connects to."""
+        return SystemdSocket(self) if isinstance(self.manager, Systemd) else ZergPool(self)
+
+    def become(self, name: str) -> None:
+        if name == POOL:
+            ZergPool(self).become()
+        if name == CANDIDATE:
+            # systemd hands the socket to every instance of the unit; this one is to have no part in it.
+            for descriptor in range(int(os.environ.pop("LISTEN_FDS", "0"))):
+                os.close(3 + descriptor)
+        super().become(name)
+
+    def prepare(self, name: str) -> None:
+        self.public.prepare(self.processes()[name])
+
+    # What runs
+
+    def slots(self) -> list[Process]:
+        """The two slots."""
+        processes = self.processes()
+        return [processes[slot] for slot in SLOTS]
+
+    def serving(self) -> Optional[Process]:
+        """The slot that serves; after settle() there is at most one."""
+        return next((slot for slot in self.slots() if self.manager.is_active(slot)), None)
+
+    def settle(self) -> None:
+        """Tidy up what a handover that was killed half-way has left, without stopping what serves."""
+        candidate = self.processes()[CANDIDATE]
+        if self.manager.is_active(candidate) or self.manager.is_starting(candidate):
+            self.manager.stop(candidate)
+        active = [slot for slot in self.slots() if self.manager.is_active(slot)]
+        if len(active) == 2:
+            say("finish the handover that was interrupted")
+            stays = next((slot for slot in active if slot.current), active[0])
+            self.public.point_to(stays)
+            for slot in active:
+                if slot is not stays:
+                    self.manager.stop(slot)
+        for slot in self.slots():
+            if not self.manager.is_starting(slot):
+                continue
+            if active:
+                self.manager.stop(slot)
+            else:
+                # As after a boot, or when it was killed: it is waited for and not started anew.
+                say(f"wait for {slot.service}")
+                self.manager.start(slot)
+                active = [slot]
+
+    def start(self) -> None:
+        """Start a slot where none runs: at boot, or the first time."""
+        self.public.open()
+        slot = self.slots()[0]
+        say(f"start {slot.service}")
+        self.manager.start(slot)
+        self.public.point_to(slot)
+        self.keep.save()
+
+    def boot(self) -> None:
+        """Start a slot unless one runs: called by the service manager."""
+        self.settle()
+        if not self.serving():
+            self.start()
+
+    def apply(self, check: bool, restore: bool) -> None:
+        self.manager.load(self.defined(), check)
+        if check:
+            serving = self.serving()
+            if not serving:
+                say("start the web processes")
+            elif not serving.current:
+                say("hand over to processes that run what is written")
+            return
+        try:
+            self.settle()
+            serving = self.serving()
+            if not serving:
+                self.start()
+            elif not serving.current:
+                self.hand_over(serving, prove=self.proven() != fingerprint(self.watch))
+            elif not self.keep.exists:
+                self.keep.save()
+        except ControlError as error:
+            if not restore or isinstance(error, Refusal):
+                raise
+            rejected = self.put_back(error)
+            # Those that have been restarted with the rejected files go back with them.
+            if rejected is not error and os.access(self.config["handlers_command"], os.X_OK):
+                subprocess.run([self.config["handlers_command"], "apply"], check=False)
+            raise rejected from error
+        self.public.renew()
+
+    def restart(self, names: list[str]) -> None:
+        self.settle()
+        serving = self.serving()
+        if serving:
+            self.hand_over(serving, prove=True)
+        else:
+            self.start()
+
+    # The handover
+
+    def hand_over(self, serving: Process, prove: bool) -> None:
+        """Replace the slot that serves by one that runs what is written."""
+        idle = next(slot for slot in self.slots() if slot.service != serving.service)
+        if self.config["handover"] == "in_place":
+            self.replace_in_place(serving)
+            return
+        self.check_memory(serving)
+        if prove:
+            self.prove()
+        say(f"start {idle.service} beside {serving.service}")
+        try:
+            self.manager.start(idle)
+        except ControlError as error:
+            raise ControlError(f"{error}\nThe site is still up: {serving.service} serves on.") from error
+        self.public.point_to(idle)
+        say(f"stop {serving.service}")
+        self.manager.stop(serving)
+        self.keep.save()
+
+    def replace_in_place(self, serving: Process) -> None:
+        """Replace the slot that serves where there is no memory for two: requests wait in the socket meanwhile."""
+        say(f"replace {serving.service} in place: requests wait about {serving.start_seconds or 0:.0f} s until it has started")
+        self.manager.stop(serving)
+        try:
+            self.manager.start(serving)
+        except ControlError as error:
+            if not self.keep.exists:
+                raise
+            error = self.put_back(error)
+            self.manager.start(serving)
+            raise ControlError(f"{error}\nThe site is up again: {serving.service} runs what worked before.") from error
+        self.public.point_to(serving)
+        self.keep.save()
+
+    def check_memory(self, serving: Process) -> None:
+        """Refuse a handover for which there is too little memory, before the kernel ends it by killing something."""
+        needed, available = memory(serving.pid), available_memory()
+        if needed > available:
+            raise Refusal(
+                f"a handover needs about {needed // MIB} MiB for processes beside those that serve, and {available // MIB} MiB are available. "
+                "Free some memory, lower uwsgi_processes, or set uwsgi_handover to in_place: requests then wait about "
+                f"{serving.start_seconds or 0:.0f} s while the processes are replaced. Nothing has been touched: {serving.service} serves on."
+            )
+
+    def prove(self) -> None:
+        """Start what is written without a part in the socket, and see whether it works."""
+        candidate = self.processes()[CANDIDATE]
+        say(f"prove {candidate.service}")
+        proven = fingerprint(self.watch)
+        try:
+            self.manager.start(candidate)
+        except ControlError as error:
+            serving = self.serving()
+            outcome = f"The site is still up: {serving.service} serves on." if serving else "No web process runs."
+            raise ControlError(f"{error}\n{outcome}") from error
+        self.manager.stop(candidate)
+        (self.run / "proven").write_text(proven)
+
+    def proven(self) -> str:
+        """The fingerprint of what was proved last."""
+        with contextlib.suppress(OSError):
+            return (self.run / "proven").read_text()
+        return ""
+
+    def check(self, unless_proven: bool) -> None:
+        """Tell whether what is written works, and touch nothing that serves."""
+        self.manager.load(self.defined(), check=False)
+        self.settle()
+        serving = self.serving()
+        needless = not serving or serving.current or self.config["handover"] == "in_place" or self.proven() == fingerprint(self.watch)
+        if unless_proven and needless:
+            return
+        if serving:
+            self.check_memory(serving)
+        self.prove()
+        say("what is written works")
+
+    def ready(self, name: str, watched_pid: int) -> None:
+        process = self.processes()[name]
+        health: dict[str, Any] = self.config["health"]
+        path = process.directory / "http.sock"
+        deadline = time.monotonic() + health["timeout"]
+        answer = "no answer"
+        while time.monotonic() < deadline:
+            if watched_pid and not born(watched_pid):
+                raise ControlError("the process ended before it answered")
+            try:
+                connection = UnixConnection(path, max(1.0, deadline - time.monotonic()))
+                connection.request("GET", health["path"], headers={"Host": health["host"]})
+                status = connection.getresponse().status
+                if status in health["status"]:
+                    process.record_started()
+                    return
+                answer = f"status {status}"
+            except (OSError, http.client.HTTPException) as error:
+                answer = str(error) or type(error).__name__
+            time.sleep(0.1)
+        wanted = " or ".join(map(str, health["status"]))
+        raise ControlError(f"GET {health['path']} on {path}: {answer} after {health['timeout']} s instead of {wanted}")
+
+    def status(self) -> int:
+        problems = 0
+        serving = self.serving()
+        for name, process in self.processes().items():
+            state = "active" if self.manager.is_active(process) else "starting" if self.manager.is_starting(process) else ""
+            if state:
+                took = f", started in {process.start_seconds} s" if process.start_seconds is not None else ""
+                note = "" if process.current else f" (not what is written: run the playbook, or {self.command} restart)"
+                say(f"{process.service}: {state}, pid {process.pid}, {memory(process.pid) // MIB} MiB{took}{note}")
+                problems += state != "active" or not process.current or name == CANDIDATE
+        if not serving:
+            say(f"no web process of {self.instance} serves")
+        if not answers(self.public.path):
+            say(f"{self.public.path}: nobody listens")
+        return 3 if problems or not serving or not answers(self.public.path) else 0
+
+    def group_of(self, name: str) -> int:
+        # The pool makes the socket that the web server may connect to.
+        return grp.getgrnam(self.config["socket_group" if name == POOL else "group"]).gr_gid
+
+    def remove(self) -> None:
+        self.public.close()
+        (self.run / "proven").unlink(missing_ok=True)
+        super().remove()
+
+
+class PublicSocket:
+    """The socket that nginx connects to, and that outlives every handover."""
+
+    def __init__(self, web: Web) -> None:
+        self.web = web
+        self.path = web.run / "web.sock"
+
+    def prepare(self, slot: Process) -> None:
+        """Get the slot ready to attach to the socket."""
+
+    def attach(self, slot: Process) -> list[str]:
+        """What uWSGI needs on its command line to serve the socket."""
+        return []
+
+    def open(self) -> None:
+        """Make requests wait in the socket until a slot has started."""
+
+    def point_to(self, slot: Process) -> None:
+        """Lead requests to what this slot listens to."""
+
+    def renew(self) -> None:
+        """Take over a change of the socket itself."""
+
+    def close(self) -> None:
+        """Remove the socket."""
+
+
+class SystemdSocket(PublicSocket):
+    """The unit C(INSTANCE-web.socket); both slots get its socket from systemd as they start."""
+
+    @property
+    def unit(self) -> str:
+        """The unit that owns the socket."""
+        return f"{self.web.instance}-web.socket"
+
+    def open(self) -> None:
+        systemctl("start", self.unit)
+
+    def _definition(self) -> str:
+        return fingerprint([{"path": self.web.config["socket_unit"]}])
+
+    def record(self) -> None:
+        """Remember what the socket was made from: called by its unit."""
+        self.web.run.mkdir(parents=True, exist_ok=True)
+        (self.web.run / "socket.fingerprint").write_text(self._definition())
+
+    def renew(self) -> None:
+        made_from = self.web.run / "socket.fingerprint"
+        if made_from.exists() and made_from.read_text() == self._definition():
+            return
+        if not self.web.config["allow_interruption"]:
+            raise Refusal(
+                f"{self.unit} has changed. To replace it, requests are turned away for a moment and then wait until new processes have started: "
+                "set uwsgi_allow_interruption to true for the run in which that may happen. Until then the socket stays as it was."
+            )
+        serving = self.web.serving()
+        say(f"replace {self.unit}: an interruption")
+        # Not the slots: they finish what they are at, and are replaced by the one that gets the new socket.
+        systemctl("stop", f"{self.web.instance}-web.service", self.unit)
+        systemctl("start", self.unit)
+        if serving:
+            self.web.hand_over(serving, prove=False)
+        systemctl("start", f"{self.web.instance}-web.service")
+
+    def close(self) -> None:
+        systemctl("disable", "--now", f"{self.web.instance}-web.service", self.unit, check=False)
+        (self.web.run / "socket.fingerprint").unlink(missing_ok=True)
+
+
+class ZergPool(PublicSocket):
+    """A uWSGI that does nothing but hold the socket and give it to the slots as they start.
+
+    Each start of the pool makes a socket of its own in C(/run/INSTANCE/pool-PID); the link C(pool) leads to the latest,
+    the link C(web.sock) to the one that is served. So a pool that was killed is replaced like anything else: by a slot
+    that has proved itself.
+    """
+
+    def __init__(self, web: Web) -> None:
+        super().__init__(web)
+        self.link = web.run / POOL
+        self.program = f"{web.instance}-web-pool"
+
+    def prepare(self, slot: Process) -> None:
+        _relink(slot.directory / POOL, self.link.resolve())
+
+    def attach(self, slot: Process) -> list[str]:
+        return ["--zerg", str((slot.directory / POOL).resolve() / "private" / "zerg.sock")]
+
+    def open(self) -> None:
+        """Wait for the pool, which supervisor has started."""
+        deadline = time.monotonic() + 30
+        while not answers(self.link / "private" / "zerg.sock"):
+            if time.monotonic() > deadline:
+                raise ControlError(f"{self.program} does not answer: see its log, /var/log/supervisor/{self.program}.log")
+            time.sleep(0.1)
+        if not answers(self.path):
+            self._lead_to(self.link.resolve())
+
+    def point_to(self, slot: Process) -> None:
+        pool = (slot.directory / POOL).resolve()
+        if self.path.resolve() != pool / "web.sock":
+            self._lead_to(pool)
+            # Whoever has just connected to the old one is still served by the slot that is stopped after this.
+            time.sleep(0.5)
+        self._sweep(pool)
+
+    def _lead_to(self, pool: Path) -> None:
+        _relink(self.path, pool / "web.sock")
+
+    def _sweep(self, kept: Path) -> None:
+        """Remove pools that nobody needs any more."""
+        for pool in self.web.run.glob("pool-*"):
+            if pool in (kept, self.link.resolve()):
+                continue
+            pid = int(pool.name.partition("-")[2])
+            # What is left of one that was killed runs on in its process group.
+            if str(pool / "private") in " ".join(_command_lines(pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+            shutil.rmtree(pool, ignore_errors=True)
+
+    def become(self) -> None:
+        """Become the pool: called by supervisor, as root."""
+        pool = self.web.run / f"pool-{os.getpid()}"
+        shutil.rmtree(pool, ignore_errors=True)
+        (pool / "private").mkdir(parents=True)
+        pool.chmod(0o755)
+        (pool / "private").chmod(0o700)
+        user = pwd.getpwnam(self.web.config["user"])
+        group = self.web.group_of(POOL)
+        for directory in (pool, pool / "private"):
+            os.chown(directory, user.pw_uid, group)
+        _relink(self.link, pool)
+        # The slots have to follow: the one that serves by a handover to this pool, and after a boot the first one.
+        if os.fork() == 0:
+            os.setsid()
+            self.open()
+            os.execv(self.web.config["command"], [self.web.config["command"], "apply"])
+        os.initgroups(user.pw_name, group)
+        os.setgid(group)
+        os.setuid(user.pw_uid)
+        os.umask(0o117)  # the socket gets mode 0660: the application and the web server, nobody else
+        backlog = min(4096, int(Path("/proc/sys/net/core/somaxconn").read_text()))
+        uwsgi = self.web.config["argv"][0]
+        sockets = f"{pool}/private/zerg.sock:{pool}/web.sock"
+        os.execv(uwsgi, [uwsgi, "--master", "--die-on-term", "--zerg-pool", sockets, "--listen", str(backlog), "--disable-logging"])
+
+    def close(self) -> None:
+        self.web.manager.forget(self.program)
+        self.path.unlink(missing_ok=True)
+        self.link.unlink(missing_ok=True)
+        for pool in self.web.run.glob("pool-*"):
+            shutil.rmtree(pool, ignore_errors=True)
+
+
+def _relink(link: Path, target: Path) -> None:
+    """Make a link lead elsewhere in one step."""
+    new = link.with_name(f".{link.name}.new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.rename(link)
+
+
+def _command_lines(group: int) -> list[str]:
+    """The command lines of a process group."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError):
+            if os.getpgid(int(process.name)) == group:
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found

@@ -1,0 +1,13 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter that turns files to be written into files to be removed."""
+
+from __future__ import annotations
+
+from ansible_collections.galaxyops.uwsgi.plugins.filter.absent_files import absent_files
+
+
+def test_what_lies_in_a_directory_is_removed_before_it() -> None:
+    files = [{"path": "/etc/a", "state": "directory"}, {"path": "/etc/a/b", "content": "x", "mode": "0640"}]
+    assert absent_files(files) == [{"path": "/etc/a/b", "state": "absent"}, {"path": "/etc/a", "state": "absent"}]
