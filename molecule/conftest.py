@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,16 +15,22 @@ from typing import Any, Callable
 import pytest
 import requests
 import testinfra
+import urllib3
 import yaml
 
 TOP = Path(__file__).resolve().parents[1]
 SCENARIO = os.environ["MOLECULE_SCENARIO_NAME"]
 sys.path.insert(0, str(TOP / "molecule" / "utils"))
+
+from load import Load, Rates  # noqa: E402 -- it lies where the line above says
+
 HOSTS = list(yaml.safe_load((TOP / "molecule" / SCENARIO / "hosts.yml").read_text())["molecule"]["hosts"])
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep what people may want to look at after a run, and nothing that an earlier run knew of its hosts."""
+    urllib3.disable_warnings()  # the certificates of test hosts vouch for themselves
+    config.addinivalue_line("markers", "load(**rates): how much load the fixture of that name puts on the site; see Rates")
     (TOP / "build" / "screenshots").mkdir(parents=True, exist_ok=True)
     shutil.rmtree(TOP / "build" / "facts" / SCENARIO, ignore_errors=True)
 
@@ -52,15 +59,28 @@ class Site:
     def __init__(self, container: str) -> None:
         self.container = container
 
+    def address(self, port: int) -> str:
+        """Where a port of the host is reached from here; this may change when the host is restarted."""
+        published = subprocess.run(["podman", "port", self.container, str(port)], capture_output=True, text=True, check=True).stdout
+        return published.splitlines()[0]
+
     @property
     def url(self) -> str:
-        """Where the site answers; the port may change when the host is restarted."""
-        address = subprocess.run(["podman", "port", self.container, "80"], capture_output=True, text=True, check=True).stdout
-        return f"http://{address.splitlines()[0]}"
+        """Where the site answers."""
+        return f"http://{self.address(80)}"
+
+    @property
+    def tls_url(self) -> str:
+        """Where the site answers with TLS."""
+        return f"https://{self.address(443)}"
 
     def get(self, path: str, **options: Any) -> requests.Response:
         """GET a path of the site."""
         return requests.get(self.url + path, **{"timeout": 60, **options})
+
+    def tls_get(self, path: str, **options: Any) -> requests.Response:
+        """GET a path of the site with TLS, whose certificate vouches for itself."""
+        return requests.get(self.tls_url + path, **{"timeout": 60, "verify": False, **options})
 
     def post(self, path: str, **options: Any) -> requests.Response:
         """POST to a path of the site."""
@@ -107,6 +127,21 @@ def play(name: str) -> Play:
         return subprocess.run(command, cwd=TOP, env=environment, capture_output=True, text=True, check=False)
 
     return run
+
+
+@pytest.fixture
+def load(request: pytest.FixtureRequest, site: Site, name: str) -> Iterator[Load]:
+    """Load on the site while a test runs. What it found is printed, and kept with every request in build/load."""
+    marker = request.node.get_closest_marker("load")
+    rates = dict(marker.kwargs) if marker else {}
+    running = Load(site.tls_url if rates.pop("tls", False) else site.url, Rates(**rates)).start()
+    # What happens in a window is compared with what was before it.
+    time.sleep(2)
+    yield running
+    report = running.stop()
+    test = "-".join(part for part in re.split(r"[^\w.]+", request.node.name) if part and part != name)
+    print(f"\n{test} on {name}: {report}")
+    report.write(TOP / "build" / "load" / f"{SCENARIO}-{name}-{test}.json")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A Paste Deploy application that starts at once: it shows what reaches an application, and little else."""
+"""A Paste Deploy application that starts at once, unless told otherwise: it shows what reaches an application, and little else."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from urllib.parse import parse_qs
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
+# What a deploy of other code changes; it is added to the version that the configuration names.
+CODE = ""
+
 
 def app_factory(global_conf: dict[str, str], **local_conf: str) -> Callable[..., Iterable[bytes]]:
     """Build the application from its section of the Paste Deploy file."""
@@ -20,9 +23,10 @@ def app_factory(global_conf: dict[str, str], **local_conf: str) -> Callable[...,
     def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         query = parse_qs(environ.get("QUERY_STRING", ""))
+        status = "200 OK"
         headers = [("Content-Type", "application/json")]
         answer: dict[str, Any] = {
-            "version": local_conf.get("version", "1"),
+            "version": local_conf.get("version", "1") + CODE,
             "pid": os.getpid(),
             "thread": threading.get_ident(),
             "environ": {name: value for name, value in environ.items() if isinstance(value, str)},
@@ -35,7 +39,14 @@ def app_factory(global_conf: dict[str, str], **local_conf: str) -> Callable[...,
             answer["process"] = dict(os.environ)
         elif path == "/download":
             headers.append(("X-Accel-Redirect", "/_x_accel_redirect" + query["file"][0]))
-        start_response("200 OK", headers)
+        elif path == "/health":
+            status = local_conf.get("health", status)
+        start_response(status, headers)
         return [json.dumps(answer).encode()]
 
     return application
+
+
+def broken_factory(global_conf: dict[str, str], **local_conf: str) -> Callable[..., Iterable[bytes]]:
+    """Fail, as an application does whose configuration it cannot work with."""
+    raise RuntimeError("this application never starts")

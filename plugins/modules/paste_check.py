@@ -78,6 +78,38 @@ options:
           - The variable that sets the port, to be named in the error message.
         type: str
         default: ''
+  certificate:
+    description:
+      - A TLS certificate that is going to be served. It and its key must be in PEM form, readable and made for each other. One that
+        browsers would refuse for its age or its names gets a warning.
+    type: dict
+    suboptions:
+      path:
+        description:
+          - The file with the certificate, followed by its chain.
+        type: path
+        required: true
+      key:
+        description:
+          - The file with its key.
+        type: path
+        required: true
+      names:
+        description:
+          - The host names that it is going to be served for.
+        type: list
+        elements: str
+        default: []
+      variable:
+        description:
+          - The variable that sets O(certificate.path), to be named in the error message.
+        type: str
+        default: ''
+      key_variable:
+        description:
+          - The variable that sets O(certificate.key), to be named in the error message.
+        type: str
+        default: ''
   return_options:
     description:
       - For each section, the names of the options whose values RV(options) shall contain.
@@ -160,12 +192,18 @@ options:
   sample:
     app:main:
       job_config_file: /srv/galaxy/config/job_conf.xml
+certificate_hash:
+  description: A hash of O(certificate.path) and O(certificate.key), which changes with either of them; empty if one is missing.
+  returned: with O(certificate)
+  type: str
+  sample: 81b157e2f7a1c0f9b5a6f0e6c4f2d1c8a3a108b0af29f399b6c7e8f901234567
 msg:
   description: All findings, one a line.
   returned: when there are findings
   type: str
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import asdict
@@ -174,6 +212,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.validation import check_type_list
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _certificate as certificates
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf as job_conf
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _listeners as listeners
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
@@ -231,6 +270,16 @@ def main() -> None:
                     "variable": {"type": "str", "default": ""},
                 },
             },
+            "certificate": {
+                "type": "dict",
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "key": {"type": "path", "required": True, "no_log": False},
+                    "names": {"type": "list", "elements": "str", "default": []},
+                    "variable": {"type": "str", "default": ""},
+                    "key_variable": {"type": "str", "default": "", "no_log": False},
+                },
+            },
             "return_options": {"type": "dict", "default": {}},
             "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},
         },
@@ -240,11 +289,13 @@ def main() -> None:
     path: str = params["path"] or ""
     options: dict[str, dict[str, str]] = {}
     try:
+        certificate = certificates.Certificate(**params["certificate"]) if params["certificate"] else None
         wanted = [listeners.Wanted(**port) for port in params["listen"]]
         findings = [
             *(attempt(lambda: check_ini(path, params["app"], params["missing"], params["return_options"], options)) if path else []),
             *attempt(lambda: check_job_conf(params["job_conf"])),
             *attempt(lambda: listeners.check(wanted)),
+            *(attempt(lambda: certificates.check(certificate)) if certificate else []),
         ]
     except (TypeError, ValueError) as error:  # a parameter
         module.fail_json(msg=str(error))
@@ -252,6 +303,10 @@ def main() -> None:
     result: dict[str, Any] = {"changed": False, "path": path, "findings": [asdict(finding) for finding in findings], "options": options}
     if findings:
         result["msg"] = "\n".join(map(str, findings))
+    if certificate:
+        # Where a file cannot be read, that is among the findings already.
+        with contextlib.suppress(managed_file.ManagedFileError):
+            result["certificate_hash"] = certificates.fingerprint(certificate)
     if any(finding.severity in FATAL[params["fail_on"]] for finding in findings):
         module.fail_json(**result)
     for finding in findings:

@@ -64,6 +64,21 @@ def test_another_handler_leaves_the_others_alone(host: Any, play: Any) -> None:
     assert "handler2" not in host.check_output("cat /srv/galaxy/config/job_conf.xml")
 
 
+@pytest.mark.load(get=20, get_path="/api/version", post=0, slow=0)
+def test_the_restart_playbook_replaces_every_process_while_the_site_serves(host: Any, play: Any, load: Any) -> None:
+    units = ("galaxy-handler@handler0", "galaxy-handler@handler1", "galaxy-web@1")
+    before = pids(host, *units)
+    with load.window():
+        result = play("playbooks/restart.yml")
+    report = load.stop()
+    assert result.returncode == 0, result.stdout
+    after = pids(host, *units)
+    assert [unit for unit in units if after[unit] in (before[unit], "0")] == []
+    assert report.failures == []
+    assert report.rate("get") > 19
+    assert list(report.versions) == ["26.1.2"]
+
+
 def test_a_handler_stops_cleanly_and_in_time(host: Any) -> None:
     unit = "galaxy-handler@handler1"
     host.check_output("systemctl stop %s", unit)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,19 @@ def test_application_learns_what_the_client_really_asked_for(site: Any) -> None:
     assert environ["HTTP_HOST"] == site.url.removeprefix("http://")
     assert "192.0.2.1" not in environ["HTTP_X_FORWARDED_FOR"]
     assert "UWSGI_FILE" not in environ
+
+
+def test_answers_with_tls(site: Any) -> None:
+    answer = site.tls_get("/")
+    assert answer.json()["environ"]["wsgi.url_scheme"] == "https"
+    assert "Strict-Transport-Security" not in answer.headers
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    address, port = site.address(443).split(":")
+    with socket.create_connection((address, int(port))) as plain, context.wrap_socket(plain) as encrypted:
+        assert (encrypted.version(), encrypted.selected_alpn_protocol()) == ("TLSv1.3", "h2")
 
 
 def test_requests_run_side_by_side_in_several_processes(site: Any) -> None:

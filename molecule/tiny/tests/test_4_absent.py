@@ -32,7 +32,10 @@ def test_absent_removes_what_is_ours_and_nothing_else(host: Any, play: Any) -> N
     result = play("molecule/tiny/absent.yml")
     assert result.returncode == 0, result.stdout
     assert host.check_output(OURS) == ""
-    text = host.check_output("sed 's/^version .*/version   =   1/' /srv/tiny/tiny.ini; echo end")
+    assert "worker_connections 768;\n" in host.check_output("cat /etc/nginx/nginx.conf")
+    assert not host.file("/etc/nginx/modules-enabled/90-galaxyops.conf").exists
+    assert host.file("/srv/tiny/tls/privkey.pem").exists
+    text = host.check_output("sed 's/^version .*/version   =   1/; /^start_seconds/d' /srv/tiny/tiny.ini; echo end")
     assert text.removesuffix("\nend").removesuffix("end") == ORIGINAL
     assert host.service("nginx").is_running
     assert host.file("/srv/tiny/venv/bin/uwsgi").exists

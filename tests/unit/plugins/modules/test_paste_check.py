@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any, Callable
 
@@ -133,3 +134,16 @@ def test_a_file_that_may_not_be_read(run_module: Run, path: Path) -> None:
     nobody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     result = run_module("paste_check", path=str(path), under=nobody)
     assert result["msg"] == f"cannot read {path}: permission denied: run with become, or as a user who may write there"
+
+
+def test_a_certificate(run_module: Run, tmp_path: Path) -> None:
+    certificate = {"path": str(tmp_path / "site.pem"), "key": str(tmp_path / "site.key"), "variable": "nginx_proxy_ssl_certificate"}
+    result = run_module("paste_check", certificate=certificate)
+    assert result["failed"]
+    assert "nginx_proxy_ssl_certificate: the file does not exist" in result["msg"]
+    assert result["certificate_hash"] == ""
+
+    command = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=site", "-keyout", certificate["key"], "-out", certificate["path"]]
+    subprocess.run(command, check=True, capture_output=True)
+    result = run_module("paste_check", certificate=certificate)
+    assert (result.get("failed"), result["findings"], len(result["certificate_hash"])) == (None, [], 64)
