@@ -24,7 +24,7 @@ sys.path.insert(0, str(TOP / "molecule" / "utils"))
 
 from load import Load, Rates  # noqa: E402 -- it lies where the line above says
 
-HOSTS = list(yaml.safe_load((TOP / "molecule" / SCENARIO / "hosts.yml").read_text())["molecule"]["hosts"])
+HOSTS: dict[str, Any] = yaml.safe_load((TOP / "molecule" / SCENARIO / "hosts.yml").read_text())["molecule"]["hosts"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,6 +45,12 @@ def name(request: pytest.FixtureRequest) -> str:
 def container(name: str) -> str:
     """The container that is the host."""
     return f"{os.environ['CONTAINER_PREFIX']}-{SCENARIO}-{name}"
+
+
+@pytest.fixture(scope="session")
+def manager(name: str) -> str:
+    """What runs the processes on the host."""
+    return str((HOSTS[name] or {}).get("uwsgi_service_manager", "systemd"))
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import grp
 import http.client
+import json
 import os
 import pwd
 import shutil
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from .common import Control, ControlError, Process, Refusal, available_memory, born, fingerprint, memory, say
+from .supervisor import supervisorctl
 from .systemd import Systemd, systemctl
 
 SLOTS = ("1", "2")
@@ -54,6 +56,17 @@ def answers(path: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def memory_problem(needed: int, available: int, start_seconds: float) -> str:
+    """What to say of a handover that needs so much memory, in bytes, where there is so much; empty when it is enough."""
+    if needed <= available:
+        return ""
+    return (
+        f"a handover needs about {needed // MIB} MiB for processes beside those that serve, and {available // MIB} MiB are available. "
+        "Free some memory, lower uwsgi_processes, or set uwsgi_handover to in_place: requests then wait about "
+        f"{start_seconds:.0f} s while the processes are replaced."
+    )
 
 
 class Web(Control):
@@ -133,7 +146,6 @@ class Web(Control):
 
     def start(self) -> None:
         """Start a slot where none runs: at boot, or the first time."""
-        self.public.open()
         slot = self.slots()[0]
         say(f"start {slot.service}")
         self.manager.start(slot)
@@ -142,6 +154,7 @@ class Web(Control):
 
     def boot(self) -> None:
         """Start a slot unless one runs: called by the service manager."""
+        self.public.open()
         self.settle()
         if not self.serving():
             self.start()
@@ -156,6 +169,7 @@ class Web(Control):
                 say("hand over to processes that run what is written")
             return
         try:
+            self.public.open()
             self.settle()
             serving = self.serving()
             if not serving:
@@ -175,6 +189,7 @@ class Web(Control):
         self.public.renew()
 
     def restart(self, names: list[str]) -> None:
+        self.public.open()
         self.settle()
         serving = self.serving()
         if serving:
@@ -220,13 +235,9 @@ class Web(Control):
 
     def check_memory(self, serving: Process) -> None:
         """Refuse a handover for which there is too little memory, before the kernel ends it by killing something."""
-        needed, available = memory(serving.pid), available_memory()
-        if needed > available:
-            raise Refusal(
-                f"a handover needs about {needed // MIB} MiB for processes beside those that serve, and {available // MIB} MiB are available. "
-                "Free some memory, lower uwsgi_processes, or set uwsgi_handover to in_place: requests then wait about "
-                f"{serving.start_seconds or 0:.0f} s while the processes are replaced. Nothing has been touched: {serving.service} serves on."
-            )
+        problem = memory_problem(memory(serving.pid), available_memory(), serving.start_seconds or 0)
+        if problem:
+            raise Refusal(f"{problem} Nothing has been touched: {serving.service} serves on.")
 
     def prove(self) -> None:
         """Start what is written without a part in the socket, and see whether it works."""
@@ -398,10 +409,17 @@ class ZergPool(PublicSocket):
     def attach(self, slot: Process) -> list[str]:
         return ["--zerg", str((slot.directory / POOL).resolve() / "private" / "zerg.sock")]
 
+    def _definition(self) -> str:
+        return json.dumps([self.web.config["user"], self.web.config["socket_group"]])
+
     def open(self) -> None:
-        """Wait for the pool, which supervisor has started."""
+        """Wait for the pool, which supervisor has started; one that was made for other users is replaced."""
+        made_from = self.link / "definition"
+        if made_from.exists() and made_from.read_text() != self._definition():
+            say(f"replace {self.program}")
+            supervisorctl("restart", self.program)
         deadline = time.monotonic() + 30
-        while not answers(self.link / "private" / "zerg.sock"):
+        while not (made_from.exists() and made_from.read_text() == self._definition() and answers(self.link / "private" / "zerg.sock")):
             if time.monotonic() > deadline:
                 raise ControlError(f"{self.program} does not answer: see its log, /var/log/supervisor/{self.program}.log")
             time.sleep(0.1)
@@ -442,6 +460,7 @@ class ZergPool(PublicSocket):
         group = self.web.group_of(POOL)
         for directory in (pool, pool / "private"):
             os.chown(directory, user.pw_uid, group)
+        (pool / "definition").write_text(self._definition())
         _relink(self.link, pool)
         # The slots have to follow: the one that serves by a handover to this pool, and after a boot the first one.
         if os.fork() == 0:

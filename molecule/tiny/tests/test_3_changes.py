@@ -10,22 +10,17 @@ import re
 import ssl
 import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from load import Load, Report
+from load import Load
+from tiny_proof import CONFIG, START_SECONDS, VARIABLES, flawless, master, only_what_was_under_way, play_uwsgi
 
-CONFIG = "/srv/tiny/tiny.ini"
 CODE = "/srv/tiny/tiny_app.py"
-START_SECONDS = 5
 THREADS = 4
-VARIABLES = yaml.safe_load((Path(__file__).parents[1] / "hosts.yml").read_text())["molecule"]
 
 # How the site is stopped and started where a service manager runs it.
-STOP = {"systemd": "systemctl stop tiny-web.socket tiny-web@1.service"}
-START = {"systemd": "systemctl start tiny-web.socket tiny-web@1.service"}
+STOP = {"systemd": "systemctl stop 'tiny-web*'", "supervisor": "supervisorctl stop tiny-web-1 tiny-web-2 tiny-web-pool"}
 
 
 @pytest.fixture
@@ -35,41 +30,9 @@ def proof(name: str) -> None:
         pytest.skip("the same on every host")
 
 
-@pytest.fixture(scope="module")
-def manager(name: str) -> str:
-    """What runs the processes on this host."""
-    return str((VARIABLES["hosts"][name] or {}).get("uwsgi_service_manager", "systemd"))
-
-
-def master(host: Any, site: Any) -> int:
-    """The process whose worker answers."""
-    return int(host.check_output("ps -o ppid= -p %s", str(site.get("/").json()["pid"])))
-
-
-def play_uwsgi(play: Any, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """Run the role uwsgi with the changes that the first test made, and more."""
-    return play("molecule/tiny/uwsgi_alone.yml", "--extra-vars", json.dumps({"uwsgi_processes": 3, **variables}))
-
-
-def flawless(report: Report, *versions: str) -> None:
-    """The load was as heavy as it was to be, nothing of it failed, and these versions answered, in this order."""
-    assert report.failures == []
-    assert report.rate("get") > 98
-    assert report.rate("post") > 9.5
-    assert list(report.versions) == list(versions)
-
-
-def only_what_was_under_way(report: Report) -> None:
-    """No request failed but those that were being answered when something was killed, or that the dying process had taken on."""
-    ((since, until),) = report.windows
-    failed = [request for request in report.requests if request.failure]
-    assert [request for request in failed if request.start > until or request.start + request.latency < since] == []
-
-
-def test_a_changed_file_and_a_changed_option_are_taken_over(host: Any, name: str, play: Any, load: Load) -> None:
+def test_a_changed_file_and_a_changed_option_are_taken_over(host: Any, play: Any, load: Load) -> None:
     """Nothing tells the run that somebody changed the file by hand: it sees that what runs is not what is written."""
-    start = START_SECONDS if name == "bookworm" else 0
-    host.check_output(f"sed -i 's/^version .*/version = 2\\nstart_seconds = {start}/' {CONFIG}")
+    host.check_output(f"sed -i 's/^version .*/version = 2\\nstart_seconds = {START_SECONDS}/' {CONFIG}")
     assert host.run("tiny-web status").rc == 3
     with load.window():
         result = play_uwsgi(play)
@@ -79,7 +42,6 @@ def test_a_changed_file_and_a_changed_option_are_taken_over(host: Any, name: str
     flawless(load.stop(), "1", "2")
 
 
-@pytest.mark.usefixtures("proof")
 def test_new_code_is_taken_over_five_times_in_a_row(host: Any, play: Any, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last time by the playbook, which restarts one host after the other."""
     monkeypatch.setenv("ANSIBLE_STDOUT_CALLBACK", "ansible.posix.json")
@@ -93,7 +55,8 @@ def test_new_code_is_taken_over_five_times_in_a_row(host: Any, play: Any, load: 
     report = load.stop()
     assert result.returncode == 0, result.stdout
     batches = [batch["tasks"] for batch in json.loads(result.stdout)["plays"]]
-    assert [[outcome["stdout_lines"][-1:] for outcome in batch[-1]["hosts"].values()] for batch in batches] == [[["stop tiny-web@2.service"]]] * 2
+    steps = [[line.split()[0] for outcome in batch[-1]["hosts"].values() for line in outcome["stdout_lines"]] for batch in batches]
+    assert steps == [["prove", "start", "stop"]] * 2
     flawless(report, "2", *(f"2.{number}" for number in range(1, 6)))
     assert report.added < 1
 
@@ -212,7 +175,6 @@ def test_the_next_good_run_needs_no_help(host: Any, play: Any, load: Load) -> No
     flawless(load.stop(), "2.5")
 
 
-@pytest.mark.usefixtures("proof")
 def test_a_killed_worker_comes_back(host: Any, site: Any, load: Load) -> None:
     parent = master(host, site)
     workers = host.check_output("pgrep -P %s", str(parent)).split()
@@ -237,7 +199,6 @@ def test_a_killed_worker_of_nginx_comes_back(host: Any, load: Load) -> None:
     assert len(host.check_output("pgrep -P %s", parent).split()) == len(workers)
 
 
-@pytest.mark.usefixtures("proof")
 @pytest.mark.load(get=150)
 def test_a_killed_master_comes_back(host: Any, site: Any, load: Load) -> None:
     """What its workers were at is lost; every other request waits until the next one has started, however many there are."""
@@ -255,7 +216,7 @@ def test_a_killed_master_comes_back(host: Any, site: Any, load: Load) -> None:
 def test_the_maintenance_page_stands_in(host: Any, site: Any, manager: str) -> None:
     host.check_output(STOP[manager])
     response = site.get("/")
-    host.check_output(START[manager])
+    host.check_output("tiny-web apply")
     assert response.status_code == 503
     assert "Retry-After" in response.headers
     assert "<html" in response.text

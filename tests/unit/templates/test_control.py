@@ -576,3 +576,12 @@ def test_an_environment_file_is_read_as_systemd_reads_it(control: Modules) -> No
     values = {"A": 'pa$$ "x" %n', "B": "back\\slash`", "C": ""}
     text = environment_file(values)
     assert control.read_environment(text) == values
+
+
+def test_too_little_memory_is_told_with_its_remedy(control: Modules) -> None:
+    gib = 1024**3
+    assert control.memory_problem(gib, gib, 25) == ""
+    text = control.memory_problem(2 * gib, gib, 25)
+    for words in ("about 2048 MiB", "1024 MiB are available", "uwsgi_processes", "set uwsgi_handover to in_place", "about 25 s"):
+        assert words in text
+    assert control.available_memory() > 0

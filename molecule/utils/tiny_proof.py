@@ -1,0 +1,40 @@
+"""What the proofs under load share: the tiny application on its hosts, and what a flawless change is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+from load import Report
+
+CONFIG = "/srv/tiny/tiny.ini"
+START_SECONDS = 5
+VARIABLES = yaml.safe_load((Path(__file__).parents[1] / "tiny" / "hosts.yml").read_text())["molecule"]
+
+
+def master(host: Any, site: Any) -> int:
+    """The process whose worker answers."""
+    return int(host.check_output("ps -o ppid= -p %s", str(site.get("/").json()["pid"])))
+
+
+def play_uwsgi(play: Any, **variables: Any) -> subprocess.CompletedProcess[str]:
+    """Run the role uwsgi with the changes that the first test made, and more."""
+    return play("molecule/tiny/uwsgi_alone.yml", "--extra-vars", json.dumps({"uwsgi_processes": 3, **variables}))
+
+
+def flawless(report: Report, *versions: str) -> None:
+    """The load was as heavy as it was to be, nothing of it failed, and these versions answered, in this order."""
+    assert report.failures == []
+    assert report.rate("get") > 98
+    assert report.rate("post") > 9.5
+    assert list(report.versions) == list(versions)
+
+
+def only_what_was_under_way(report: Report) -> None:
+    """No request failed but those that were being answered when something was killed, or that the dying process had taken on."""
+    ((since, until),) = report.windows
+    failed = [request for request in report.requests if request.failure]
+    assert [request for request in failed if request.start > until or request.start + request.latency < since] == []
