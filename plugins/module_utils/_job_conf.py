@@ -14,7 +14,7 @@ import codecs
 import re
 import traceback
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, Optional
 from xml.parsers import expat
@@ -59,6 +59,7 @@ execution:
 }
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
+_NO_YAML = "cannot be checked without PyYAML: install the package python3-yaml"
 _UNSAFE = "is written in a way that cannot be edited safely: write its handlers in the plain style of Galaxy's sample file"
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 
@@ -120,6 +121,15 @@ class Change:
     content: Optional[bytes]
     handlers: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A place other than the handlers themselves that names a handler's id or tag."""
+
+    name: str
+    who: str
+    line: int
 
 
 # XML attribute, and the key for the same in YAML
@@ -187,6 +197,44 @@ def pool_problems(handling: Handling, path: str) -> list[Finding]:
         message = f"default {handling.default!r} is neither the id nor a tag of a handler: use one of {', '.join(sorted(handling.names))}"
         found.append(Finding(path, handling.line, "error", message))
     return found
+
+
+def routing_problems(handling: Handling, references: Iterable[Reference], path: str, elsewhere: bool = False) -> list[Finding]:
+    """The jobs that no handler would ever take: they go to an id or tag that nobody has, or nobody has none.
+
+    Without handlers in the file there is nothing to compare with. With I(elsewhere), which handlers get the jobs that
+    name none is told by something outside of the file.
+    """
+    if not handling.handlers:
+        return []
+    found = []
+    known = ", ".join(sorted(handling.names))
+    for reference in references:
+        if reference.name not in handling.names:
+            message = f"{reference.who}: no handler has the id or tag {reference.name!r}, so its jobs would wait for ever: use one of {known}"
+            found.append(Finding(path, reference.line, "error", message))
+    if not handling.default and not elsewhere and DEFAULT_TAG not in handling.names:
+        message = (
+            "every handler has tags and there is no default, so jobs that name no handler would wait for ever: "
+            f"make one of {known} the default (job_handlers_default), or leave a handler without tags"
+        )
+        found.append(Finding(path, handling.line, "error", message))
+    return found
+
+
+def idle_problems(handling: Handling, running: Iterable[str], path: str) -> list[Finding]:
+    """The handlers that have no process on this host, which has those called I(running)."""
+    here = set(running)
+    return [
+        Finding(
+            path,
+            handler.line,
+            "warning",
+            f"handler {handler.id!r} has no process on this host: unless another host runs it, jobs that are given to it wait for ever",
+        )
+        for handler in handling.handlers
+        if handler.id not in here
+    ]
 
 
 def _repeated(names: Iterable[str]) -> list[str]:
@@ -762,6 +810,48 @@ def _read_yaml(document: _YamlText) -> Handling:
     )
 
 
+def _xml_references(root: _Element) -> tuple[list[Reference], bool]:
+    """Who names a handler in a job_conf.xml, and whether the default comes from elsewhere."""
+    found = []
+    for tools in root.find("tools")[:1]:
+        for tool in tools.find("tool"):
+            name = tool.attributes.get("id") or tool.attributes.get("class")
+            found.append((tool.attributes.get("handler"), f"tool {name!r}", tool.line))
+    for destinations in root.find("destinations")[:1]:
+        for destination in destinations.find("destination"):
+            for resubmit in destination.find("resubmit"):
+                found.append((resubmit.attributes.get("handler"), f"resubmit of destination {destination.attributes.get('id')!r}", resubmit.line))
+    elsewhere = any(name in element.attributes for element in root.find("handlers") for name in ("default_from_environ", "default_from_config"))
+    return [Reference(name, who, line) for name, who, line in found if name], elsewhere
+
+
+def _yaml_references(document: _YamlText) -> list[Reference]:
+    """Who names a handler in a job_conf.yml."""
+
+    def entries(node: Any) -> Iterator[tuple[str, Any]]:
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            yield str(key.value), value
+
+    def items(node: Any) -> Iterator[dict[str, Any]]:
+        for item in node.value if isinstance(node, yaml.SequenceNode) else ():
+            yield dict(entries(item))
+
+    def reference(item: dict[str, Any], who: str) -> Iterator[Reference]:
+        node = item.get("handler")
+        if isinstance(node, yaml.ScalarNode) and node.value and node.tag != "tag:yaml.org,2002:null":
+            yield Reference(node.value, who, node.start_mark.line + 1)
+
+    found: list[Reference] = []
+    top = dict(entries(document.root))
+    for tool in items(top.get("tools")):
+        name = tool.get("id") or tool.get("class")
+        found.extend(reference(tool, f"tool {getattr(name, 'value', None)!r}"))
+    for name, environment in entries(dict(entries(top.get("execution"))).get("environments")):
+        for resubmit in items(dict(entries(environment)).get("resubmit")):
+            found.extend(reference(resubmit, f"resubmit of environment {name!r}"))
+    return found
+
+
 def _handling_data(data: dict[str, Any], before: Handling, after: Handling) -> dict[str, Any]:
     """I(data) as it is to be: what means the same stays as it is, keys that are none of our business stay too."""
     data = dict(data)
@@ -837,6 +927,12 @@ def read(content: bytes, path: str, kind: str) -> Handling:
     return _read(_load(content, path, kind)[1], path, kind)
 
 
+def references(content: bytes, path: str, kind: str) -> tuple[list[Reference], bool]:
+    """Return who names a handler in I(content), and whether the default handler is told by something outside of it."""
+    text = _load(content, path, kind)[1]
+    return _xml_references(_parse_xml(text, path)) if kind == "xml" else (_yaml_references(_YamlText(text, path)), False)
+
+
 def _load_and_read(content: bytes, path: str, kind: str) -> tuple[bytes, str, str, Handling]:
     """Decode and read what is to be edited; duplicates in it are refused."""
     mark, text, encoding = _load(content, path, kind)
@@ -897,16 +993,46 @@ def absent(content: Optional[bytes], path: str, kind: str, ids: Iterable[str] = 
     return Change(None if result == MINIMAL[kind] else result, (), removed)
 
 
-def check(content: bytes, path: str) -> list[Finding]:
-    """What keeps Galaxy from reading this job configuration, or from reading it as it is meant."""
+def guess_format(content: bytes, path: str) -> str:
+    """The format of a file whose name need not tell."""
     try:
-        kind = file_format(path)
+        return file_format(path)
     except JobConfError:
-        kind = "xml" if content.lstrip()[:1] == b"<" else "yaml"
+        return "xml" if content.lstrip()[:1] == b"<" else "yaml"
+
+
+def check_and_read(content: bytes, path: str) -> tuple[list[Finding], Handling]:
+    """What keeps Galaxy from reading this job configuration, or from reading it as it is meant, and what it says."""
+    kind = guess_format(content, path)
     if kind == "yaml" and YAML_IMPORT_ERROR:
-        return [Finding(path, 0, "warning", "cannot be checked without PyYAML: install the package python3-yaml")]
+        return [Finding(path, 0, "warning", _NO_YAML)], Handling()
     try:
         handling = read(content, path, kind)
+        named, elsewhere = references(content, path, kind)
     except JobConfError as error:
-        return error.findings
-    return handler_problems(handling.handlers, path) + pool_problems(handling, path)
+        return error.findings, Handling()
+    return handler_problems(handling.handlers, path) + pool_problems(handling, path) + routing_problems(handling, named, path, elsewhere), handling
+
+
+def check(content: bytes, path: str) -> list[Finding]:
+    """What keeps Galaxy from reading this job configuration, or from reading it as it is meant."""
+    return check_and_read(content, path)[0]
+
+
+def check_changed(content: Optional[bytes], path: str, wanted: Handling, purge: bool = False) -> tuple[list[Finding], Handling]:
+    """What is wrong with a job configuration once present() has changed it, and what it says then."""
+    try:
+        kind = file_format(path) if content is None else guess_format(content, path)
+        if kind == "yaml" and YAML_IMPORT_ERROR:
+            return [Finding(path, 0, "warning", _NO_YAML)], wanted
+        after = present(content, path, kind, wanted, purge).content or b""
+        handling = read(after, path, kind)
+        named, elsewhere = references(after, path, kind)
+        lines = {handler.id: handler.line for handler in read(content, path, kind).handlers} if content is not None else {}
+        known = {(reference.name, reference.who): reference.line for reference in references(content, path, kind)[0]} if content is not None else {}
+    except JobConfError as error:
+        return error.findings, wanted
+    # A line is one of the file as it is now.
+    handling = replace(handling, line=0, handlers=tuple(replace(handler, line=lines.get(handler.id, 0)) for handler in handling.handlers))
+    named = [replace(reference, line=known.get((reference.name, reference.who), 0)) for reference in named]
+    return [*routing_problems(handling, named, path, elsewhere), *idle_problems(handling, wanted.by_id, path)], handling

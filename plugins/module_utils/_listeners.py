@@ -120,6 +120,13 @@ def read_listeners(proc: str = "/proc") -> list[Listener]:
     return listeners
 
 
+def longest_queue(proc: str = "/proc") -> int:
+    """How many connections may wait at a socket of this host; 0 if that cannot be told."""
+    with contextlib.suppress(OSError, ValueError), open(os.path.join(proc, "sys", "net", "core", "somaxconn"), encoding="ascii") as stream:
+        return int(stream.read())
+    return 0
+
+
 def read_owners(inodes: Collection[int], proc: str = "/proc") -> dict[int, list[Process]]:
     """The processes that hold the sockets I(inodes), as far as this user may see them."""
     owners: dict[int, list[Process]] = {}

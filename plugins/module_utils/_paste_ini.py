@@ -17,7 +17,7 @@ import io
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
@@ -26,10 +26,19 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Fi
 DEFAULT = "DEFAULT"
 UWSGI = "uwsgi"
 
-# What Paste Deploy looks for when it loads an application: one section out of all groups,
+# What Paste Deploy looks for when it loads an application or a filter: one section out of all groups,
 # and within a group the first spelling that exists.
-_APP_PREFIXES = (("app", "application"), ("composite", "composit"), ("pipeline",), ("filter-app",))
-_PASTE_PREFIXES = (*(prefix for group in _APP_PREFIXES for prefix in group), "filter", "server")
+_PREFIXES = {
+    "app": (("app", "application"), ("composite", "composit"), ("pipeline",), ("filter-app",)),
+    "filter": (("filter",),),
+}
+_PASTE_PREFIXES = (*(prefix for groups in _PREFIXES.values() for group in groups for prefix in group), "server")
+_PROTOCOLS = {
+    "app": ("paste.app_factory", "paste.composite_factory", "paste.composit_factory"),
+    "filter": ("paste.filter_factory", "paste.filter_app_factory"),
+}
+_SCHEME = re.compile(r"([A-Za-z]+):")
+_SCHEMES = ("config", "egg", "call")
 
 _HEADER = re.compile(r"\[(?P<name>.+)\]")
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -288,21 +297,26 @@ def set_section(
     With I(exclusive) every other option is removed, otherwise it stays. A section that is not there yet is
     added above the section I(before) and the comments directly above that, or else at the end.
     """
-    _check_section_name(section)
-    wanted = {name: _checked_value(section, name, value) for name, value in options.items()}
     document = parse(text)
     lines = {(owner.name, option.name): option.line for owner in document.sections for option in owner.options.values()}
+    edited = _set(document, section, options, before, exclusive)
+    for error, severity in _interpolation_errors(edited, "/galaxy.ini", _Loading(edited, "/galaxy.ini").sections):
+        if severity == "error" or error.section == section:
+            error.line = lines.get((error.section, error.option), 0)
+            raise error
+    return edited.render()
+
+
+def _set(document: Document, section: str, options: Mapping[str, object], before: Optional[str], exclusive: bool) -> Document:
+    """Do the work of set_section(), whatever the values mean to Paste Deploy."""
+    _check_section_name(section)
+    wanted = {name: _checked_value(section, name, value) for name, value in options.items()}
     target = document.find(section)
     if target is not None:
         _update(document, target, wanted, exclusive)
     elif exclusive or any(value is not None for value in wanted.values()):
         _add(document, section, {name: value for name, value in wanted.items() if value is not None}, before)
-    edited = _checked_edit(document, section)
-    for error, severity in _interpolation_errors(edited, "/galaxy.ini"):
-        if severity == "error" or error.section == section:
-            error.line = lines.get((error.section, error.option), 0)
-            raise error
-    return edited.render()
+    return _checked_edit(document, section)
 
 
 def remove_section(text: str, section: str) -> str:
@@ -465,20 +479,22 @@ def _defaults(document: Document, path: str) -> dict[str, str]:
     return {"here": posixpath.dirname(path), "__file__": path, **document.values(DEFAULT)}
 
 
-def _interpolation_errors(document: Document, path: str) -> Iterator[tuple[PasteIniError, str]]:
+def _interpolation_errors(document: Document, path: str, loaded: Container[str]) -> Iterator[tuple[PasteIniError, str]]:
     """Every value that Paste Deploy cannot interpolate, with the severity of that.
 
-    It is only a warning in a [server:...] section, which uWSGI never loads.
+    It is only a warning in a section that is not I(loaded), such as [server:...], which uWSGI never loads.
     """
     defaults = _defaults(document, path)
     for section in document.sections:
         if is_paste_section(section.name):
             names = {**defaults, **{name: option.value for name, option in section.options.items()}}
             for option in section.options.values():
+                if "%" not in option.value:
+                    continue
                 try:
                     interpolate(option.value, names)
                 except PasteIniError as error:
-                    severity = "warning" if section.name.startswith("server:") else "error"
+                    severity = "error" if section.name == DEFAULT or section.name in loaded else "warning"
                     # What looks like a reference may be a piece of a password.
                     is_shown = mask_value(option.name, option.value) == option.value
                     message = error.message if is_shown else re.sub(r"%\([^)]*\)s", "%(...)s", error.message)
@@ -569,10 +585,36 @@ def options_in_effect(text: str, path: str, section: str) -> dict[str, str]:
     return options
 
 
-def app_sections(document: Document, app: str) -> list[str]:
-    """The sections that Paste Deploy finds for the application I(app); it wants exactly one."""
+@dataclass(frozen=True)
+class Application:
+    """The section of an application, its options as their reader gets them (masked), and the lines of those that stand in it."""
+
+    section: str
+    options: dict[str, str]
+    lines: dict[str, int]
+
+
+def application(text: str, path: str, app: str = "main") -> Application:
+    """What the file at I(path) says about the application I(app)."""
+    document, _errors = _scan(text)
+    name = next(iter(app_sections(document, app)), "")
+    return Application(name, options_in_effect(text, path, name) if name else {}, option_lines(text, name))
+
+
+def section_values(text: str, section: str) -> dict[str, str]:
+    """The options of I(section) as they are written, also in a file that Paste Deploy could not read."""
+    return _scan(text)[0].values(section)
+
+
+def option_lines(text: str, section: str) -> dict[str, int]:
+    """The lines of the options of I(section), also in a file that Paste Deploy could not read."""
+    return {option.name: option.line for place in _scan(text)[0].sections if place.name == section for option in place.options.values()}
+
+
+def app_sections(document: Document, app: str, kind: str = "app") -> list[str]:
+    """The sections that Paste Deploy finds for the application (or what I(kind) says) I(app); it wants exactly one."""
     found = []
-    for group in _APP_PREFIXES:
+    for group in _PREFIXES[kind]:
         for prefix in group:
             matching = [
                 section.name for section in document.sections if section.name.startswith(f"{prefix}:") and section.name[len(prefix) + 1 :].strip() == app
@@ -583,14 +625,157 @@ def app_sections(document: Document, app: str) -> list[str]:
     return found
 
 
-def check(text: str, path: str, app: str = "main") -> list[Finding]:
-    """Everything in a galaxy.ini that would stop it from working under uWSGI with webless handlers."""
+class _Loading:
+    """What Paste Deploy does to load an application: the sections it reads for that, and what it does not find in them."""
+
+    def __init__(self, document: Document, path: str, app: str = "main") -> None:
+        """Load I(app), as far as that can be done without importing anything."""
+        self.document = document
+        self.path = path
+        self.defaults = _defaults(document, path)
+        self.sections: list[str] = []
+        self.findings: list[Finding] = []
+        found = app_sections(document, app)
+        if len(found) == 1:
+            self._load(found[0], "app", self.defaults, ())
+        else:
+            problem = f"both [{found[0]}] and [{found[1]}] define the application: keep one" if found else f"there is no application: add a section [app:{app}]"
+            self.findings.append(Finding(path, 0, "error", problem))
+
+    def _complain(self, section: str, option: str, message: str) -> None:
+        found = [place for place in self.document.sections if place.name == section]
+        line = found[0].options[option].line if option in found[0].options else found[0].line
+        self.findings.append(Finding(self.path, line, "error", message, section, option))
+
+    def _load(self, name: str, kind: str, inherited: Mapping[str, str], above: tuple[str, ...]) -> None:
+        """Read a section, and go on to those that it names."""
+        if name not in self.sections:
+            self.sections.append(name)
+        # Of the options of DEFAULT, the section has those that give to or take from the global ones.
+        own = {option: value for option, value in self.defaults.items() if option.startswith(("set ", "get "))}
+        own.update(self.document.values(name))
+        names = {**self.defaults, **own}
+        values = {}
+        for option, value in own.items():
+            # What cannot be interpolated is a finding of its own.
+            with contextlib.suppress(PasteIniError):
+                values[option] = interpolate(value, names) if "%" in value else value
+        shared = {**inherited, **{option[4:].strip(): value for option, value in values.items() if option.startswith("set ")}}
+        for option, value in values.items():
+            if option.startswith("get ") and value not in shared:
+                self._complain(name, option, f"there is no {value!r} in [{DEFAULT}] to get: define it there, or give the value itself")
+        # An option that DEFAULT has too is one of DEFAULT's to Paste Deploy, and not one of the section.
+        local = {option: value for option, value in values.items() if not option.startswith(("set ", "get ")) and option not in self.defaults}
+        unreadable = own.keys() - values.keys()
+        above = (*above, name)
+        if "filter-with" in local:
+            self._follow(name, "filter-with", local["filter-with"], "filter", shared, above)
+        self._load_by_type(name, kind, local, unreadable, shared, above)
+
+    def _load_by_type(
+        self, name: str, kind: str, local: Mapping[str, str], unreadable: Container[str], shared: Mapping[str, str], above: tuple[str, ...]
+    ) -> None:
+        """Do what Paste Deploy does for a section of this type with these options; nothing is said about I(unreadable) ones."""
+        prefix = name.partition(":")[0]
+        if prefix == "pipeline":
+            for option in local:
+                if option not in ("pipeline", "filter-with"):
+                    self._complain(name, option, "a [pipeline:...] section may set nothing but 'pipeline': move the option to the application at its end")
+            names = local.get("pipeline", "").split()
+            if not names and "pipeline" not in unreadable:
+                self._complain(name, "", "a [pipeline:...] section needs 'pipeline = FILTER ... APPLICATION': add it")
+            for position, step in enumerate(names, 1):
+                self._follow(name, "pipeline", step, "app" if position == len(names) else "filter", shared, above)
+            return
+        if prefix == "filter-app":
+            kind = "filter"
+            if "next" in local:
+                self._follow(name, "next", local["next"], "app", shared, above)
+            elif "next" not in unreadable:
+                self._complain(name, "", "a [filter-app:...] section needs 'next = APPLICATION': add it")
+        if "use" in local:
+            self._follow(name, "use", local["use"], kind, shared, above)
+            if "#urlmap" in local["use"]:
+                for option, value in local.items():
+                    if option not in ("use", "filter-with"):
+                        self._follow(name, option, value, "app", shared, above)
+        elif "use" not in unreadable:
+            given = [option for option in _PROTOCOLS[kind] if option in local or option in unreadable]
+            if not given:
+                self._complain(name, "", f"nothing says what to load: add '{_PROTOCOLS[kind][0]} = MODULE:FUNCTION', or 'use ='")
+            elif len(given) > 1 and kind == "app":
+                self._complain(name, given[1], f"{given[0]!r} says already what to load: remove one of the two")
+
+    def _follow(self, section: str, option: str, value: str, kind: str, shared: Mapping[str, str], above: tuple[str, ...]) -> None:
+        """Load what an option names, unless it lies outside of this file."""
+        scheme = _SCHEME.match(value)
+        if scheme:
+            if scheme.group(1).lower() not in _SCHEMES:
+                self._complain(section, option, f"Paste Deploy knows no {scheme.group()!r}: write {', '.join(_SCHEMES)}, or the name of a section")
+            return
+        found = app_sections(self.document, value, kind)
+        if not found:
+            self._complain(section, option, f"there is no section [{kind}:{value}]: add it, or correct the name")
+        elif len(found) > 1:
+            self._complain(section, option, f"both [{found[0]}] and [{found[1]}] are {value!r}: keep one")
+        elif found[0] in above:
+            self._complain(section, option, f"[{found[0]}] leads back to itself: break the circle")
+        else:
+            self._load(found[0], kind, shared, above)
+
+
+def check(text: str, path: str, app: str = "main", handlers: Optional[bool] = None) -> list[Finding]:
+    """Everything in a galaxy.ini that would stop it from working under uWSGI, and with webless handlers if there are I(handlers).
+
+    None says that this is not known; what would stop handlers is a warning then.
+    """
     document, errors = _scan(text)
     findings = [error.finding(path) for error in errors]
+    loading = _Loading(document, path, app)
     findings.extend(_encoding_findings(document, path))
-    findings.extend(replace(error.finding(path), severity=severity) for error, severity in _interpolation_errors(document, path))
-    findings.extend(_app_findings(document, path, app))
+    findings.extend(replace(error.finding(path), severity=severity) for error, severity in _interpolation_errors(document, path, loading.sections))
+    findings.extend(dict.fromkeys(loading.findings))
     findings.extend(_uwsgi_findings(document, path))
+    if handlers is not False:
+        severity = "error" if handlers else "warning"
+        findings.extend(replace(finding, severity=severity) for finding in _handler_findings(document, path, app))
+    return sorted(findings, key=lambda finding: finding.line)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is about to be done to one section, with the arguments of set_section()."""
+
+    section: str
+    options: Mapping[str, object]
+    exclusive: bool = False
+
+
+def changed(text: str, changes: Sequence[Change]) -> str:
+    """The text of a file after all I(changes), be they good or bad."""
+    for change in changes:
+        text = _set(parse(text), change.section, change.options, None, change.exclusive).render()
+    return text
+
+
+def check_changed(text: str, changes: Sequence[Change], path: str, app: str = "main", handlers: Optional[bool] = None) -> list[Finding]:
+    """Everything that will be wrong with a file after I(changes); a line is that in I(text), or 0 for what will be new."""
+    try:
+        after = changed(text, changes)
+    except PasteIniError as error:
+        # What cannot be read cannot be changed either, and is to be seen as it is.
+        return check(text, path, app, handlers) if _scan(text)[1] else [error.finding(path)]
+    before = _scan(text)[0]
+    lines: dict[tuple[str, str], int] = {}
+    for section in before.sections:
+        lines.setdefault((section.name, ""), section.line)
+        for option in section.options.values():
+            lines.setdefault((section.name, option.name), option.line)
+    findings = []
+    for finding in check(after, path, app, handlers):
+        if text != after and finding.section:
+            finding = replace(finding, line=lines.get((finding.section, finding.option), 0))
+        findings.append(finding)
     return sorted(findings, key=lambda finding: finding.line)
 
 
@@ -603,24 +788,22 @@ def _encoding_findings(document: Document, path: str) -> Iterator[Finding]:
             yield Finding(path, number, "error", "the line is not UTF-8, so Python 3 cannot read the file: save the file as UTF-8")
 
 
-def _app_findings(document: Document, path: str, app: str) -> Iterator[Finding]:
-    """What is wrong with the application's section."""
+def _handler_findings(document: Document, path: str, app: str) -> Iterator[Finding]:
+    """What Galaxy's job handlers, which read the file themselves, would trip over."""
     found = app_sections(document, app)
-    if len(found) != 1:
-        problem = f"both [{found[0]}] and [{found[1]}] define the application: keep one" if found else f"there is no application: add a section [app:{app}]"
-        yield Finding(path, 0, "error", problem)
     for section in document.sections:
-        if section.name == DEFAULT or section.name in found:
-            for name, flag in (("server_name", "--server-name"), ("log_destination", "--log-file")):
-                if name in section.options:
-                    yield Finding(
-                        path,
-                        section.options[name].line,
-                        "error",
-                        f"it overrides the {flag} that each job handler is started with, so they would all share one: remove the line",
-                        section.name,
-                        name,
-                    )
+        spellings: dict[str, str] = {}
+        for option in section.options.values():
+            first = spellings.setdefault(option.name.lower(), option.name)
+            if first != option.name:
+                message = f"it is {first!r} once more to Galaxy's job handlers, which take no notice of case and die of it: remove one of the two"
+                yield Finding(path, option.line, "error", message, section.name, option.name)
+            if section.name != DEFAULT and section.name not in found:
+                continue
+            flag = {"server_name": "--server-name", "log_destination": "--log-file"}.get(option.name.lower())
+            if flag:
+                message = f"it overrides the {flag} that each job handler is started with, so they would all share one: remove the line"
+                yield Finding(path, option.line, "error", message, section.name, option.name)
 
 
 def _uwsgi_findings(document: Document, path: str) -> Iterator[Finding]:

@@ -31,17 +31,34 @@ _NUMBERS = {
     "post-buffering": (0, 2**31 - 1),
     "http-timeout": (1, 86400),
     "socket-timeout": (1, 86400),
+    "cheaper": (1, 1023),
+    "cheaper-initial": (1, 1024),
+    "cheaper-step": (1, 1024),
+    "evil-reload-on-rss": (1, 2**20),
+    "min-worker-lifetime": (1, 2**31 - 1),
+    "mule-reload-mercy": (1, 86400),
+    "offload-threads": (1, 1024),
+    "reload-mercy": (1, 86400),
+    "thread-stacksize": (1, 2**20),
+    "threads-stacksize": (1, 2**20),
 }
 
 _SWITCHES = (
     "master", "enable-threads", "lazy", "lazy-apps", "need-app", "strict", "die-on-term", "thunder-lock",
-    "single-interpreter", "disable-logging", "vacuum", "auto-procname", "py-call-osafterfork", "py-call-uwsgi-fork-hooks",
+    "single-interpreter", "disable-logging", "ignore-sigpipe", "ignore-write-errors", "disable-write-exception", "log-4xx", "log-5xx",
+    "log-x-forwarded-for", "manage-script-name", "memory-report", "no-orphans", "vacuum", "auto-procname", "py-call-osafterfork", "py-call-uwsgi-fork-hooks",
 )  # fmt: skip
 
 _LISTENERS = (
     "socket", "uwsgi-socket", "http", "http-socket", "https", "https-socket", "http11-socket", "scgi-socket", "fastcgi-socket",
     "stats", "stats-server",
 )  # fmt: skip
+
+# What uWSGI binds must fit into this many bytes; it says no more than "invalid socket name" of a longer one.
+_LONGEST_SOCKET = 102
+
+_RELOAD = "a reload loses the socket, which the service manager owns: remove it, and hand over with the command <instance>-web restart"
+_HOME = "it is no other than the one that uWSGI is installed in: set uwsgi_virtualenv"
 
 _HARMFUL = {
     "daemonize": "the service manager runs uWSGI in the foreground: remove it, the log goes to the journal",
@@ -52,6 +69,16 @@ _HARMFUL = {
     "uid": "the service manager starts uWSGI as the right user: set uwsgi_user",
     "gid": "the service manager starts uWSGI as the right group: set uwsgi_group",
     "chdir": "the service manager starts uWSGI in the right directory: set uwsgi_chdir",
+    "touch-reload": _RELOAD,
+    "fs-reload": _RELOAD,
+    "py-auto-reload": _RELOAD,
+    "py-autoreload": _RELOAD,
+    "python-auto-reload": _RELOAD,
+    "python-autoreload": _RELOAD,
+    "virtualenv": _HOME,
+    "venv": _HOME,
+    "home": _HOME,
+    "pyhome": _HOME,
     "paste": "the application is loaded from uwsgi_config_file: set that",
     "ini-paste": "the application is loaded from uwsgi_config_file: set that",
     "ini-paste-logged": "the application is loaded from uwsgi_config_file: set that",
@@ -111,6 +138,8 @@ def _value_problem(name: str, value: Any) -> str:
             f"is {text!r}, which other hosts could reach, and whoever reaches a uwsgi socket can run code: "
             "write 127.0.0.1:PORT or an absolute path, or leave it out (the role's own socket is always there)"
         )
+    if name in _LISTENERS and len(text.encode()) > _LONGEST_SOCKET:
+        return f"is {text!r}, {len(text.encode())} bytes long: uWSGI takes no socket of more than {_LONGEST_SOCKET}; write a shorter path"
     if name == "chmod-socket" and not re.fullmatch(r"0?[0-7][0-7]0", text):
         return f"is {text!r}: write a mode that shuts out strangers, such as 660 (bare, it means 666)"
     return ""
@@ -123,7 +152,7 @@ def problems(options: Mapping[str, Any]) -> list[str]:
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", name):
             found.append(f"uwsgi_options: {name!r} is not the name of a uWSGI option: use letters, digits and '-'")
             continue
-        if name in _HARMFUL and str(value).lower() != "false":
+        if name in _HARMFUL and str(value).lower() not in ("false", "0"):
             found.append(f"uwsgi_options: {name}: {_HARMFUL[name]}")
             continue
         if isinstance(value, list) and not value:
@@ -132,6 +161,27 @@ def problems(options: Mapping[str, Any]) -> list[str]:
             problem = _value_problem(name, item)
             if problem:
                 found.append(f"uwsgi_options: {name} {problem}")
+    return found
+
+
+def conflicts(options: Mapping[str, Any], longest_queue: int = 0, python: tuple[int, ...] = ()) -> dict[str, str]:
+    """Say of options, by their names, what they cannot do together or on a host with this queue and Python.
+
+    A I(longest_queue) of 0 and a I(python) of () are not known.
+    """
+    numbers = {name: int(str(value)) for name, value in options.items() if str(value).isdecimal() and len(str(value)) < 10}
+    found = {}
+    processes = next(((name, numbers[name]) for name in reversed(list(options)) if name in ("processes", "workers") and name in numbers), None)
+    if processes and numbers.get("cheaper", 0) >= processes[1]:
+        name, number = processes
+        found["cheaper"] = f"is {numbers['cheaper']}, the number of processes kept when there is nothing to do, and {name} is {number}: write a smaller number"
+    if longest_queue and numbers.get("listen", 0) > longest_queue:
+        found["listen"] = (
+            f"is {numbers['listen']}, and the host allows {longest_queue}: write at most that, or raise net.core.somaxconn; "
+            "requests wait in the service manager's own queue anyway"
+        )
+    if python >= (3, 13) and str(options.get("py-call-osafterfork", False)).lower() == "true":
+        found["py-call-osafterfork"] = "kills every process on Python 3.13 and later: remove it"
     return found
 
 

@@ -13,8 +13,8 @@ version_added: 1.0.0
 description:
   - Finds what would stop a Paste Deploy file such as C(galaxy.ini) from working under uWSGI with webless job handlers,
     and says for each what to write instead.
-  - Optionally checks the job configuration and looks for other processes on the ports that are needed, so that one
-    call tells everything about a host before anything on it is changed.
+  - Told what is about to change, it looks at the files as they are going to be, so that one call tells everything about
+    a host before anything on it is changed - the job configuration, the virtualenv, the options of its uWSGI, the ports.
   - Never changes anything, and never shows a password or a key.
 author:
   - Galaxy operators (@galaxyops)
@@ -32,7 +32,7 @@ attributes:
 options:
   path:
     description:
-      - The file to check. Without one, only O(job_conf) and O(listen) are looked at.
+      - The file to check. Without one, only what the other options name is looked at.
     type: path
   app:
     description:
@@ -46,10 +46,98 @@ options:
     type: str
     choices: [fail, ok]
     default: fail
+  changes:
+    description:
+      - What is about to be set in the file, in this order. It is checked as it is going to be then.
+      - Lines in RV(findings) are those of the file as it is now.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      section:
+        description:
+          - The section.
+        type: str
+        required: true
+      options:
+        description:
+          - Its options, as M(galaxyops.uwsgi.paste_section) takes them.
+        type: dict
+        default: {}
+      exclusive:
+        description:
+          - Whether other options of the section are going to be removed.
+        type: bool
+        default: false
   job_conf:
     description:
       - Galaxy's job configuration, XML or YAML. It is checked too if it exists.
+      - Without it, and if there are no O(changes), it is the file that C(job_config_file) in O(path) names.
     type: path
+  handlers:
+    description:
+      - The job handlers that are going to run on this host, each a dictionary with C(id), C(tags) and C(plugins). O(job_conf) is
+        checked as it is going to be when M(galaxyops.uwsgi.job_conf_handlers) has registered them.
+      - Without this option, the handlers are those in O(job_conf).
+    type: list
+    elements: dict
+  assign_with:
+    description:
+      - How jobs are going to be assigned to the O(handlers).
+    type: list
+    elements: str
+  default_handler:
+    description:
+      - The id or tag that is going to be the default of the O(handlers).
+    type: str
+  purge_handlers:
+    description:
+      - Whether handlers that are not among O(handlers) are going to be removed from O(job_conf).
+    type: bool
+    default: false
+  environment:
+    description:
+      - The names of the environment variables that the handlers are started with.
+    type: list
+    elements: str
+    default: []
+  galaxy_version:
+    description:
+      - The version of Galaxy that is going to run, such as V(19.01). Without it, it is looked up in O(server_dir), then in O(virtualenv).
+      - Where it cannot be found out, what depends on it is not checked.
+    type: str
+  server_dir:
+    description:
+      - The directory that Galaxy runs in.
+    type: path
+  virtualenv:
+    description:
+      - The virtualenv of the application and uWSGI. Its Python is checked, and so are the names of the uWSGI options if there is a
+        uWSGI in it, which is asked for the names it knows.
+    type: path
+  uwsgi_options:
+    description:
+      - The uWSGI options that are going to be set. Without them, and if there are no O(changes), those in the C([uwsgi]) section of
+        O(path) are checked.
+    type: dict
+    default: {}
+  uwsgi_package:
+    description:
+      - What is going to be installed into O(virtualenv), such as V(pyuwsgi>=2.0.28). If it replaces the uWSGI that is there, an option
+        that this one does not know is only warned about.
+    type: str
+  user:
+    description:
+      - The user to ask uWSGI as, where the module runs as root. Without it, that is C(nobody).
+    type: str
+  run_dir:
+    description:
+      - The directory in which the web processes note how long they took to start, C(/run/<instance>).
+    type: path
+  read_timeout:
+    description:
+      - The seconds that the proxy waits for an answer. Fewer than the web processes took to start are warned about.
+    type: int
   listen:
     description:
       - TCP ports that are going to be listened to. One that another process listens to already is an error.
@@ -130,14 +218,37 @@ EXAMPLES = r"""
   galaxyops.uwsgi.paste_check:
     path: /srv/galaxy/config/galaxy.ini
 
-# The same from the command line:
-# ansible galaxyservers -m galaxyops.uwsgi.paste_check -a path=/srv/galaxy/config/galaxy.ini
+# The same for a whole server, from the command line. It prints each finding with its line, severity and remedy, fails if one
+# is an error, and changes nothing:
+# ansible galaxyservers --become -m galaxyops.uwsgi.paste_check -a 'path=/srv/galaxy/config/galaxy.ini
+#   virtualenv=/srv/galaxy/venv server_dir=/srv/galaxy/server user=galaxy run_dir=/run/galaxy read_timeout=600'
+
+- name: Check what a change would make of galaxy.ini
+  galaxyops.uwsgi.paste_check:
+    path: /srv/galaxy/config/galaxy.ini
+    virtualenv: /srv/galaxy/venv
+    user: galaxy
+    changes:
+      - section: app:main
+        options:
+          filter-with: proxy-prefix
+      - section: uwsgi
+        options:
+          processes: 4
+          threads: 4
 
 - name: Check all that the roles build on
   galaxyops.uwsgi.paste_check:
     path: /srv/galaxy/config/galaxy.ini
     missing: ok
     job_conf: /srv/galaxy/config/job_conf.xml
+    handlers:
+      - id: handler0
+      - id: cluster0
+        tags: [cluster]
+    assign_with: [db-skip-locked]
+    virtualenv: /srv/galaxy/venv
+    server_dir: /srv/galaxy/server
     listen:
       - port: 80
         processes: [nginx]
@@ -213,11 +324,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.validation import check_type_list
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _certificate as certificates
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy as galaxy
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf as job_conf
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _listeners as listeners
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options as uwsgi_options
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv as virtualenv
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._hide_secrets import hide_secrets
 
 FATAL: dict[str, tuple[str, ...]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
@@ -232,23 +347,145 @@ def attempt(check: Callable[[], list[Finding]]) -> list[Finding]:
         return [Finding("", 0, "error", managed_file.describe_os_error("read", error.filename or "/proc", error))]
 
 
-def check_ini(path: str, app: str, missing: str, return_options: dict[str, Any], options: dict[str, dict[str, str]]) -> list[Finding]:
-    """Check the file, and put those of its options that are to be returned into I(options)."""
-    content = managed_file.read(path)
-    if content is None:
-        remedy = "correct the path, or run the role that writes the file first"
-        return [] if missing == "ok" else [Finding(path, 0, "error", f"the file does not exist: {remedy}")]
-    text = paste_ini.decode(content)
-    for section, names in return_options.items():
-        found = paste_ini.options_in_effect(text, os.path.abspath(path), section)
-        options[section] = {name: found[name] for name in check_type_list(names) if name in found}
-    return paste_ini.check(text, path, app)
+class Preflight:
+    """One look at a host: the files as they are, and what is going to become of them."""
+
+    def __init__(self, params: dict[str, Any], changes: list[paste_ini.Change]) -> None:
+        """Take the parameters of the module, and the changes with their secrets."""
+        self.params = params
+        self.path: str = params["path"] or ""
+        self.changes = changes
+        self.certificate = certificates.Certificate(**params["certificate"]) if params["certificate"] else None
+        self.listen = [listeners.Wanted(**port) for port in params["listen"]]
+        self.before: Optional[str] = None
+        self.after = ""
+        self.application = paste_ini.Application("", {}, {})
+        self.handling = job_conf.Handling()
+        self.options: dict[str, dict[str, str]] = {}
+
+    @property
+    def wanted(self) -> Optional[job_conf.Handling]:
+        """The handlers that are going to be registered, if we are told."""
+        if self.params["handlers"] is None:
+            return None
+        handlers = tuple(
+            job_conf.Handler(str(handler["id"]), tuple(handler.get("tags") or ()), tuple(handler.get("plugins") or ()))
+            for handler in self.params["handlers"]
+        )
+        return job_conf.Handling(handlers, tuple(self.params["assign_with"] or ()) or None, self.params["default_handler"] or None)
+
+    def findings(self) -> list[Finding]:
+        """Everything that is wrong."""
+        missing = attempt(self.read_ini)
+        handlers = attempt(self.check_handlers)
+        return [
+            *missing,
+            *attempt(self.check_ini),
+            *handlers,
+            *attempt(self.check_uwsgi_options),
+            *attempt(self.check_virtualenv),
+            *attempt(lambda: listeners.check(self.listen)),
+            *attempt(lambda: certificates.check(self.certificate) if self.certificate else []),
+            *attempt(self.check_read_timeout),
+        ]
+
+    def read_ini(self) -> list[Finding]:
+        """Read the file, find out what it is going to be, and keep the options that are to be returned."""
+        content = managed_file.read(self.path) if self.path else None
+        if content is None:
+            if self.path and self.params["missing"] == "fail":
+                return [Finding(self.path, 0, "error", "the file does not exist: correct the path, or run the role that writes the file first")]
+        else:
+            self.before = paste_ini.decode(content)
+            for section, names in self.params["return_options"].items():
+                found = paste_ini.options_in_effect(self.before, os.path.abspath(self.path), section)
+                self.options[section] = {name: found[name] for name in check_type_list(names) if name in found}
+        try:
+            self.after = paste_ini.changed(self.before or "", self.changes)
+        except paste_ini.PasteIniError:
+            self.after = self.before or ""  # what is wrong is found below
+        self.application = paste_ini.application(self.after, os.path.abspath(self.path), self.params["app"])
+        return []
+
+    def check_ini(self) -> list[Finding]:
+        """Check the file as it is going to be."""
+        # Without a file, only what the changes say about the application is worth a look.
+        if not self.path or (self.before is None and not self.application.section):
+            return []
+        has_handlers = True if self.handling.handlers else None if self.wanted is None else False
+        return paste_ini.check_changed(self.before or "", self.changes, self.path, self.params["app"], has_handlers)
+
+    def check_handlers(self) -> list[Finding]:
+        """Check the job configuration as it is going to be, against the processes, the version of Galaxy and the database."""
+        path: str = self.params["job_conf"] or ""
+        if not path and not self.changes:
+            # Where nothing is about to change, the file itself tells where the job configuration is.
+            named = self.application.options.get("job_config_file", "")
+            path = named if os.path.isabs(named) else ""
+        content = managed_file.read(path) if path else None
+        findings: list[Finding] = []
+        if path and self.wanted is not None:
+            findings, self.handling = job_conf.check_changed(content, path, self.wanted, self.params["purge_handlers"])
+        elif content is not None:
+            findings, self.handling = job_conf.check_and_read(content, path)
+        if not self.handling.handlers:
+            return findings
+        environment = self.params["environment"]
+        version = galaxy.parse_version(self.params["galaxy_version"] or "") or galaxy.find_version(
+            self.params["server_dir"] or "", self.params["virtualenv"] or ""
+        )
+        findings += galaxy.environment_findings(environment)
+        if self.application.section:
+            database = galaxy.database_kind(self.application.options, environment)
+            line = paste_ini.option_lines(self.before or "", self.application.section).get("track_jobs_in_database", 0)
+            findings += galaxy.tracking_findings(self.application.options, self.path, self.application.section, line, version)
+            findings += galaxy.handling_findings(self.handling, path, version, database)
+        else:
+            findings += galaxy.handling_findings(self.handling, path, version, "")
+        return findings
+
+    @property
+    def uwsgi_options(self) -> dict[str, Any]:
+        """The uWSGI options that are going to be set; where something else is about to change, they are left to whoever sets them."""
+        here = {} if self.changes else paste_ini.section_values(self.after, paste_ini.UWSGI)
+        return self.params["uwsgi_options"] or here
+
+    def check_uwsgi_options(self) -> list[Finding]:
+        """Check the uWSGI options against each other and the host."""
+        lines = paste_ini.option_lines(self.before or "", paste_ini.UWSGI)
+        python = virtualenv.python_version(self.params["virtualenv"]) if self.params["virtualenv"] else ()
+        return [
+            Finding(self.path, lines.get(name, 0), "error", message, paste_ini.UWSGI, name)
+            for name, message in uwsgi_options.conflicts(self.uwsgi_options, listeners.longest_queue(), python).items()
+        ]
+
+    def check_virtualenv(self) -> list[Finding]:
+        """Check the Python of the virtualenv, and the uWSGI options against the uWSGI in it."""
+        path: str = self.params["virtualenv"] or ""
+        if not path:
+            return []
+        findings = virtualenv.python_findings(path)
+        options = self.uwsgi_options
+        if findings or not options:
+            return findings
+        uwsgi, findings = virtualenv.read_uwsgi(path, self.params["user"] or "")
+        if uwsgi is None:
+            return findings
+        requirement = self.params["uwsgi_package"] or ""
+        stays = not requirement or virtualenv.satisfies(uwsgi.package, uwsgi.version, requirement)
+        lines = paste_ini.option_lines(self.before or "", paste_ini.UWSGI)
+        return [*findings, *virtualenv.option_findings(uwsgi, options, self.path, lines, stays)]
+
+    def check_read_timeout(self) -> list[Finding]:
+        """Compare the time that the proxy waits with the time that a start takes."""
+        run_dir = self.params["run_dir"]
+        return galaxy.read_timeout_findings(self.params["read_timeout"], galaxy.measured_start(run_dir) if run_dir else None)
 
 
-def check_job_conf(path: Optional[str]) -> list[Finding]:
-    """Check the job configuration, if there is one."""
-    content = managed_file.read(path) if path else None
-    return job_conf.check(content, path) if path and content is not None else []
+def take_changes(module: AnsibleModule) -> list[paste_ini.Change]:
+    """Take the changes out of the module's parameters, and leave them masked there."""
+    module.no_log_values.clear()
+    return [paste_ini.Change(change["section"], hide_secrets(module, change), change["exclusive"]) for change in module.params["changes"]]
 
 
 def main() -> None:
@@ -258,7 +495,30 @@ def main() -> None:
             "path": {"type": "path"},
             "app": {"type": "str", "default": "main"},
             "missing": {"type": "str", "choices": ["fail", "ok"], "default": "fail"},
+            "changes": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "section": {"type": "str", "required": True},
+                    "options": {"type": "dict", "default": {}, "no_log": True},
+                    "exclusive": {"type": "bool", "default": False},
+                },
+            },
             "job_conf": {"type": "path"},
+            "handlers": {"type": "list", "elements": "dict"},
+            "assign_with": {"type": "list", "elements": "str"},
+            "default_handler": {"type": "str"},
+            "purge_handlers": {"type": "bool", "default": False},
+            "environment": {"type": "list", "elements": "str", "default": []},
+            "galaxy_version": {"type": "str"},
+            "server_dir": {"type": "path"},
+            "virtualenv": {"type": "path"},
+            "uwsgi_options": {"type": "dict", "default": {}},
+            "uwsgi_package": {"type": "str"},
+            "user": {"type": "str"},
+            "run_dir": {"type": "path"},
+            "read_timeout": {"type": "int"},
             "listen": {
                 "type": "list",
                 "elements": "dict",
@@ -286,27 +546,27 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    path: str = params["path"] or ""
-    options: dict[str, dict[str, str]] = {}
+    changes = take_changes(module)
     try:
-        certificate = certificates.Certificate(**params["certificate"]) if params["certificate"] else None
-        wanted = [listeners.Wanted(**port) for port in params["listen"]]
-        findings = [
-            *(attempt(lambda: check_ini(path, params["app"], params["missing"], params["return_options"], options)) if path else []),
-            *attempt(lambda: check_job_conf(params["job_conf"])),
-            *attempt(lambda: listeners.check(wanted)),
-            *(attempt(lambda: certificates.check(certificate)) if certificate else []),
-        ]
+        preflight = Preflight(params, changes)
+        findings = list(dict.fromkeys(preflight.findings()))
+    except LookupError as error:
+        module.fail_json(msg=f"a handler has no {error}: give each an id")
     except (TypeError, ValueError) as error:  # a parameter
         module.fail_json(msg=str(error))
 
-    result: dict[str, Any] = {"changed": False, "path": path, "findings": [asdict(finding) for finding in findings], "options": options}
+    result: dict[str, Any] = {
+        "changed": False,
+        "path": preflight.path,
+        "findings": [asdict(finding) for finding in findings],
+        "options": preflight.options,
+    }
     if findings:
         result["msg"] = "\n".join(map(str, findings))
-    if certificate:
+    if preflight.certificate:
         # Where a file cannot be read, that is among the findings already.
         with contextlib.suppress(managed_file.ManagedFileError):
-            result["certificate_hash"] = certificates.fingerprint(certificate)
+            result["certificate_hash"] = certificates.fingerprint(preflight.certificate)
     if any(finding.severity in FATAL[params["fail_on"]] for finding in findings):
         module.fail_json(**result)
     for finding in findings:

@@ -153,21 +153,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
-
-# A shorter secret would be masked wherever the same letters occur in the output.
-_SHORTEST_HIDDEN = 4
-
-
-def hide_secrets(module: AnsibleModule) -> dict[str, Any]:
-    """Take the options out of the module's parameters, and leave a masked copy in the result and in the log."""
-    options: dict[str, Any] = module.params["options"]
-    masked = {name: paste_ini.mask_value(name, str(value)) for name, value in options.items()}
-    secrets = [str(value) for name, value in options.items() if masked[name] != str(value)]
-    # The whole dictionary is no_log until here, for the invocation is logged before anyone can tell its secrets.
-    module.no_log_values.clear()
-    module.no_log_values.update(secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN)
-    module.params["options"] = {name: value if masked[name] == str(value) else masked[name] for name, value in options.items()}
-    return options
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._hide_secrets import hide_secrets
 
 
 def edit(params: dict[str, Any], options: dict[str, Any], text: str) -> str:
@@ -194,8 +180,9 @@ def main() -> None:
         add_file_common_args=True,
         supports_check_mode=True,
     )
-    options = hide_secrets(module)
+    module.no_log_values.clear()
     params = module.params
+    options = hide_secrets(module, params)
     path = params["path"]
     try:
         before = managed_file.read(path)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -64,11 +67,16 @@ MISTAKES = [
     broken("option-twice", "version = 1\nversion = 2", ["version"]),
     broken("interpolation", "password = a%b", ["password", "%%"]),
     broken("no-option", "this is no option", ["this is no option"]),
+    broken("filter", "filter-with = no-such-filter", ["filter-with", "there is no section [filter:no-such-filter]"]),
+    Mistake("uwsgi", {"uwsgi_options": {"procesess": 2}}, ["[uwsgi] procesess: uWSGI 2.", "no such option", "write 'processes' instead"]),
+    Mistake("uwsgi", {"uwsgi_options": {"cheaper": 2}}, ["cheaper", "processes is 2", "write a smaller number"]),
+    Mistake("uwsgi", {"uwsgi_options": {"touch-reload": "/srv/tiny/tiny.ini"}}, ["touch-reload", "a reload loses the socket"]),
+    Mistake("uwsgi", {"uwsgi_options": {"stats": "/run/" + 98 * "x"}}, ["stats", "103 bytes long", "no socket of more than 102"]),
     Mistake(
         "uwsgi",
-        {"uwsgi_config_file": "/srv/tiny/broken-comment.ini"},
-        ["/srv/tiny/broken-comment.ini", "master", "line of its own"],
-        "sed 's/^master = true/master = true   # yes/' /srv/tiny/tiny.ini > /srv/tiny/broken-comment.ini",
+        {"uwsgi_virtualenv": "/srv/tiny/broken-venv"},
+        ["/srv/tiny/broken-venv", "its Python is gone", "move /srv/tiny/broken-venv away"],
+        "cd /srv/tiny && mkdir -p broken-venv/bin broken-venv/lib/python3.1/site-packages/x-1.dist-info && ln -s /usr/bin/python3.1 broken-venv/bin/python3",
     ),
     Mistake("nginx_proxy", {"nginx_proxy_port": 70000}, ["nginx_proxy_port", "70000"]),
     Mistake("nginx_proxy", {"nginx_proxy_client_max_body_size": "much"}, ["nginx_proxy_client_max_body_size", "much"]),
@@ -99,6 +107,20 @@ MISTAKES = [
     job_handlers([{"tags": ["x"]}], ["has no id"]),
     job_handlers(1, ["/srv/tiny/broken-job_conf.xml:3"], job_handlers_config_file="/srv/tiny/broken-job_conf.xml")._replace(
         prepare="printf '<job_conf>\\n  <handlers>\\n</job_conf>\\n' > /srv/tiny/broken-job_conf.xml"
+    ),
+    job_handlers(1, ["db-skip-locked needs PostgreSQL", "the database is SQLite", "use db-preassign"], job_handlers_assign_with=["db-skip-locked"]),
+    job_handlers(1, ["with db-self the web processes run the jobs themselves"], job_handlers_assign_with=["db-self"]),
+    job_handlers([{"id": "special0", "tags": ["special"]}], ["jobs that name no handler would wait for ever", "job_handlers_default"]),
+    job_handlers(1, ["GALAXY_CONFIG_OVERRIDE_SERVER_NAME"], job_handlers_environment={"GALAXY_CONFIG_OVERRIDE_SERVER_NAME": "x"}),
+    job_handlers(1, ["[app:main] server_name", "remove the line"], job_handlers_galaxy_config_file="/srv/tiny/broken-name.ini")._replace(
+        prepare="sed '/^paste.app_factory/a server_name = web' /srv/tiny/tiny.ini > /srv/tiny/broken-name.ini"
+    ),
+    job_handlers(
+        1,
+        ["/srv/tiny/broken-tag.xml:2: tool 'bwa': no handler has the id or tag 'big'", "handler0"],
+        job_handlers_config_file="/srv/tiny/broken-tag.xml",
+    )._replace(
+        prepare="""printf '<job_conf><plugins/>\\n<tools><tool id="bwa" handler="big"/></tools></job_conf>\\n' > /srv/tiny/broken-tag.xml"""
     ),
 ]
 
@@ -137,7 +159,7 @@ def outcome(only_one: None, host: Any, site: Any, play: Any, container: str, tmp
         result = play("molecule/tiny/bad_input.yml", "--limit", "mistakes", "--inventory", str(inventory))
     report = load.stop()
     after = host.check_output(STATE)
-    host.check_output("systemctl stop squatter; rm /srv/tiny/broken-*")
+    host.check_output("systemctl stop squatter; rm -r /srv/tiny/broken-*")
     failures = {}
     for task in json.loads(result.stdout)["plays"][0]["tasks"]:
         for name, found in task["hosts"].items():
@@ -174,3 +196,30 @@ def test_an_operating_system_that_is_not_known(host: Any, play: Any, restore: An
     assert result.returncode != 0
     assert "Debian 12" in result.stdout
     assert before == after
+
+
+def test_a_proxy_that_gives_up_before_the_application_has_started(host: Any, play: Any) -> None:
+    host.check_output("mkdir -p /run/tiny/web-9; echo '{\"seconds\": 75.0}' > /run/tiny/web-9/started")
+    result = play("molecule/tiny/nginx_alone.yml", "--check", "--extra-vars", "nginx_proxy_read_timeout=60")
+    host.check_output("rm -r /run/tiny/web-9")
+    assert result.returncode == 0, result.stdout
+    output = " ".join((result.stdout + result.stderr).split())
+    assert "gives a request up after 60 s (nginx_proxy_read_timeout)" in output
+    assert "took 75.0 s to start" in output
+
+
+def test_the_check_alone_tells_the_line_and_the_remedy(host: Any, name: str, restore: Any) -> None:
+    """As an administrator calls it, without any role."""
+    restore("/srv/tiny/tiny.ini")
+    host.check_output("sed -i 's/^processes = .*/procesess = 2/' /srv/tiny/tiny.ini")
+    line = host.check_output("grep -n '^procesess' /srv/tiny/tiny.ini | cut -d: -f1")
+    arguments = "path=/srv/tiny/tiny.ini virtualenv=/srv/tiny/venv user=tiny"
+    command = ["ansible", name, "-m", "galaxyops.uwsgi.paste_check", "-a", arguments]
+    for inventory in ("molecule/tiny/hosts.yml", "molecule/inventory"):
+        command += ["--inventory", inventory]
+    environment = {**os.environ, "ANSIBLE_CONFIG": "ansible.cfg", "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
+    top = Path(__file__).resolve().parents[3]
+    result = subprocess.run(command, cwd=top, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert f"/srv/tiny/tiny.ini:{line}: [uwsgi] procesess: uWSGI 2." in result.stdout, result.stdout + result.stderr
+    assert "write 'processes' instead" in result.stdout

@@ -20,6 +20,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import (
     JobConfError,
     absent,
     check,
+    check_changed,
     file_format,
     handler_problems,
     pool_problems,
@@ -486,6 +487,102 @@ def test_check_says_what_is_wrong_and_where(name: str, text: str, expected: list
     for finding, start in zip(found, expected):
         assert str(finding).startswith(start)
         assert finding.severity == "error"
+
+
+ROUTED_XML = """\
+<job_conf>
+    <plugins/>
+    <handlers default="{default}">
+        <handler id="handler0" tags="handlers"/>
+        <handler id="special0" tags="special"/>
+    </handlers>
+    <destinations>
+        <destination id="local">
+            <resubmit condition="memory_limit_reached" handler="{resubmit}"/>
+        </destination>
+    </destinations>
+    <tools>
+        <tool id="upload1" destination="local"/>
+        <tool id="bwa" handler="{tool}"/>
+    </tools>
+</job_conf>
+"""
+ROUTED_YAML = """\
+handling:
+  default: {default}
+  processes:
+    handler0: {{tags: [handlers]}}
+    special0: {{tags: [special]}}
+execution:
+  environments:
+    local:
+      runner: local
+      resubmit:
+      - condition: memory_limit_reached
+        handler: {resubmit}
+tools:
+- id: upload1
+- class: local
+  handler: {tool}
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("job_conf.xml", ROUTED_XML), ("job_conf.yml", ROUTED_YAML)])
+def test_a_tag_that_nobody_listens_to_is_named(name: str, text: str) -> None:
+    good = {"default": "handlers", "resubmit": "special0", "tool": "special"}
+    assert check(text.format(**good).encode(), name) == []
+    for who, place in (("resubmit", "local"), ("tool", "bwa" if "xml" in name else "local")):
+        (finding,) = check(text.format(**{**good, who: "gpu"}).encode(), name)
+        line = next(number for number, content in enumerate(text.splitlines(), 1) if f"{{{who}}}" in content)
+        assert (finding.line, finding.severity) == (line, "error")
+        assert finding.message.startswith(who)
+        assert f"{place!r}: no handler has the id or tag 'gpu', so its jobs would wait for ever" in finding.message
+        assert finding.message.endswith("use one of handler0, handlers, special, special0")
+
+
+def test_jobs_that_name_no_handler_need_one() -> None:
+    text = '<job_conf><plugins/>\n<handlers{}>\n<handler id="a" tags="b"/></handlers></job_conf>'
+    (finding,) = check(text.format("").encode(), "job_conf.xml")
+    assert finding.line == 2
+    assert "make one of a, b the default (job_handlers_default)" in finding.message
+    for setting in (' default="b"', ' default_from_environ="X"', ' default_from_config="x"'):
+        assert check(text.format(setting).encode(), "job_conf.xml") == []
+
+
+def test_without_handlers_tags_are_those_of_pools() -> None:
+    assert check(b'<job_conf><tools><tool id="x" handler="pool"/></tools></job_conf>', "job_conf.xml") == []
+
+
+CHANGED = '<job_conf>\n<handlers>\n<handler id="a"/>\n<handler id="b" tags="t"/>\n</handlers>\n<tools><tool id="x" handler="t"/></tools>\n</job_conf>\n'
+
+
+def test_a_change_is_checked_before_it_is_made() -> None:
+    findings, handling = check_changed(CHANGED.encode(), "job_conf.xml", Handling((Handler("a"), Handler("c", ("t",))), ("db-preassign",)), True)
+    assert findings == []
+    assert list(handling.by_id) == ["a", "c"]
+    findings, _handling = check_changed(CHANGED.encode(), "job_conf.xml", Handling((Handler("a"),)), True)
+    assert [(finding.line, finding.severity) for finding in findings] == [(6, "error")]
+    assert "tool 'x': no handler has the id or tag 't'" in findings[0].message
+
+
+def test_a_handler_without_a_process_here_is_warned_about() -> None:
+    findings, _handling = check_changed(CHANGED.encode(), "job_conf.xml", Handling((Handler("a"),)))
+    assert [(finding.line, finding.severity) for finding in findings] == [(4, "warning")]
+    assert "handler 'b' has no process on this host" in findings[0].message
+
+
+@pytest.mark.parametrize("name", ["job_conf.xml", "job_conf.yml"])
+def test_a_file_that_is_about_to_be_made_is_checked(name: str) -> None:
+    assert check_changed(None, name, Handling((Handler("a"),), ("db-preassign",)), True)[0] == []
+    (finding,) = check_changed(None, name, Handling((Handler("a", ("t",)),)), True)[0]
+    assert (finding.line, finding.severity) == (0, "error")
+    (finding,) = check_changed(None, name, Handling((Handler("a"), Handler("a"))), True)[0]
+    assert "'a' is defined 2 times" in finding.message
+
+
+def test_what_cannot_be_changed_is_found() -> None:
+    assert "malformed XML" in check_changed(b"<job_conf>", "job_conf.xml", Handling((Handler("a"),)))[0][0].message
+    assert "none of .xml" in check_changed(None, "job_conf", Handling((Handler("a"),)))[0][0].message
 
 
 # --- Properties -------------------------------------------------------------------------------------------------------

@@ -9,14 +9,16 @@ import configparser
 import contextlib
 import io
 import re
+import tempfile
 import unicodedata
 from pathlib import Path
 from typing import Optional
 
+import hypothesis
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from paste.deploy.loadwsgi import APP, ConfigLoader, appconfig
+from paste.deploy.loadwsgi import APP, ConfigLoader, appconfig, loadcontext
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import PasteIniError, remove_section, set_section
@@ -376,7 +378,7 @@ def test_interpolation_is_paste_deploys(defaults: dict[str, str], options: dict[
     for name in {**defaults, **options}:
         with contextlib.suppress(configparser.InterpolationError):
             expected[name] = parser.get("app:main", name)
-    findings = paste_ini.check(text, "/srv/galaxy.ini")
+    findings = paste_ini.check(text + "paste.app_factory = x:y\n", "/srv/galaxy.ini")
     assert {(finding.section, finding.option) for finding in findings} == broken
     assert paste_ini.options_in_effect(text, "/srv/galaxy.ini", "app:main") == expected
 
@@ -401,9 +403,9 @@ def test_the_application_is_found_where_paste_deploy_finds_it(headers: list[str]
     try:
         ConfigLoader(str(path)).find_config_section(APP, "main")
     except LookupError:
-        assert [finding.severity for finding in findings] == ["error"]
+        assert [(finding.severity, finding.section) for finding in findings] == [("error", "")]
     else:
-        assert findings == []
+        assert [finding for finding in findings if not finding.section] == []
 
 
 # Checking
@@ -413,23 +415,37 @@ def test_a_good_file_has_no_findings() -> None:
     assert paste_ini.check(SAMPLE, "galaxy.ini") == []
 
 
+APP_SECTION = "[app:main]\nuse = egg:x\n"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("", "galaxy.ini: there is no application: add a section [app:main]"),
         ("[app:main]\n[composite:main]\n", "galaxy.ini: both [app:main] and [composite:main] define the application: keep one"),
-        ("[app:main]\nserver_name = x\n", "galaxy.ini:2: [app:main] server_name: it overrides the --server-name"),
-        ("[DEFAULT]\nlog_destination = x\n[app:main]\n", "galaxy.ini:2: [DEFAULT] log_destination: it overrides the --log-file"),
-        ("[app:main]\nid_secret = hunter2%\n", "galaxy.ini:2: [app:main] id_secret: a '%'"),
-        ("[app:main]\nid_secret = %(hunter2)s\n", "galaxy.ini:2: [app:main] id_secret: %(...)s refers"),
-        ("[app:main]\nid_secret hunter2\n", "galaxy.ini:2: [app:main] expected"),
-        ("[app:main]\na = 1\na = 2\n", "galaxy.ini:3: [app:main] a: set twice, in lines 2 and 3"),
-        ("[app:main]\n[uwsgi]\nmaster = false # no\n", "galaxy.ini:3: [uwsgi] master: uWSGI takes a comment"),
-        ("[app:main]\n[uwsgi]\nmaster: false\n", "galaxy.ini:3: [uwsgi] master: uWSGI knows no ':'"),
-        ("[app:main]\n[uwsgi]\na = 1\n b = 2\n", "galaxy.ini:4: [uwsgi] a: uWSGI takes an indented line"),
-        ("[app:main]\n[uwsgi] ; x\n", "galaxy.ini:2: [uwsgi] uWSGI does not find"),
-        ("\ufeff[app:main]\n", "galaxy.ini:1: the file starts with a byte order mark"),
-        ("[app:main]\n# \udce9\n", "galaxy.ini:2: the line is not UTF-8"),
+        (APP_SECTION + "server_name = x\n", "galaxy.ini:3: [app:main] server_name: it overrides the --server-name"),
+        (APP_SECTION + "Server_Name = x\n", "galaxy.ini:3: [app:main] Server_Name: it overrides the --server-name"),
+        (APP_SECTION + "[DEFAULT]\nlog_destination = x\n", "galaxy.ini:4: [DEFAULT] log_destination: it overrides the --log-file"),
+        (APP_SECTION + "brand = x\nBrand = y\n", "galaxy.ini:4: [app:main] Brand: it is 'brand' once more to Galaxy's job handlers"),
+        (APP_SECTION + "id_secret = hunter2%\n", "galaxy.ini:3: [app:main] id_secret: a '%'"),
+        (APP_SECTION + "id_secret = %(hunter2)s\n", "galaxy.ini:3: [app:main] id_secret: %(...)s refers"),
+        (APP_SECTION + "id_secret hunter2\n", "galaxy.ini:3: [app:main] expected"),
+        (APP_SECTION + "a = 1\na = 2\n", "galaxy.ini:4: [app:main] a: set twice, in lines 3 and 4"),
+        (APP_SECTION + "[uwsgi]\nmaster = false # no\n", "galaxy.ini:4: [uwsgi] master: uWSGI takes a comment"),
+        (APP_SECTION + "[uwsgi]\nmaster: false\n", "galaxy.ini:4: [uwsgi] master: uWSGI knows no ':'"),
+        (APP_SECTION + "[uwsgi]\na = 1\n b = 2\n", "galaxy.ini:5: [uwsgi] a: uWSGI takes an indented line"),
+        (APP_SECTION + "[uwsgi] ; x\n", "galaxy.ini:3: [uwsgi] uWSGI does not find"),
+        ("\ufeff" + APP_SECTION, "galaxy.ini:1: the file starts with a byte order mark"),
+        (APP_SECTION + "# \udce9\n", "galaxy.ini:3: the line is not UTF-8"),
+        ("[app:main]\n", "galaxy.ini:1: [app:main] nothing says what to load: add 'paste.app_factory = MODULE:FUNCTION'"),
+        ("[app:main]\nuse = web\n", "galaxy.ini:2: [app:main] use: there is no section [app:web]"),
+        ("[app:main]\nuse = main\n", "galaxy.ini:2: [app:main] use: [app:main] leads back to itself"),
+        ("[app:main]\nuse = eggs:x\n", "galaxy.ini:2: [app:main] use: Paste Deploy knows no 'eggs:'"),
+        (APP_SECTION + "filter-with = proxy-prefix\n", "galaxy.ini:3: [app:main] filter-with: there is no section [filter:proxy-prefix]"),
+        (APP_SECTION + "filter-with = f\n[filter:f]\nprefix = /x\n", "galaxy.ini:4: [filter:f] nothing says what to load: add 'paste.filter_factory"),
+        (APP_SECTION + "get port = http_port\n", "galaxy.ini:3: [app:main] get port: there is no 'http_port' in [DEFAULT] to get"),
+        ("[pipeline:main]\npipeline = f a\n[app:a]\nuse = egg:x\n", "galaxy.ini:2: [pipeline:main] pipeline: there is no section [filter:f]"),
+        ("[composite:main]\nuse = egg:Paste#urlmap\n/ = galaxy\n", "galaxy.ini:3: [composite:main] /: there is no section [app:galaxy]"),
     ],
 )
 def test_findings(text: str, expected: str) -> None:
@@ -439,16 +455,92 @@ def test_findings(text: str, expected: str) -> None:
     assert "hunter2" not in str(findings[0]) or "id_secret hunter2" in text
 
 
-def test_sections_that_uwsgi_never_loads_are_warned_about_only() -> None:
-    assert [finding.severity for finding in paste_ini.check("[app:main]\n[server:main]\na = %(port)s\n", "galaxy.ini")] == ["warning"]
+@pytest.mark.parametrize(("handlers", "severities"), [(True, ["error"]), (None, ["warning"]), (False, [])])
+def test_what_breaks_handlers_matters_where_there_are_some(handlers: Optional[bool], severities: list[str]) -> None:
+    findings = paste_ini.check(APP_SECTION + "server_name = x\n", "galaxy.ini", handlers=handlers)
+    assert [finding.severity for finding in findings] == severities
+
+
+@pytest.mark.parametrize("section", ["server:main", "app:other"])
+def test_sections_that_uwsgi_never_loads_are_warned_about_only(section: str) -> None:
+    assert [finding.severity for finding in paste_ini.check(f"{APP_SECTION}[{section}]\na = %(port)s\n", "galaxy.ini")] == ["warning"]
 
 
 def test_sections_that_paste_deploy_does_not_read_may_have_any_percent_sign() -> None:
-    assert paste_ini.check("[app:main]\n[uwsgi]\nlogto = %n.log\n[formatter_x]\nformat = %(message)s\n", "galaxy.ini") == []
+    assert paste_ini.check(APP_SECTION + "[uwsgi]\nlogto = %n.log\n[formatter_x]\nformat = %(message)s\n", "galaxy.ini") == []
 
 
 def test_another_application_can_be_checked() -> None:
-    assert paste_ini.check("[app:other]\n", "galaxy.ini", "other") == []
+    assert paste_ini.check("[app:other]\nuse = egg:x\n", "galaxy.ini", "other") == []
+
+
+SECTIONS = ["app:main", "app:a", "filter-app:a", "filter:a", "filter:b", "pipeline:p", "DEFAULT"]
+LOADING_OPTIONS = ["use", "paste.app_factory", "paste.composite_factory", "paste.filter_factory", "filter-with", "next", "pipeline", "set x", "get y", "x"]
+LOADING_VALUES = ["builtins:dict", "call:builtins:dict", "a", "b", "p", "x", "a b", "b a", "", "nothing:x", "%(x)s", "%(here)s"]
+loading_options = st.dictionaries(st.sampled_from(LOADING_OPTIONS), st.sampled_from(LOADING_VALUES), max_size=4)
+
+
+@hypothesis.settings(max_examples=1000)
+@given(st.dictionaries(st.sampled_from(SECTIONS), loading_options), loading_options)
+@example({}, {"use": "a", "get y": "x"})
+@example({"DEFAULT": {"x": "builtins"}}, {"paste.app_factory": "%(x)s:dict", "get y": "x"})
+def test_what_cannot_be_loaded_is_what_paste_deploy_cannot_load(sections: dict[str, dict[str, str]], main: dict[str, str]) -> None:
+    sections = {**sections, "app:main": main}
+    text = "".join(f"[{name}]\n" + "".join(f"{option} = {value}\n" for option, value in options.items()) for name, options in sections.items())
+    with tempfile.NamedTemporaryFile("w", suffix=".ini", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        findings = [finding for finding in paste_ini.check(text, file.name, handlers=False) if finding.severity == "error"]
+        try:
+            loadcontext(APP, f"config:{file.name}")
+        except (LookupError, RecursionError, configparser.InterpolationError):
+            assert findings
+        except ImportError:
+            # What is outside of the file is not looked at, nor what would have been loaded after it.
+            pass
+        except (AttributeError, ValueError):
+            # A factory that is none, such as "a b"; what it is is outside of the file too.
+            pass
+        else:
+            assert findings == []
+
+
+# Changes to come
+
+BEFORE = "[uwsgi]\nmaster = true # yes\n\n[app:main]\nuse = egg:x\nbrand = 50%\n"
+
+
+def test_changes_to_come_can_repair_a_file() -> None:
+    assert [finding.line for finding in paste_ini.check_changed(BEFORE, [], "galaxy.ini")] == [2, 6]
+    changes = [paste_ini.Change("app:main", {"brand": "50%%"}), paste_ini.Change("uwsgi", {"master": True}, exclusive=True)]
+    assert paste_ini.check_changed(BEFORE, changes, "galaxy.ini") == []
+
+
+def test_what_changes_to_come_leave_is_found_on_the_line_where_it_is_now() -> None:
+    changes = [paste_ini.Change("uwsgi", {"processes": 2, "threads": 4, "master": True}, exclusive=True)]
+    (finding,) = paste_ini.check_changed(BEFORE, changes, "galaxy.ini")
+    assert (finding.line, finding.option) == (6, "brand")
+
+
+def test_what_changes_to_come_bring_is_on_no_line() -> None:
+    change = paste_ini.Change("app:main", {"filter-with": "no-such-filter", "brand": "x"})
+    (finding,) = paste_ini.check_changed(BEFORE.replace(" # yes", ""), [change], "galaxy.ini")
+    assert (finding.line, finding.option) == (0, "filter-with")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        (BEFORE, {"id_secret": "hunter2%"}, [(0, "id_secret"), (2, "master"), (6, "brand")]),
+        ("[app:main]\nuse = egg:x\n", {"id_secret": "hunter2%"}, [(0, "id_secret")]),
+        ("[app:main]\nuse = egg:x\nuse = egg:y\n", {"a": 1}, [(3, "use")]),
+        ("[app:main]\nuse = egg:x\n", {"a": ["b"]}, [(0, "a")]),
+    ],
+)
+def test_changes_that_cannot_be_made(text: str, options: dict[str, object], expected: list[tuple[int, str]]) -> None:
+    findings = paste_ini.check_changed(text, [paste_ini.Change("app:main", options)], "galaxy.ini")
+    assert [(finding.line, finding.option) for finding in findings] == expected
+    assert "hunter2" not in str(findings)
 
 
 def test_what_the_editor_writes_loads_in_paste_deploy(tmp_path: Path) -> None:

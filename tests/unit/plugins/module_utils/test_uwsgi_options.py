@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.galaxyops.uwsgi.plugins.filter.uwsgi_options import FilterModule
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options as options
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._listeners import longest_queue
 
 
 def test_merge_lets_none_take_a_default_away() -> None:
@@ -38,6 +43,10 @@ def test_render_repeats_lists_and_writes_truth_as_uwsgi_reads_it() -> None:
         ("chmod-socket", "660"),
         ("vacuum", False),
         ("logformat", "%(addr) - %(user)"),
+        ("socket", "/run/" + 97 * "x"),
+        ("py-auto-reload", 0),
+        ("cheaper", 1),
+        ("offload-threads", 2),
     ],
 )
 def test_good_values_pass(name: str, value: Any) -> None:
@@ -67,6 +76,13 @@ def test_good_values_pass(name: str, value: Any) -> None:
         ("env", {"A": 1}, "is dict"),
         ("static-map", [], "empty list"),
         ("two words", 1, "not the name"),
+        ("socket", "/run/" + 98 * "x", "103 bytes long: uWSGI takes no socket of more than 102"),
+        ("stats", "/run/" + 49 * "é", "103 bytes long"),
+        ("touch-reload", "/srv/galaxy/config/galaxy.ini", "a reload loses the socket"),
+        ("py-autoreload", 1, "a reload loses the socket"),
+        ("virtualenv", "/srv/other", "set uwsgi_virtualenv"),
+        ("cheaper", "none", "whole number from 1"),
+        ("no-orphans", "maybe", "write true or false"),
         ("=", 1, "not the name"),
     ],
 )
@@ -74,6 +90,48 @@ def test_bad_values_are_named_with_the_remedy(name: str, value: Any, part: str) 
     (problem,) = options.problems({name: value})
     assert name in problem
     assert part in problem
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"processes": 4, "cheaper": 2, "listen": 4096}, []),
+        ({"processes": 4, "cheaper": 4}, ["cheaper"]),
+        ({"processes": "4", "workers": "2", "cheaper": "3"}, ["cheaper"]),
+        ({"workers": 2, "processes": 4, "cheaper": 3}, []),
+        ({"cheaper": 3}, []),
+        ({"processes": "%k", "cheaper": 3}, []),
+        ({"listen": 4097}, ["listen"]),
+        ({"listen": ["4097"]}, []),
+        ({"py-call-osafterfork": True}, ["py-call-osafterfork"]),
+        ({"py-call-osafterfork": "false"}, []),
+    ],
+)
+def test_conflicts(values: dict[str, Any], expected: list[str]) -> None:
+    assert list(options.conflicts(values, 4096, (3, 13))) == expected
+
+
+def test_what_is_not_known_is_no_conflict() -> None:
+    assert options.conflicts({"listen": 60000, "py-call-osafterfork": True}) == {}
+    assert options.conflicts({"py-call-osafterfork": True}, 4096, (3, 11)) == {}
+
+
+def run_uwsgi(directory: Path, *arguments: str) -> str:
+    """Start the real uWSGI, which is to refuse at once, and return what it says."""
+    command = [os.path.join(sys.prefix, "bin", "uwsgi"), "--master", "--need-app", *arguments]
+    process = subprocess.run(command, cwd=directory, capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=60, check=False)
+    assert process.returncode != 0
+    return process.stdout + process.stderr
+
+
+def test_uwsgi_refuses_what_is_refused_here(tmp_path: Path) -> None:
+    """Without an application it ends in any case, but only after it has taken these options."""
+    good = str(tmp_path / "good.sock")
+    longest = "/tmp/" + 97 * "x"
+    assert "bound to UNIX address" in run_uwsgi(tmp_path, "--socket", longest, "--vacuum")
+    assert "invalid socket name" in run_uwsgi(tmp_path, "--socket", longest + "x")
+    assert "invalid cheaper value" in run_uwsgi(tmp_path, "--socket", good, "--processes", "2", "--cheaper", "2")
+    assert "somaxconn" in run_uwsgi(tmp_path, "--socket", good, "--listen", str(longest_queue() + 1))
 
 
 def test_filters_are_the_functions() -> None:

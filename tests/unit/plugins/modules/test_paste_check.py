@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Callable
 
@@ -147,3 +148,149 @@ def test_a_certificate(run_module: Run, tmp_path: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
     result = run_module("paste_check", certificate=certificate)
     assert (result.get("failed"), result["findings"], len(result["certificate_hash"])) == (None, [], 64)
+
+
+# What is about to be
+
+
+def messages(result: dict[str, Any]) -> list[str]:
+    return str(result.get("msg", "")).splitlines()
+
+
+def test_changes_are_checked_as_they_are_going_to_be(run_module: Run, path: Path) -> None:
+    path.write_text(GOOD + "brand = 50%\n", encoding="utf-8")
+    app = {"section": "app:main", "options": {"brand": "50%%"}}
+    assert run_module("paste_check", path=str(path), changes=[app])["findings"] == []
+    app["options"] = {"filter-with": "prefix", "id_secret": "hunter4%"}
+    result = run_module("paste_check", path=str(path), changes=[app], return_options={"app:main": ["id_secret"]})
+    assert [(finding["line"], finding["option"]) for finding in result["findings"]] == [(0, "filter-with"), (8, "id_secret"), (9, "brand")]
+    assert result["options"] == {"app:main": {"id_secret": "********"}}
+    assert "hunter4" not in str(result)
+    assert path.read_text(encoding="utf-8") == GOOD + "brand = 50%\n"
+
+
+def test_a_file_that_is_about_to_be_made(run_module: Run, tmp_path: Path) -> None:
+    path = str(tmp_path / "galaxy.ini")
+    uwsgi = {"section": "uwsgi", "options": {"processes": 4}, "exclusive": True}
+    assert run_module("paste_check", path=path, missing="ok", changes=[uwsgi])["findings"] == []
+    app = {"section": "app:main", "options": {"use": "web"}}
+    assert messages(run_module("paste_check", path=path, missing="ok", changes=[app, uwsgi])) == [
+        f"{path}: [app:main] use: there is no section [app:web]: add it, or correct the name"
+    ]
+
+
+HANDLERS = [{"id": "handler0", "tags": [], "plugins": []}, {"id": "special0", "tags": ["special"]}]
+JOB_CONF = """\
+<job_conf>
+    <plugins/>
+    <handlers assign_with="db-preassign">
+        <handler id="old0" tags="old"/>
+    </handlers>
+    <tools><tool id="bwa" handler="special"/></tools>
+</job_conf>
+"""
+
+
+@pytest.fixture
+def job_conf(path: Path) -> Path:
+    """A job configuration with a handler, and a tool for another one."""
+    file = path.with_name("job_conf.xml")
+    file.write_text(JOB_CONF, encoding="utf-8")
+    return file
+
+
+def test_handlers_are_checked_as_they_are_going_to_be(run_module: Run, path: Path, job_conf: Path) -> None:
+    arguments = {"path": str(path), "job_conf": str(job_conf), "handlers": HANDLERS, "assign_with": ["db-skip-locked"], "purge_handlers": True}
+    assert run_module("paste_check", **arguments)["findings"] == []
+    result = run_module("paste_check", **{**arguments, "handlers": HANDLERS[:1]})
+    (message,) = messages(result)
+    assert message.startswith(f"{job_conf}:6: tool 'bwa': no handler has the id or tag 'special'")
+    assert message.endswith("use one of _default_, handler0")
+    result = run_module("paste_check", **{**arguments, "purge_handlers": False})
+    assert [(finding["line"], finding["severity"]) for finding in result["findings"]] == [(4, "warning")]
+    assert "'old0' has no process on this host" in result["msg"]
+    assert job_conf.read_text(encoding="utf-8") == JOB_CONF
+
+
+def test_the_database_and_the_version_decide_about_the_method(run_module: Run, path: Path, job_conf: Path, tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"path": str(path), "job_conf": str(job_conf), "handlers": HANDLERS, "assign_with": ["db-skip-locked"], "purge_handlers": True}
+    sqlite = {"section": "app:main", "options": {"database_connection": "sqlite:///x"}}
+    (message,) = messages(run_module("paste_check", **arguments, changes=[sqlite]))
+    assert message.startswith(f"{job_conf}: assign_with: db-skip-locked needs PostgreSQL")
+    assert run_module("paste_check", **arguments, changes=[sqlite], environment=["GALAXY_CONFIG_OVERRIDE_DATABASE_CONNECTION"])["findings"] == []
+    (message,) = messages(run_module("paste_check", **arguments, galaxy_version="18.09"))
+    assert "Galaxy 18.09 does not know db-skip-locked" in message
+    source = tmp_path / "server" / "lib" / "galaxy" / "version.py"
+    source.parent.mkdir(parents=True)
+    source.write_text('VERSION_MAJOR = "18.05"\n', encoding="utf-8")
+    (message,) = messages(run_module("paste_check", **arguments, server_dir=str(tmp_path / "server")))
+    assert "Galaxy 18.05 does not know db-skip-locked" in message
+    assert "hunter2" not in str(message)
+
+
+def test_what_breaks_handlers_is_an_error_where_there_are_some(run_module: Run, path: Path, job_conf: Path) -> None:
+    path.write_text(GOOD + "server_name = web\ntrack_jobs_in_database = False\n", encoding="utf-8")
+    result = run_module("paste_check", path=str(path), job_conf=str(job_conf), handlers=HANDLERS, purge_handlers=True)
+    assert [(finding["line"], finding["option"], finding["severity"]) for finding in result["findings"]] == [
+        (9, "server_name", "error"),
+        (10, "track_jobs_in_database", "error"),
+    ]
+    assert run_module("paste_check", path=str(path), job_conf=str(job_conf), handlers=[], purge_handlers=True)["findings"] == []
+    environment = ["GALAXY_CONFIG_OVERRIDE_SERVER_NAME"]
+    assert "GALAXY_CONFIG_OVERRIDE_SERVER_NAME" in run_module("paste_check", job_conf=str(job_conf), handlers=HANDLERS, environment=environment)["msg"]
+
+
+def test_alone_it_follows_the_file_to_the_job_configuration(run_module: Run, path: Path, job_conf: Path) -> None:
+    job_conf.write_text(JOB_CONF.replace("db-preassign", "db-self").replace("special", "old"), encoding="utf-8")
+    path.write_text(GOOD + "server_name = web\n", encoding="utf-8")
+    found = messages(run_module("paste_check", path=str(path)))
+    assert len(found) == 3
+    assert found[0].startswith(f"{path}:9: [app:main] server_name")
+    assert found[1].startswith(f"{job_conf}:3: every handler has tags and there is no default")
+    assert found[2].startswith(f"{job_conf}:3: assign_with: with db-self the web processes run the jobs themselves")
+
+
+def test_a_handler_without_an_id(run_module: Run, job_conf: Path) -> None:
+    assert "give each an id" in run_module("paste_check", job_conf=str(job_conf), handlers=[{"tags": ["x"]}])["msg"]
+
+
+def test_uwsgi_is_asked_for_the_names_of_options(run_module: Run, path: Path) -> None:
+    arguments = {"path": str(path), "virtualenv": sys.prefix, "user": "root" if os.geteuid() == 0 else ""}
+    assert run_module("paste_check", **arguments)["findings"] == []
+    path.write_text(GOOD.replace("processes = 2", "strict = true\nprocesess = 2"), encoding="utf-8")
+    (message,) = messages(run_module("paste_check", **arguments))
+    assert message.startswith(f"{path}:3: [uwsgi] procesess: uWSGI 2.")
+    assert message.endswith("has no such option: write 'processes' instead")
+    assert run_module("paste_check", **arguments, changes=[{"section": "app:main", "options": {"brand": "x"}}])["findings"] == []
+    options = {"strict": True, "static-map": ["/a=/b"], "no-such-option": 1}
+    (message,) = messages(run_module("paste_check", **arguments, uwsgi_options=options, uwsgi_package="pyuwsgi>=2.0"))
+    assert message.startswith(f"{path}: [uwsgi] no-such-option: ")
+    assert message.endswith("correct or remove it (uwsgi_options)")
+    result = run_module("paste_check", **arguments, uwsgi_options=options, uwsgi_package="pyuwsgi==99")
+    assert [finding["severity"] for finding in result["findings"]] == ["warning"]
+
+
+def test_options_that_contradict_each_other(run_module: Run, path: Path) -> None:
+    result = run_module("paste_check", path=str(path), uwsgi_options={"processes": 2, "cheaper": 2})
+    assert messages(result) == [
+        f"{path}: [uwsgi] cheaper: is 2, the number of processes kept when there is nothing to do, and processes is 2: write a smaller number"
+    ]
+
+
+def test_a_virtualenv_whose_python_is_gone(run_module: Run, path: Path, tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    (venv / "lib" / "python3.1" / "site-packages" / "x-1.dist-info").mkdir(parents=True)
+    (venv / "bin").mkdir()
+    (venv / "bin" / "python3").symlink_to("/usr/bin/python3.1")
+    assert "its Python is gone" in run_module("paste_check", path=str(path), virtualenv=str(venv))["msg"]
+
+
+def test_the_proxy_must_wait_as_long_as_a_start_takes(run_module: Run, tmp_path: Path) -> None:
+    (tmp_path / "web-1").mkdir()
+    (tmp_path / "web-1" / "started").write_text('{"seconds": 75.0}', encoding="utf-8")
+    assert run_module("paste_check", run_dir=str(tmp_path), read_timeout=600)["findings"] == []
+    result = run_module("paste_check", run_dir=str(tmp_path), read_timeout=60)
+    assert "failed" not in result
+    assert [finding["severity"] for finding in result["findings"]] == ["warning"]
+    assert "after 60 s" in result["msg"]
+    assert "took 75.0 s" in result["msg"]

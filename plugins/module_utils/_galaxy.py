@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a Galaxy of some version, with some database, can do with webless job handlers."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import math
+import os
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Optional
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import Handling
+
+# What Galaxy takes for true; everything else is false to it.
+_TRUE = ("true", "yes", "on", "1")
+_SELF = ("mem-self", "db-self")
+_GRABBING = ("db-transaction-isolation", "db-skip-locked")
+_MULES = "uwsgi-mule-message"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of Galaxy: as it is written, and the year and month or number of the release, to be compared."""
+
+    text: str
+    release: tuple[int, int]
+
+
+def parse_version(text: str) -> Optional[Version]:
+    """Read a version such as 16.10, 19.01.rc1, 20.5.0 (which is 20.05 on PyPI) or 26.1.2."""
+    match = re.match(r"(\d+)\.(\d+)", text.strip())
+    return Version(text.strip(), (int(match.group(1)), int(match.group(2)))) if match else None
+
+
+def version_of_source(text: str) -> Optional[Version]:
+    """Read the version out of the content of C(lib/galaxy/version.py)."""
+    found = dict(re.findall(r"""^(VERSION_MAJOR|VERSION_MINOR)\s*=\s*["']([^"']*)["']""", text, re.MULTILINE))
+    return parse_version(".".join(filter(None, (found.get("VERSION_MAJOR", ""), found.get("VERSION_MINOR", "")))))
+
+
+def find_version(server_dir: str, virtualenv: str) -> Optional[Version]:
+    """Find out which Galaxy is on the host: in its server directory, which Python looks into first, or in its virtualenv."""
+    packages = os.path.join(glob.escape(virtualenv), "lib", "python3*", "site-packages") if virtualenv else ""
+    sources = [os.path.join(server_dir, "lib", "galaxy", name) for name in ("version.py", "version/__init__.py")] if server_dir else []
+    for path in sources:
+        with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as stream:
+            version = version_of_source(stream.read())
+            if version:
+                return version
+    for name in ("galaxy_app", "galaxy"):
+        for path in sorted(glob.glob(os.path.join(packages, f"{name}-*.dist-info"))) if packages else ():
+            version = parse_version(os.path.basename(path)[len(name) + 1 : -len(".dist-info")])
+            if version:
+                return version
+    return None
+
+
+def database_kind(options: Mapping[str, str], environment: Collection[str]) -> str:
+    """Tell C(sqlite), C(postgresql) and so on by the options of the application; empty if something else may set it.
+
+    I(environment) has the names of the variables that the processes are started with.
+    """
+    if "GALAXY_CONFIG_OVERRIDE_DATABASE_CONNECTION" in environment:
+        return ""
+    url = options.get("database_connection", "")
+    if not url:
+        return "" if "GALAXY_CONFIG_DATABASE_CONNECTION" in environment else "sqlite"
+    kind = re.split(r"[:+]", url, maxsplit=1)[0].lower()
+    return "postgresql" if kind == "postgres" else kind
+
+
+def environment_findings(environment: Collection[str]) -> list[Finding]:
+    """What in the environment of the handlers would give all of them the same name or log."""
+    message = "the environment variable {} overrides the {} that each job handler is started with: remove it (job_handlers_environment)"
+    return [
+        Finding("", 0, "error", message.format(name, flag))
+        for name, flag in (("GALAXY_CONFIG_OVERRIDE_SERVER_NAME", "--server-name"), ("GALAXY_CONFIG_OVERRIDE_LOG_DESTINATION", "--log-file"))
+        if name in environment
+    ]
+
+
+def handling_findings(handling: Handling, path: str, version: Optional[Version], database: str) -> list[Finding]:
+    """What in a job configuration at I(path), which is that of webless handlers, this Galaxy or its database cannot do."""
+    methods = handling.assign_with or ()
+    if not handling.handlers:
+        return []
+    problems = []
+    for method in methods:
+        if method in _SELF:
+            problems.append(f"with {method} the web processes run the jobs themselves, and the handlers get none")
+        if method == "db-skip-locked" and database == "sqlite":
+            problems.append("db-skip-locked needs PostgreSQL 9.5 or MySQL 8.0.1, and the database is SQLite, which locks no rows")
+        if method in _GRABBING and version and version.release < (19, 1):
+            problems.append(f"Galaxy {version.text} does not know {method}, which came with 19.01")
+        if method == _MULES and version and not (18, 1) <= version.release < (22, 5):
+            problems.append(f"Galaxy {version.text} does not know {_MULES}, which was there from 18.01 to 22.01")
+    if methods == (_MULES,):
+        problems.append(f"{_MULES} gives jobs to mules of uWSGI only, and these handlers are processes of their own")
+    good = "db-preassign" if (version and version.release < (19, 1)) or database == "sqlite" else "db-preassign, or db-skip-locked with PostgreSQL"
+    findings = [Finding(path, handling.line, "error", f"assign_with: {problem}: use {good} (job_handlers_assign_with)") for problem in dict.fromkeys(problems)]
+    if version and version.release < (20, 5) and path.endswith((".yml", ".yaml")):
+        findings.append(Finding(path, 0, "error", f"Galaxy {version.text} reads no YAML here: use a job_conf.xml (job_handlers_config_file)"))
+    return findings
+
+
+def tracking_findings(options: Mapping[str, str], path: str, section: str, line: int, version: Optional[Version]) -> list[Finding]:
+    """Whether jobs get into the database, where alone webless handlers find them, by the options of the application."""
+    value = options.get("track_jobs_in_database")
+    if value is not None and value.lower() not in _TRUE:
+        message = "jobs would stay in the memory of the web processes, where no handler sees them: set it to True, or remove the line"
+        return [Finding(path, line, "error", message, section, "track_jobs_in_database")]
+    if value is None and version and version.release < (18, 1):
+        message = f"Galaxy {version.text} keeps jobs in the memory of the web processes unless this is set: set it to True"
+        return [Finding(path, 0, "error", message, section, "track_jobs_in_database")]
+    return []
+
+
+def measured_start(run_dir: str) -> Optional[float]:
+    """Read how many seconds the web processes took to start the last time; None if nobody has measured it."""
+    seconds = []
+    for path in glob.glob(os.path.join(glob.escape(run_dir), "web-*", "started")):
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError), open(path, encoding="utf-8") as stream:
+            value = float(json.load(stream)["seconds"])
+            if math.isfinite(value) and value >= 0:
+                seconds.append(value)
+    return max(seconds, default=None)
+
+
+def read_timeout_findings(timeout: Optional[int], started: Optional[float]) -> list[Finding]:
+    """Whether the proxy waits as long as the application takes to start."""
+    if timeout is None or started is None or timeout > started:
+        return []
+    enough = math.ceil(started * 2 / 60) * 60
+    message = (
+        f"the proxy gives a request up after {timeout} s (nginx_proxy_read_timeout), and the application took {started:.1f} s to start the last time: "
+        f"requests that wait for a start would fail; set it to {enough}"
+    )
+    return [Finding("", 0, "warning", message)]

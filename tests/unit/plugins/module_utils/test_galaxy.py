@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a Galaxy of some version and database can do with handlers, and how both are found out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy as galaxy
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import Handler, Handling
+
+
+@pytest.mark.parametrize(
+    ("text", "release"),
+    [("16.10", (16, 10)), ("19.01.rc1", (19, 1)), ("20.5.0", (20, 5)), ("26.1.2", (26, 1)), ("24.0.3.dev0", (24, 0)), ("dev", None), ("", None)],
+)
+def test_versions_are_read(text: str, release: Optional[tuple[int, int]]) -> None:
+    version = galaxy.parse_version(text)
+    assert (version.release if version else None) == release
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ('VERSION_MAJOR = "19.01"\nVERSION_MINOR = "rc1"\nVERSION = VERSION_MAJOR + "x"\n', "19.01.rc1"),
+        ("VERSION_MAJOR = '17.09'\nVERSION_MINOR = None\n", "17.09"),
+        ("VERSION_MAJOR = '17.09'\nVERSION_MINOR = ''\n", "17.09"),
+        ("nothing = 1\n", None),
+    ],
+)
+def test_the_version_is_in_the_source(source: str, text: Optional[str]) -> None:
+    version = galaxy.version_of_source(source)
+    assert (version.text if version else None) == text
+
+
+def test_the_server_directory_comes_before_the_virtualenv(tmp_path: Path) -> None:
+    server, venv = str(tmp_path / "server"), str(tmp_path / "venv [x]")
+    assert galaxy.find_version(server, venv) is None
+    assert galaxy.find_version("", "") is None
+    packages = tmp_path / "venv [x]" / "lib" / "python3.11" / "site-packages"
+    for name in ("galaxy_util-1.0.0", "galaxy-9.9", "galaxy_app-26.1.2"):
+        (packages / f"{name}.dist-info").mkdir(parents=True)
+    assert galaxy.find_version(server, venv) == galaxy.Version("26.1.2", (26, 1))
+    source = tmp_path / "server" / "lib" / "galaxy" / "version.py"
+    source.parent.mkdir(parents=True)
+    source.write_text("VERSION_MAJOR = '18.09'\n", encoding="utf-8")
+    assert galaxy.find_version(server, venv) == galaxy.Version("18.09", (18, 9))
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "kind"),
+    [
+        ({}, [], "sqlite"),
+        ({"database_connection": ""}, [], "sqlite"),
+        ({"database_connection": "sqlite:///x?isolation_level=IMMEDIATE"}, [], "sqlite"),
+        ({"database_connection": "postgresql+psycopg2://g:********@db/g"}, [], "postgresql"),
+        ({"database_connection": "postgres://db/g"}, [], "postgresql"),
+        ({"database_connection": "postgresql:///galaxy"}, ["GALAXY_CONFIG_DATABASE_CONNECTION"], "postgresql"),
+        ({}, ["GALAXY_CONFIG_DATABASE_CONNECTION"], ""),
+        ({"database_connection": "sqlite:///x"}, ["GALAXY_CONFIG_OVERRIDE_DATABASE_CONNECTION"], ""),
+    ],
+)
+def test_the_database_is_known(options: dict[str, str], environment: list[str], kind: str) -> None:
+    assert galaxy.database_kind(options, environment) == kind
+
+
+@pytest.mark.parametrize(
+    ("methods", "version", "database", "expected"),
+    [
+        (("db-preassign",), "17.09", "sqlite", ""),
+        (("db-preassign",), "26.1.2", "postgresql", ""),
+        (("db-transaction-isolation",), "26.1.2", "sqlite", ""),
+        (("db-skip-locked",), "26.1.2", "postgresql", ""),
+        (("db-skip-locked",), "", "", ""),
+        (("uwsgi-mule-message", "db-preassign"), "21.09", "sqlite", ""),
+        (None, "26.1.2", "sqlite", ""),
+        (("db-skip-locked",), "26.1.2", "sqlite", "which locks no rows: use db-preassign (job_handlers_assign_with)"),
+        (("db-skip-locked",), "", "sqlite", "which locks no rows"),
+        (("db-skip-locked",), "18.09", "postgresql", "Galaxy 18.09 does not know db-skip-locked, which came with 19.01: use db-preassign ("),
+        (("db-transaction-isolation",), "18.09", "postgresql", "Galaxy 18.09 does not know db-transaction-isolation"),
+        (("mem-self",), "26.1.2", "postgresql", "with mem-self the web processes run the jobs themselves"),
+        (("db-preassign", "db-self"), "", "", "with db-self the web processes run the jobs themselves"),
+        (("uwsgi-mule-message",), "21.09", "postgresql", "gives jobs to mules of uWSGI only"),
+        (("uwsgi-mule-message", "db-preassign"), "22.5.1", "postgresql", "Galaxy 22.5.1 does not know uwsgi-mule-message"),
+        (("uwsgi-mule-message", "db-preassign"), "17.09", "postgresql", "Galaxy 17.09 does not know uwsgi-mule-message"),
+    ],
+)
+def test_methods_need_a_version_and_a_database(methods: Optional[tuple[str, ...]], version: str, database: str, expected: str) -> None:
+    handling = Handling((Handler("handler0"),), methods, line=3)
+    findings = galaxy.handling_findings(handling, "job_conf.xml", galaxy.parse_version(version), database)
+    assert len(findings) == bool(expected)
+    for finding in findings:
+        assert (finding.line, finding.severity) == (3, "error")
+        assert expected in finding.message
+
+
+def test_without_handlers_every_method_is_good() -> None:
+    assert galaxy.handling_findings(Handling((), ("mem-self",)), "job_conf.xml", None, "sqlite") == []
+
+
+@pytest.mark.parametrize(("version", "count"), [("20.01", 1), ("20.05", 0), ("", 0)])
+def test_old_releases_read_no_yaml(version: str, count: int) -> None:
+    handling = Handling((Handler("handler0"),), ("db-preassign",))
+    assert len(galaxy.handling_findings(handling, "job_conf.yml", galaxy.parse_version(version), "sqlite")) == count
+
+
+@pytest.mark.parametrize(
+    ("value", "version", "part"),
+    [
+        (None, "26.1.2", ""),
+        (None, "", ""),
+        ("True", "17.09", ""),
+        ("yes", "17.09", ""),
+        (None, "17.09", "Galaxy 17.09 keeps jobs in the memory of the web processes unless this is set"),
+        ("False", "26.1.2", "no handler sees them: set it to True"),
+        ("off", "", "no handler sees them: set it to True"),
+    ],
+)
+def test_jobs_must_be_tracked_in_the_database(value: Optional[str], version: str, part: str) -> None:
+    options = {} if value is None else {"track_jobs_in_database": value}
+    findings = galaxy.tracking_findings(options, "galaxy.ini", "app:main", 7, galaxy.parse_version(version))
+    assert [part in finding.message for finding in findings] == ([True] if part else [])
+
+
+def test_the_environment_must_not_rename_handlers() -> None:
+    assert galaxy.environment_findings(["GALAXY_CONFIG_SERVER_NAME", "PATH"]) == []
+    (finding,) = galaxy.environment_findings(["GALAXY_CONFIG_OVERRIDE_SERVER_NAME"])
+    assert "--server-name" in finding.message
+
+
+@given(st.one_of(st.none(), st.binary(max_size=20), st.sampled_from([b'{"seconds": 12.3}', b'{"seconds": NaN}', b'{"seconds": [1]}', b"[]", b"{}"])))
+def test_a_measured_start_is_read_or_unknown(tmp_path_factory: pytest.TempPathFactory, content: Optional[bytes]) -> None:
+    run = tmp_path_factory.mktemp("run")
+    (run / "web-1").mkdir()
+    if content is not None:
+        (run / "web-1" / "started").write_bytes(content)
+    seconds = galaxy.measured_start(str(run))
+    assert seconds == 12.3 if content == b'{"seconds": 12.3}' else seconds is None
+
+
+def test_the_longest_start_counts(tmp_path: Path) -> None:
+    for slot, seconds in (("web-1", 70.25), ("web-2", 3)):
+        (tmp_path / slot).mkdir()
+        (tmp_path / slot / "started").write_text(f'{{"seconds": {seconds}}}', encoding="utf-8")
+    assert galaxy.measured_start(str(tmp_path)) == 70.25
+
+
+@pytest.mark.parametrize(("timeout", "started", "count"), [(60, 70.25, 1), (60, 60.0, 1), (61, 60.0, 0), (60, None, 0), (None, 70.0, 0)])
+def test_the_proxy_must_wait_as_long_as_a_start_takes(timeout: Optional[int], started: Optional[float], count: int) -> None:
+    findings = galaxy.read_timeout_findings(timeout, started)
+    assert [finding.severity for finding in findings] == ["warning"] * count
+    if started == 70.25:
+        assert "after 60 s (nginx_proxy_read_timeout)" in findings[0].message
+        assert "took 70.2 s" in findings[0].message
+        assert findings[0].message.endswith("set it to 180")
