@@ -129,7 +129,8 @@ def test_processes_run_as_their_user(host: Any) -> None:
     assert users == {"tiny"}
 
 
-def test_status_tells_a_person(host: Any) -> None:
+def test_status_tells_a_person(host: Any, manager: str) -> None:
     result = host.run("tiny-web status")
     assert result.rc == 0
-    assert "tiny-web@1.service: active" in result.stdout
+    name = {"systemd": "tiny-web@1.service", "supervisor": "tiny-web-1"}[manager]
+    assert f"{name}: active, pid " in result.stdout
