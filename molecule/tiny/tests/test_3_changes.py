@@ -58,7 +58,8 @@ def test_new_code_is_taken_over_five_times_in_a_row(host: Any, play: Any, load: 
     steps = [[line.split()[0] for outcome in batch[-1]["hosts"].values() for line in outcome["stdout_lines"]] for batch in batches]
     assert steps == [["prove", "start", "stop"]] * 2
     flawless(report, "2", *(f"2.{number}" for number in range(1, 6)))
-    assert report.added < 1
+    # An interruption would be as long as the start. How much less it is depends on what else the machine does: see what was printed.
+    assert report.added < START_SECONDS / 2
 
 
 @pytest.mark.usefixtures("proof")
@@ -210,7 +211,7 @@ def test_a_killed_master_comes_back(host: Any, site: Any, load: Load) -> None:
     assert len(report.failures) <= 3 * THREADS
     assert master(host, site) != parent
     # Where containers have version 1 of control groups, systemd may notice only after uwsgi_stop_timeout that the service is gone.
-    assert report.quantile(1) < START_SECONDS + VARIABLES["vars"]["uwsgi_stop_timeout"] + 5
+    assert report.quantile(1) < START_SECONDS + VARIABLES["vars"]["uwsgi_stop_timeout"] + 15
 
 
 def test_the_maintenance_page_stands_in(host: Any, site: Any, manager: str) -> None:
