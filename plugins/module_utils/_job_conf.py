@@ -32,6 +32,10 @@ ASSIGNMENT_METHODS = ("db-self", "db-preassign", "db-transaction-isolation", "db
 # The tag that Galaxy gives to a handler without tags.
 DEFAULT_TAG = "_default_"
 
+# Galaxy's own runner for jobs on the host itself. They end with the process of their handler.
+LOCAL_RUNNER = "galaxy.jobs.runners.local:LocalJobRunner"
+_ENDING_RUNNERS = (LOCAL_RUNNER, LOCAL_RUNNER.partition(":")[0], "local", "galaxy.jobs.runners.tasks:TaskedJobRunner")
+
 # What runs jobs the way Galaxy does without any job configuration; the handlers are spliced into it.
 MINIMAL = {
     "xml": b"""\
@@ -112,6 +116,19 @@ class Handling:
         """Whether Galaxy makes the same of both."""
         handlers = self.by_id.keys() == other.by_id.keys() and all(handler.same_as(other.by_id[handler.id]) for handler in self.handlers)
         return handlers and replace(self, handlers=()) == replace(other, handlers=())
+
+
+@dataclass(frozen=True)
+class Runner:
+    """One runner plugin: its id, and the class that is loaded."""
+
+    id: str
+    load: str
+
+    @property
+    def ends_with_handler(self) -> bool:
+        """Whether its jobs end with the process of their handler."""
+        return self.load in _ENDING_RUNNERS
 
 
 @dataclass(frozen=True)
@@ -933,6 +950,31 @@ def references(content: bytes, path: str, kind: str) -> tuple[list[Reference], b
     return _xml_references(_parse_xml(text, path)) if kind == "xml" else (_yaml_references(_YamlText(text, path)), False)
 
 
+def runners(content: Optional[bytes], path: str, kind: str) -> tuple[Runner, ...]:
+    """Return the runner plugins that I(content) configures."""
+    return () if content is None else _runners(_load(content, path, kind)[1], path, kind)
+
+
+def _runners(text: str, path: str, kind: str) -> tuple[Runner, ...]:
+    if kind == "xml":
+        plugins = [plugin.attributes for group in _parse_xml(text, path).find("plugins") for plugin in group.find("plugin")]
+        return tuple(Runner(plugin["id"], plugin["load"]) for plugin in plugins if {"id", "load"} <= plugin.keys() and plugin.get("type") == "runner")
+    configured = (_YamlText(text, path).data or {}).get("runners")
+    if not isinstance(configured, dict):
+        return ()
+    return tuple(Runner(str(name), str(plugin["load"])) for name, plugin in configured.items() if isinstance(plugin, dict) and "load" in plugin)
+
+
+def _minimal_runner(text: str, path: str, kind: str) -> str:
+    """The class that runs the jobs in a file that L(present) has made and nobody else has changed; empty for all others."""
+    found = _runners(text, path, kind)
+    if len(found) != 1:
+        return ""
+    drop = _drop_xml if kind == "xml" else _drop_yaml
+    made = MINIMAL[kind].decode().replace(LOCAL_RUNNER, found[0].load)
+    return found[0].load if drop(text, path) == made else ""
+
+
 def _load_and_read(content: bytes, path: str, kind: str) -> tuple[bytes, str, str, Handling]:
     """Decode and read what is to be edited; duplicates in it are refused."""
     mark, text, encoding = _load(content, path, kind)
@@ -943,10 +985,13 @@ def _load_and_read(content: bytes, path: str, kind: str) -> tuple[bytes, str, st
     return mark, text, encoding, handling
 
 
-def present(content: Optional[bytes], path: str, kind: str, wanted: Handling, purge: bool = False) -> Change:
+def present(
+    content: Optional[bytes], path: str, kind: str, wanted: Handling, purge: bool = False, local_runner: str = LOCAL_RUNNER,
+) -> Change:
     """Return I(content) with the handlers and settings of I(wanted) in it; None makes a minimal file.
 
-    Handlers and settings that I(wanted) does not mention stay, or go with I(purge).
+    Handlers and settings that I(wanted) does not mention stay, or go with I(purge). The I(local_runner) is that of
+    a minimal file, and of no other.
     """
     mark, text, encoding, before = _load_and_read(MINIMAL[kind] if content is None else content, path, kind)
     foreign = [] if purge else [handler for handler in before.handlers if handler.id not in wanted.by_id]
@@ -957,7 +1002,11 @@ def present(content: Optional[bytes], path: str, kind: str, wanted: Handling, pu
         raise JobConfError(problems)
     removed = tuple(name for name in before.by_id if name not in after.by_id)
     edit = _edit_xml if kind == "xml" else _edit_yaml
-    return Change(_written(mark, edit(text, path, after), encoding, path, kind, after), tuple(after.by_id), removed)
+    edited = edit(text, path, after)
+    made_with = _minimal_runner(edited, path, kind)
+    if made_with:
+        edited = edited.replace(made_with, local_runner)
+    return Change(_written(mark, edited, encoding, path, kind, after), tuple(after.by_id), removed)
 
 
 def _written(mark: bytes, text: str, encoding: str, path: str, kind: str, expected: Handling) -> bytes:
@@ -989,8 +1038,9 @@ def absent(content: Optional[bytes], path: str, kind: str, ids: Iterable[str] = 
         edit = _edit_xml if kind == "xml" else _edit_yaml
         return Change(_written(mark, edit(text, path, after), encoding, path, kind, after), tuple(after.by_id), removed)
     drop = _drop_xml if kind == "xml" else _drop_yaml
-    result = _written(mark, drop(text, path), encoding, path, kind, Handling())
-    return Change(None if result == MINIMAL[kind] else result, (), removed)
+    rest = drop(text, path)
+    result = _written(mark, rest, encoding, path, kind, Handling())
+    return Change(None if _minimal_runner(rest, path, kind) else result, (), removed)
 
 
 def guess_format(content: bytes, path: str) -> str:

@@ -101,6 +101,12 @@ options:
     description: Whether a file that does not exist is created, as a minimal configuration that runs jobs on the host itself.
     type: bool
     default: true
+  local_runner:
+    description:
+      - The class that runs jobs on the host itself, as C(module:class), in a file that this module creates or has created
+        and nobody else has changed since. Other files keep their runner plugins as they are.
+    type: str
+    default: galaxy.jobs.runners.local:LocalJobRunner
   backup:
     description: Whether to keep a copy of the old file beside it.
     type: bool
@@ -166,6 +172,24 @@ removed:
   type: list
   elements: str
   sample: [handler2]
+runners:
+  description: The runner plugins that are configured.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: The id of the plugin.
+      type: str
+      sample: local
+    load:
+      description: The class that is loaded.
+      type: str
+      sample: galaxy.jobs.runners.local:LocalJobRunner
+    ends_with_handler:
+      description: Whether its jobs end with the process of their handler, as those of Galaxy's own local runner do.
+      type: bool
+      sample: true
 backup_file:
   description: The copy of the old file.
   returned: changed and O(backup=true) and the file existed
@@ -205,9 +229,13 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     else:
         if before is None and not params["create"]:
             raise _managed_file.ManagedFileError(f"{path} does not exist: create it, or allow this module to with create=true")
-        change = _job_conf.present(before, path, kind, wanted(params), params["purge"])
+        change = _job_conf.present(before, path, kind, wanted(params), params["purge"], params["local_runner"])
     result = _managed_file.replace(module, path, before, change.content, backup=params["backup"], validate=params["validate"])
-    return {**result, "path": path, "handlers": list(change.handlers), "removed": list(change.removed)}
+    runners = [
+        {"id": runner.id, "load": runner.load, "ends_with_handler": runner.ends_with_handler}
+        for runner in _job_conf.runners(change.content, path, kind)
+    ]
+    return {**result, "path": path, "handlers": list(change.handlers), "removed": list(change.removed), "runners": runners}
 
 
 def main() -> None:
@@ -233,6 +261,7 @@ def main() -> None:
             "ready_window_size": {"type": "int"},
             "purge": {"type": "bool", "default": False},
             "create": {"type": "bool", "default": True},
+            "local_runner": {"type": "str", "default": _job_conf.LOCAL_RUNNER},
             "backup": {"type": "bool", "default": False},
             "validate": {"type": "str"},
         },

@@ -178,6 +178,10 @@ class Process:
         (self.directory / "fingerprint").write_text(fingerprint(self.watch))
         (self.directory / "pid").write_text(json.dumps({"pid": os.getpid(), "born": born(os.getpid()), "time": time.time()}))
 
+    def disown(self) -> None:
+        """Have the process replaced by the next call that makes what runs what is written, whatever happens before."""
+        (self.directory / "fingerprint").unlink(missing_ok=True)
+
     def record_started(self) -> None:
         """Remember that the process works, and how long that took."""
         since = json.loads((self.directory / "pid").read_text())["time"]
@@ -387,6 +391,9 @@ class Control:
             process.record()
         environment["VIRTUAL_ENV"] = self.config["virtualenv"]
         environment["PATH"] = f"{self.config['virtualenv']}/bin:{environment.get('PATH', os.defpath)}"
+        path = os.pathsep.join(filter(None, [*self.config.get("python_path", []), environment.get("PYTHONPATH")]))
+        if path:
+            environment["PYTHONPATH"] = path
         argv = self.argv(name)
         os.chdir(self.config["chdir"])
         try:

@@ -5,12 +5,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from .common import Control, ControlError, Process, Refusal, born, say
+from .database import changes
+from .jobs import Jobs, described, heirs, taken_up
+
+# Galaxy's word that a handler has heard to start no more jobs, and the seconds until it has started the last.
+HELD = "Job Lock is now set to True"
+HOLD_SECONDS = 15
+SETTLE_SECONDS = 5
 
 
 class Handlers(Control):
@@ -32,19 +41,130 @@ class Handlers(Control):
         # Two of one name would run each other's jobs.
         self.processes()[name].terminate(self.config["stop_timeout"])
 
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs that the handlers have."""
+        return Jobs(self.config)
+
     def apply(self, check: bool, restore: bool) -> None:
-        for name in self.manager.unknown(self.defined()):
-            say(f"remove {name}")
-            if not check:
-                self.manager.forget(name)
+        before = self.last_settings()
+        gone = self.manager.unknown(self.defined())
+        fresh = set()
         self.manager.load(self.defined(), check)
         for process in self.outdated():
             if check:
                 say(f"{'restart' if self.manager.is_active(process) else 'start'} {process.service}")
             else:
                 self.bring_up(process, restore)
+                fresh.add(self.name_of(process.service))
+        # Those that stay run what is written by now, so that they can take over from those that go.
+        for service in gone:
+            say(f"remove {service}")
+        if gone and not check:
+            self.retire({self.name_of(service): service for service in gone}, before, fresh)
         if not check and not self.keep.exists:
             self.keep.save()
+
+    def last_settings(self) -> dict[str, dict[str, Any]]:
+        """The handlers and their settings as they last ran; those that are to go still among them."""
+        try:
+            kept = self.keep.directory / "running" / self.path.relative_to("/")
+            return dict(json.loads(kept.read_text())["handlers"])
+        except (OSError, ValueError, LookupError):
+            return {}
+
+    def name_of(self, service: str) -> str:
+        """The name of the handler that a service or program is."""
+        before, after = self.manager.name("/").split("/")
+        return service[len(before) : len(service) - len(after)]
+
+    def retire(self, gone: dict[str, str], before: dict[str, dict[str, Any]], fresh: set[str]) -> None:
+        """Stop handlers for good, and give all their jobs to the others; I(fresh) ones know that they are gone.
+
+        Whenever this is interrupted no job is lost: the next call finds that they are still there, and goes on.
+        """
+        settings = self.config["handlers"]
+        new = {name: heirs(before.get(name, {}), settings) for name in gone}
+        for name, service in gone.items():
+            process = Process(f"{self.instance}/handler-{name}", service, self.watch)
+            if self.manager.is_active(process):
+                self.calm(name, process, new[name])
+            self.manager.stop(process)
+        # Where others choose the handler of a job, they have to learn that these are gone.
+        chosen = any("db-preassign" in other["assign_with"] for other in settings.values())
+        stale = set(settings) - fresh if chosen else set()
+        for name in gone:
+            # What runs is taken up by its heir as that starts.
+            stale |= {change["heir"] for change in changes(self.jobs.unfinished(name), new[name], gone=True) if taken_up(change)}
+        for name in stale:
+            self.processes()[name].disown()
+        for name in gone:
+            self.hand_over(name, new[name])
+        for name in settings:
+            if name in stale:
+                self.restart([name])
+        if chosen:
+            self.tell_web()
+        for name, service in gone.items():
+            # What was assigned to it by those that did not know yet
+            self.hand_over(name, new[name])
+            self.manager.forget(service)
+        self.keep.save()
+
+    def hand_over(self, name: str, new: dict[str, list[str]], gone: bool = True) -> None:
+        """Give the jobs of a handler to its heirs."""
+        moved = self.jobs.move(name, new, gone)
+        for heir in new:
+            jobs = [job for job in moved if job["heir"] == heir]
+            if jobs:
+                say(f"{heir} takes over from {name}: {described(jobs)}")
+
+    def tell_web(self) -> None:
+        """Have the web processes assign jobs to nobody who is gone."""
+        web = self.config["web_command"]
+        if os.access(web, os.X_OK):
+            process = subprocess.run([web, "apply"], capture_output=True, text=True, check=False)
+            if process.returncode != 0:
+                raise ControlError(f"{process.stdout}{process.stderr}".strip() + "\nThe web processes still assign jobs to handlers that are gone.")
+            for line in process.stdout.splitlines():
+                say(line)
+
+    def calm(self, name: str, process: Process, new: dict[str, list[str]]) -> None:
+        """Wait until no job runs that would end with the process of a handler; it starts no others meanwhile.
+
+        With I(new) heirs, those that wait need not wait for it.
+        """
+        seconds = self.config["drain_timeout"]
+        if not seconds or not self.jobs.ending(name):
+            return
+        # If this is killed, the next call restarts the handler, so that it does not wait for ever.
+        process.disown()
+        try:
+            self.jobs.hold(name, True)
+            self.wait_for_jobs(name, process, new, time.monotonic() + seconds)
+        except BaseException:
+            self.jobs.hold(name, False)
+            raise
+
+    def wait_for_jobs(self, name: str, process: Process, new: dict[str, list[str]], deadline: float) -> None:
+        """Wait until the jobs that would end with a handler have ended, but not longer than until I(deadline)."""
+        held = time.monotonic() + HOLD_SECONDS
+        while not self.manager.says(process, HELD) and time.monotonic() < held:
+            time.sleep(0.5)
+        time.sleep(SETTLE_SECONDS)
+        if new:
+            self.hand_over(name, new, gone=False)
+        told = ""
+        while left := self.jobs.ending(name):
+            if described(left) != told:
+                told = described(left)
+                say(f"{name} starts no more jobs; wait for {told}")
+            if time.monotonic() > deadline:
+                raise ControlError(
+                    f"After {self.config['drain_timeout']} s {process.service} still runs {told}. They would end with it: so it runs on, and takes jobs again. "
+                    "Try again later, or raise job_handlers_drain_timeout, or set it to 0 to end them."
+                )
+            time.sleep(1)
 
     def outdated(self) -> Iterator[Process]:
         """The handlers that do not run what is written."""
@@ -55,6 +175,7 @@ class Handlers(Control):
         was_running = self.manager.is_active(process)
         if was_running:
             self.prove()
+            self.calm(self.name_of(process.service), process, {})
         try:
             # One that is just starting, as after a boot, is waited for and not started anew.
             if not (self.manager.is_starting(process) and process.current):
@@ -83,8 +204,14 @@ class Handlers(Control):
         for name in names or processes:
             process = processes[name]
             say(f"restart {process.service}")
+            self.restart_one(name, process)
+
+    def restart_one(self, name: str, process: Process) -> None:
+        """Restart one handler, and no job with it."""
+        if self.manager.is_active(process):
+            self.calm(name, process, {})
             self.manager.stop(process)
-            self.manager.start(process)
+        self.manager.start(process)
 
     def ready(self, name: str, watched_pid: int) -> None:
         """Wait for Galaxy's own word that the handler runs.

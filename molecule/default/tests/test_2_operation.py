@@ -56,13 +56,6 @@ def test_another_handler_leaves_the_others_alone(host: Any, play: Any) -> None:
     assert host.service("galaxy-handler@handler2").is_enabled
     assert '<handler id="handler2"' in host.check_output("cat /srv/galaxy/config/job_conf.xml")
 
-    result = play("molecule/default/handlers_alone.yml")
-    assert result.returncode == 0, result.stdout
-    assert pids(host, *others) == before
-    assert not host.service("galaxy-handler@handler2").is_running
-    assert not host.service("galaxy-handler@handler2").is_enabled
-    assert "handler2" not in host.check_output("cat /srv/galaxy/config/job_conf.xml")
-
 
 @pytest.mark.load(get=20, get_path="/api/version", post=0, slow=0)
 def test_the_restart_playbook_replaces_every_process_while_the_site_serves(host: Any, play: Any, load: Any) -> None:
@@ -98,14 +91,3 @@ def test_a_reboot_brings_all_back(host: Any, site: Any, container: str, admin_ke
     user = User(site.url, admin_key, "after-reboot")
     _dataset, upload = user.upload("still here\n")
     assert user.wait(upload)["state"] == "ok"
-
-
-def test_absent_takes_the_handlers_away_and_nothing_else(host: Any, site: Any, play: Any) -> None:
-    result = play("molecule/default/handlers_alone.yml", "--extra-vars", "job_handlers_state=absent")
-    assert result.returncode == 0, result.stdout
-    assert host.check_output("systemctl list-units --all --plain --no-legend 'galaxy-handler*'") == ""
-    ours = ("/usr/local/sbin/galaxy-handlers", "/etc/galaxy/handlers.json", "/etc/galaxy/handlers.env", "/srv/galaxy/config/job_conf.xml")
-    assert [path for path in ours if host.file(path).exists] == []
-    assert host.file("/etc/galaxy/web.json").exists
-    assert site.get("/api/version").ok
-    assert "changed=0 " in play("molecule/default/handlers_alone.yml", "--extra-vars", "job_handlers_state=absent").stdout

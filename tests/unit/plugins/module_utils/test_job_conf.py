@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import (
+    LOCAL_RUNNER,
     MINIMAL,
     Handler,
     Handling,
@@ -26,6 +27,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import (
     pool_problems,
     present,
     read,
+    runners,
 )
 
 TWO = Handling((Handler("handler0", ("handlers",)), Handler("handler1", ("handlers",))), ("db-preassign",), "handlers")
@@ -707,3 +709,25 @@ def test_any_handling_block_is_edited_or_refused(text: str) -> None:
         return
     assert yaml.safe_load(content)["handling"]["processes"]["handler0"] == {"tags": ["handlers"]}
     assert yml(content, TWO) == content
+
+
+@pytest.mark.parametrize("kind", ["xml", "yaml"])
+def test_a_file_of_ours_follows_the_local_runner_and_goes_again(kind: str) -> None:
+    plain = present(None, "f", kind, TWO).content
+    other = present(plain, "f", kind, TWO, local_runner="mine:Runner").content
+    assert plain is not None and other is not None
+    assert [(runner.id, runner.load, runner.ends_with_handler) for runner in runners(plain, "f", kind)] == [("local", LOCAL_RUNNER, True)]
+    assert [(runner.id, runner.load, runner.ends_with_handler) for runner in runners(other, "f", kind)] == [("local", "mine:Runner", False)]
+    assert other == present(None, "f", kind, TWO, local_runner="mine:Runner").content
+    assert present(other, "f", kind, TWO).content == plain
+    assert absent(other, "f", kind).content is None
+
+
+@pytest.mark.parametrize(("kind", "sample"), [("xml", SAMPLE_BASIC), ("yml", SAMPLE_YAML)])
+def test_a_file_of_somebody_else_keeps_its_runners(kind: str, sample: str) -> None:
+    kind = file_format(f"f.{kind}")
+    before = runners(sample.encode(), "f", kind)
+    content = present(sample.encode(), "f", kind, TWO, local_runner="mine:Runner").content
+    assert before
+    assert runners(content, "f", kind) == before
+    assert runners(None, "f", kind) == ()

@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The jobs that handlers have: who inherits them, and what is asked of Galaxy's database about them."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from .common import ControlError, read_environment
+
+Job = dict[str, Any]
+
+
+def described(jobs: list[Job], most: int = 10) -> str:
+    """Name jobs, so that a person can look for them."""
+    named = [f"job {job['id']} ({job['state']}, {job['tool']})" for job in jobs[:most]]
+    return ", ".join(named) + (f" and {len(jobs) - most} more" if len(jobs) > most else "")
+
+
+def taken_up(job: Job) -> bool:
+    """Whether a handler has to take up a job that another one has started, which it does as it starts."""
+    return bool(job["started"]) and job["state"] in ("queued", "running")
+
+
+def heirs(settings: dict[str, Any], others: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """Tell who takes over from a handler, each with the plugins it is limited to: who serves the same tags, or everybody."""
+    tags = set(settings.get("tags", []))
+    same = {name: other for name, other in others.items() if tags & set(other.get("tags", [])) or (not tags and not other.get("tags"))}
+    return {name: other.get("plugins", []) for name, other in (same or others).items()}
+
+
+class Jobs:
+    """The jobs of an instance, as Galaxy's database has them."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+
+    def _ask(self, action: str, **request: Any) -> Any:
+        """Run database.py as Galaxy's user, with Galaxy's Python."""
+        config = self.config
+        account = pwd.getpwnam(config["user"])
+        environment = {**os.environ, **read_environment(Path(config["environment_file"]).read_text()), "HOME": account.pw_dir}
+        process = subprocess.run(
+            [f"{config['virtualenv']}/bin/python3", "-B", str(Path(__file__).with_name("database.py"))],
+            input=json.dumps({"action": action, "config_file": config["config_file"], **request}),
+            cwd=config["chdir"],
+            env=environment,
+            user=account.pw_uid,
+            group=grp.getgrnam(config["group"]).gr_gid,
+            extra_groups=os.getgrouplist(account.pw_name, account.pw_gid),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if process.returncode != 0:
+            raise ControlError(f"Galaxy's database cannot be asked about jobs: {process.stderr.strip().splitlines()[-1]}")
+        return json.loads(process.stdout)
+
+    def unfinished(self, handler: str) -> list[Job]:
+        """The jobs of a handler that have not ended."""
+        return list(self._ask("unfinished", handler=handler))
+
+    def ending(self, handler: str) -> list[Job]:
+        """The jobs that would end with the process of a handler, because their runner keeps them in it."""
+        if not self.config["ending_runners"]:
+            return []
+        return [job for job in self.unfinished(handler) if job["started"] and job["runner"] in self.config["ending_runners"]]
+
+    def move(self, handler: str, new: dict[str, list[str]], gone: bool) -> list[Job]:
+        """Give the jobs of a handler to its heirs, each job with its C(heir) in the answer."""
+        return list(self._ask("move", handler=handler, heirs=new, gone=gone))
+
+    def hold(self, handler: str, held: bool) -> None:
+        """Tell a running handler to start no more jobs, or to start some again."""
+        self._ask("hold", handler=handler, held=held)

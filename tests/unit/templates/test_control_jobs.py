@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who inherits the jobs of a handler that is removed; that they run is tested with a real Galaxy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from control.database import changes
+from control.jobs import described, heirs, taken_up
+
+DATABASE = Path(__file__).resolve().parents[3] / "templates" / "control" / "database.py"
+BOTH: dict[str, list[str]] = {"a": [], "b": []}
+
+
+def job(number: int, state: str, started: bool = False, runner: str = "local") -> dict[str, Any]:
+    """A job as the database has it."""
+    return {"id": number, "state": state, "tool": "sort1", "runner": runner, "started": started}
+
+
+def given(jobs: list[dict[str, Any]], new: dict[str, list[str]], gone: bool = True) -> list[tuple[int, str, str]]:
+    """What becomes of jobs, in short."""
+    return [(change["id"], change["heir"], change["new_state"]) for change in changes(jobs, new, gone)]
+
+
+def test_waiting_jobs_are_dealt_out() -> None:
+    waiting = [job(1, "new"), job(2, "new"), job(3, "paused"), job(4, "resubmitted")]
+    assert given(waiting, BOTH) == [(1, "a", "new"), (2, "b", "new"), (3, "a", "paused"), (4, "b", "resubmitted")]
+
+
+def test_what_was_not_started_yet_waits_again() -> None:
+    assert given([job(1, "queued"), job(2, "running")], BOTH) == [(1, "a", "new"), (2, "b", "new")]
+
+
+def test_what_was_started_goes_on_with_one_handler() -> None:
+    assert given([job(1, "running", True), job(2, "queued", True), job(3, "running", True)], BOTH) == [
+        (1, "a", "running"), (2, "a", "queued"), (3, "a", "running"),
+    ]
+
+
+def test_what_was_started_goes_to_a_handler_with_its_runner() -> None:
+    limited = {"a": ["slurm"], "b": ["local", "condor"], "c": []}
+    assert given([job(1, "running", True, "local"), job(2, "running", True, "pbs")], limited) == [(1, "b", "running"), (2, "c", "running")]
+    # Better with one that cannot run it, and says so, than with nobody.
+    assert given([job(1, "running", True, "pbs")], {"a": ["slurm"]}) == [(1, "a", "running")]
+
+
+def test_while_a_handler_runs_it_keeps_what_it_has_dispatched() -> None:
+    assert given([job(1, "new"), job(2, "queued"), job(3, "running", True)], BOTH, gone=False) == [(1, "a", "new")]
+
+
+@pytest.mark.parametrize(
+    ("state", "started", "expected"),
+    [("running", True, True), ("queued", True, True), ("running", False, False), ("new", False, False), ("deleting", True, False)],
+)
+def test_only_what_was_started_has_to_be_taken_up(state: str, started: bool, expected: bool) -> None:
+    assert taken_up(job(1, state, started)) is expected
+
+
+def test_heirs_serve_the_same_tags() -> None:
+    others = {"a": {"tags": ["x"]}, "b": {"tags": ["y", "z"]}, "c": {"tags": [], "plugins": ["slurm"]}}
+    assert heirs({"tags": ["z", "x"]}, others) == {"a": [], "b": []}
+    assert heirs({"tags": []}, others) == {"c": ["slurm"]}
+
+
+def test_without_a_handler_of_the_same_tags_all_are_heirs() -> None:
+    others = {"a": {"tags": ["x"]}, "b": {"tags": ["y"]}}
+    assert list(heirs({"tags": ["gone"]}, others)) == ["a", "b"]
+    assert list(heirs({}, others)) == ["a", "b"]
+
+
+def test_many_jobs_are_named_in_short() -> None:
+    assert described([job(7, "running")]) == "job 7 (running, sort1)"
+    assert described([job(number, "new") for number in range(13)]).endswith("job 9 (new, sort1) and 3 more")
+
+
+def test_an_application_without_galaxy_has_no_jobs(tmp_path: Path) -> None:
+    """The program runs by itself, with whatever Python it is given."""
+    request = json.dumps({"action": "unfinished", "config_file": str(tmp_path / "tiny.ini"), "handler": "a"})
+    process = subprocess.run([sys.executable, "-B", str(DATABASE)], input=request, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout.strip(), process.stderr) == (0, "[]", "")
+
+
+def test_a_broken_request_is_told(tmp_path: Path) -> None:
+    process = subprocess.run([sys.executable, "-B", str(DATABASE)], input="{}", capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout, process.stderr.strip()) == (1, "", "KeyError: 'config_file'")
