@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from slots import serving
+
 ORIGINAL = (Path(__file__).parents[1] / "files" / "tiny.ini").read_text()
 
 # Sends one raw uwsgi packet to the web's socket and prints the answer.
@@ -79,18 +81,20 @@ def test_files_are_sent_by_nginx_on_the_applications_word_only(site: Any) -> Non
 
 
 def test_repeated_options_all_hold(host: Any) -> None:
+    slot = serving(host, "tiny")
     for which in ("one", "two"):
-        command = f"curl -sf --unix-socket /run/tiny/web-1/http.sock http://localhost/{which}/hello.txt"
+        command = f"curl -sf --unix-socket /run/tiny/web-{slot}/http.sock http://localhost/{which}/hello.txt"
         assert host.check_output(command) == which
 
 
 def test_only_the_proxy_reaches_the_socket(host: Any) -> None:
     socket = host.file("/run/tiny/web.sock")
     assert (socket.user, socket.group, socket.mode) == ("tiny", "www-data", 0o660)
-    private = host.file("/run/tiny/web-1")
+    slot = serving(host, "tiny")
+    private = host.file(f"/run/tiny/web-{slot}")
     assert (private.user, private.group, private.mode) == ("tiny", "tiny", 0o750)
     for name in ("http.sock", "stats.sock"):
-        assert host.file(f"/run/tiny/web-1/{name}").mode == 0o600
+        assert host.file(f"/run/tiny/web-{slot}/{name}").mode == 0o600
     assert host.run("su nobody -s /bin/sh -c 'curl -sf --unix-socket /run/tiny/web.sock http://x/'").rc != 0
 
 
@@ -119,7 +123,8 @@ def test_file_of_somebody_else_keeps_every_byte(host: Any) -> None:
 
 
 def test_stats_are_there_for_root(host: Any) -> None:
-    stats = json.loads(host.check_output("python3 -c 'import socket;s=socket.socket(1);s.connect(\"/run/tiny/web-1/stats.sock\");print(s.makefile().read())'"))
+    path = f"/run/tiny/web-{serving(host, 'tiny')}/stats.sock"
+    stats = json.loads(host.check_output(f"python3 -c 'import socket;s=socket.socket(1);s.connect(\"{path}\");print(s.makefile().read())'"))
     assert len(stats["workers"]) == 2
     assert all(len(worker["cores"]) == 4 for worker in stats["workers"])
 
@@ -132,5 +137,5 @@ def test_processes_run_as_their_user(host: Any) -> None:
 def test_status_tells_a_person(host: Any, manager: str) -> None:
     result = host.run("tiny-web status")
     assert result.rc == 0
-    name = {"systemd": "tiny-web@1.service", "supervisor": "tiny-web-1"}[manager]
+    name = {"systemd": "tiny-web@{}.service", "supervisor": "tiny-web-{}"}[manager].format(serving(host, "tiny"))
     assert f"{name}: active, pid " in result.stdout
