@@ -121,7 +121,7 @@ def _refusal(path: str, server: ssl.SSLContext, name: str) -> Optional[str]:
         server.wrap_bio(to_server, to_client, server_side=True),
     ]
     # Each side says something two or three times.
-    for _ in range(5):
+    for _turn in range(5):
         for side in sides:
             try:
                 side.do_handshake()

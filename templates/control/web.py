@@ -125,6 +125,14 @@ class Web(Control):
         candidate = self.processes()[CANDIDATE]
         if self.manager.is_active(candidate) or self.manager.is_starting(candidate):
             self.manager.stop(candidate)
+        for slot in self.slots():
+            if self.manager.is_starting(slot):
+                # As after a boot, or when it was killed. It is waited for and not stopped: it may have requests already.
+                say(f"wait for {slot.service}")
+                try:
+                    self.manager.start(slot)
+                except ControlError as error:
+                    say(str(error))
         active = [slot for slot in self.slots() if self.manager.is_active(slot)]
         if len(active) == 2:
             say("finish the handover that was interrupted")
@@ -133,16 +141,6 @@ class Web(Control):
             for slot in active:
                 if slot is not stays:
                     self.manager.stop(slot)
-        for slot in self.slots():
-            if not self.manager.is_starting(slot):
-                continue
-            if active:
-                self.manager.stop(slot)
-            else:
-                # As after a boot, or when it was killed: it is waited for and not started anew.
-                say(f"wait for {slot.service}")
-                self.manager.start(slot)
-                active = [slot]
 
     def start(self) -> None:
         """Start a slot where none runs: at boot, or the first time."""
@@ -383,7 +381,8 @@ class SystemdSocket(PublicSocket):
         systemctl("start", self.unit)
         if serving:
             self.web.hand_over(serving, prove=False)
-        systemctl("start", f"{self.web.instance}-web.service")
+        # Not waited for: a request may have started it, and then it waits for this call to end.
+        systemctl("start", "--no-block", f"{self.web.instance}-web.service")
 
     def close(self) -> None:
         systemctl("disable", "--now", f"{self.web.instance}-web.service", self.unit, check=False)

@@ -20,7 +20,7 @@ CODE = "/srv/tiny/tiny_app.py"
 THREADS = 4
 
 # How the site is stopped and started where a service manager runs it.
-STOP = {"systemd": "systemctl stop 'tiny-web*'", "supervisor": "supervisorctl stop tiny-web-1 tiny-web-2 tiny-web-pool"}
+STOP = {"systemd": "systemctl stop 'tiny-web*'", "supervisor": "supervisorctl stop tiny-web-1 tiny-web-2 tiny-web-pool; true"}
 
 
 @pytest.fixture

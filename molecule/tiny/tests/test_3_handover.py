@@ -26,7 +26,7 @@ def version(host: Any, number: int) -> None:
 def test_killed_at_any_step_it_is_finished_by_the_next_call(host: Any, load: Load, step: str) -> None:
     """The command is killed as soon as it has said that it begins the step; whatever is there then serves on."""
     host.check_output("tiny-web restart")
-    cut = f"tiny-web restart > /tmp/steps 2>&1 & pid=$!; until grep -q '^{step} ' /tmp/steps; do sleep 0.02; done; sleep 0.2; kill -9 $pid"
+    cut = f"rm -f /tmp/steps; tiny-web restart > /tmp/steps 2>&1 & pid=$!; until grep -qs '^{step} ' /tmp/steps; do sleep 0.02; done; sleep 0.2; kill -9 $pid"
     with load.window():
         host.check_output(cut)
         time.sleep(1)
@@ -83,7 +83,7 @@ def test_in_place_requests_wait_and_are_told_of(host: Any, play: Any, load: Load
     report = load.stop()
     assert result.returncode == 0, result.stdout
     assert report.failures == []
-    assert list(report.versions)[-1] == "8"
+    assert list(report.versions)[-1].startswith("8")
     assert len(running(host)) == 1
     assert play_uwsgi(play).returncode == 0
 
@@ -97,7 +97,7 @@ def test_the_socket_itself_changes_only_when_that_is_allowed(host: Any, manager:
     flawless(report, *report.versions)
     if manager == "systemd":
         assert result.returncode != 0
-        assert "set uwsgi_allow_interruption to true" in result.stdout, result.stdout
+        assert "set uwsgi_allow_interruption to true" in " ".join(result.stdout.split()), result.stdout
         assert host.check_output("stat --dereference --format=%G /run/tiny/web.sock") == "www-data"
         assert play_uwsgi(play, uwsgi_socket_group="games", uwsgi_allow_interruption=True).returncode == 0
     assert host.check_output("stat --dereference --format=%G /run/tiny/web.sock") == "games"

@@ -105,6 +105,6 @@ def test_what_a_job_left_in_the_background_does_not_keep_it_running(trail: Any) 
 
 def test_a_job_that_does_not_listen_is_killed(trail: Any) -> None:
     start(trail, "trap '' TERM; touch ready; while true; do sleep 0.1; done")
-    wait_until(lambda: (trail.path("sh").parent / "ready").exists())
+    wait_until((trail.path("sh").parent / "ready").exists)
     trail.kill()
     assert not trail.held
