@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from load import Load
@@ -105,21 +105,27 @@ def test_the_socket_itself_changes_only_when_that_is_allowed(host: Any, manager:
     assert play_uwsgi(play, uwsgi_allow_interruption=True).returncode == 0
 
 
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
 def repaired(host: Any, seconds: float) -> None:
     """Wait until everything is as it should be again, by itself."""
-    deadline = time.monotonic() + seconds
-    while host.run("tiny-web status").rc != 0 or len(running(host)) != 1:
-        assert time.monotonic() < deadline, host.run("tiny-web status").stdout
-        time.sleep(1)
+    until(lambda: host.run("tiny-web status").rc == 0 and len(running(host)) == 1, seconds)
 
 
 def test_a_killed_pool_is_replaced(host: Any, manager: str, load: Load) -> None:
     """The slot that serves has the socket too, so nothing is lost; it is replaced by one that has the new pool's."""
     if manager != "supervisor":
         pytest.skip("systemd holds the socket itself")
+    before = host.check_output("readlink /run/tiny/pool")
     with load.window():
         host.check_output("kill -9 $(supervisorctl pid tiny-web-pool)")
-        time.sleep(1)
+        until(lambda: host.check_output("readlink /run/tiny/pool") != before, 30)
         repaired(host, 90)
     report = load.stop()
     flawless(report, *report.versions)
@@ -132,9 +138,10 @@ def test_a_killed_supervisor_comes_back(host: Any, manager: str, load: Load) -> 
         pytest.skip("nothing that runs here is supervisor's")
     with load.window():
         host.check_output("kill -9 $(supervisorctl pid)")
-        time.sleep(1)
         # Debian's unit waits 50 s before it starts supervisor anew.
-        repaired(host, 180)
+        until(lambda: "RUNNING" in host.run("supervisorctl status tiny-web-pool").stdout, 120)
+        repaired(host, 90)
+    assert host.run("supervisorctl status | grep -c 'tiny-web-[12] .*RUNNING'").stdout.strip() == "1"
     report = load.stop()
     flawless(report, *report.versions)
     # A master and its workers, and the pool with its process.
