@@ -290,13 +290,15 @@ class Keep:
                 path.unlink()
             else:
                 # Beside the real one first: at no moment is half a file there.
-                self._copy(kept, path.resolve().with_name(f".{path.name}.restored~"))
-                path.resolve().with_name(f".{path.name}.restored~").rename(path.resolve())
+                target = path.resolve()
+                beside = target.with_name(f".{path.name}.restored~")
+                self._copy(kept, beside)
+                beside.rename(target)
             restored.append(str(path))
-        for link, target in json.loads((running / "links.json").read_text()).items():
-            there = os.path.exists(os.path.join(os.path.dirname(link), target))
-            if os.path.islink(link) and os.readlink(link) != target and there:
-                os.symlink(target, f"{link}.restored~")
+        for link, leads_to in json.loads((running / "links.json").read_text()).items():
+            there = os.path.exists(os.path.join(os.path.dirname(link), leads_to))
+            if os.path.islink(link) and os.readlink(link) != leads_to and there:
+                os.symlink(leads_to, f"{link}.restored~")
                 os.rename(f"{link}.restored~", link)
                 restored.append(link)
         return restored
@@ -379,14 +381,11 @@ class Control:
             process.directory.chmod(0o750)
             environment.update(read_environment(Path(self.config["environment_file"]).read_text()))
             environment.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)
-            group = self.group_of(name)
+            group = grp.getgrnam(self.config["group"]).gr_gid
             os.chown(process.directory, account.pw_uid, group)
             process.record()
             self._watch_over(name)
-            os.initgroups(account.pw_name, group)
-            os.setgid(group)
-            os.setuid(account.pw_uid)
-            os.umask(self.umask_of(name))
+            drop_privileges(account, group, umask=0o022)
         else:
             process.record()
         environment["VIRTUAL_ENV"] = self.config["virtualenv"]
@@ -418,14 +417,6 @@ class Control:
     def prepare(self, name: str) -> None:
         """What root does before a process is started, where no other service manager does it."""
 
-    def group_of(self, name: str) -> int:
-        """The group that a process runs as."""
-        return grp.getgrnam(self.config["group"]).gr_gid
-
-    def umask_of(self, name: str) -> int:
-        """The file mode creation mask of a process."""
-        return 0o022
-
     def put_back(self, error: ControlError) -> ControlError:
         """Put back the files that last worked, and add that to the error."""
         if not self.keep.exists:
@@ -454,6 +445,14 @@ class Control:
         (self.run / f"{self.kind}.lock").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # the other kind still uses it
             self.run.rmdir()
+
+
+def drop_privileges(account: pwd.struct_passwd, group: int, umask: int) -> None:
+    """Give up being root for good."""
+    os.initgroups(account.pw_name, group)
+    os.setgid(group)
+    os.setuid(account.pw_uid)
+    os.umask(umask)
 
 
 def read_environment(text: str) -> dict[str, str]:

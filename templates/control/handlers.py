@@ -187,7 +187,7 @@ class Handlers(Control):
                 raise
             rejected = self.put_back(error)
             if was_running:
-                self.manager.start(self.processes()[process.directory.name.partition("-")[2]])
+                self.manager.start(process)
             raise rejected from error
         self.keep.save()
 

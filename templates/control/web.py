@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from .common import Control, ControlError, Process, Refusal, available_memory, born, fingerprint, memory, say
+from .common import Control, ControlError, Process, Refusal, available_memory, born, drop_privileges, fingerprint, memory, say
 from .supervisor import supervisorctl
 from .systemd import Systemd, systemctl
 
@@ -305,13 +305,10 @@ class Web(Control):
                 problems += state != "active" or not process.current or name == CANDIDATE
         if not serving:
             say(f"no web process of {self.instance} serves")
-        if not answers(self.public.path):
+        listening = answers(self.public.path)
+        if not listening:
             say(f"{self.public.path}: nobody listens")
-        return 3 if problems or not serving or not answers(self.public.path) else 0
-
-    def group_of(self, name: str) -> int:
-        # The pool makes the socket that the web server may connect to.
-        return grp.getgrnam(self.config["socket_group" if name == POOL else "group"]).gr_gid
+        return 3 if problems or not serving or not listening else 0
 
     def remove(self) -> None:
         self.public.close()
@@ -456,7 +453,7 @@ class ZergPool(PublicSocket):
         pool.chmod(0o755)
         (pool / "private").chmod(0o700)
         user = pwd.getpwnam(self.web.config["user"])
-        group = self.web.group_of(POOL)
+        group = grp.getgrnam(self.web.config["socket_group"]).gr_gid
         for directory in (pool, pool / "private"):
             os.chown(directory, user.pw_uid, group)
         (pool / "definition").write_text(self._definition())
@@ -466,10 +463,8 @@ class ZergPool(PublicSocket):
             os.setsid()
             self.open()
             os.execv(self.web.config["command"], [self.web.config["command"], "apply"])
-        os.initgroups(user.pw_name, group)
-        os.setgid(group)
-        os.setuid(user.pw_uid)
-        os.umask(0o117)  # the socket gets mode 0660: the application and the web server, nobody else
+        # The socket gets mode 0660 by this: the application and the web server, nobody else.
+        drop_privileges(user, group, umask=0o117)
         backlog = min(4096, int(Path("/proc/sys/net/core/somaxconn").read_text()))
         uwsgi = self.web.config["argv"][0]
         sockets = f"{pool}/private/zerg.sock:{pool}/web.sock"
