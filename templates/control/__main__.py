@@ -76,8 +76,11 @@ def run(control: Control, options: argparse.Namespace) -> int:
     elif isinstance(control, Web) and options.command == "record-socket":
         SystemdSocket(control).record()
     else:
-        with control.locked():
-            change(control, options)
+        try:
+            with control.locked():
+                change(control, options)
+        finally:
+            control.afterwards()
     return 0
 
 

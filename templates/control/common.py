@@ -10,6 +10,7 @@ import fcntl
 import glob
 import grp
 import hashlib
+import itertools
 import json
 import os
 import pwd
@@ -77,7 +78,7 @@ def fingerprint(watch: list[dict[str, Any]]) -> str:
         if entry.get("link"):
             digest.update(os.path.realpath(entry["path"]).encode())
             continue
-        for path in sorted(glob.glob(entry["path"])):
+        for path in itertools.filterfalse(os.path.isdir, sorted(glob.glob(entry["path"], recursive=True))):
             text = Path(path).read_bytes()
             if "without_section" in entry:
                 text = without_section(text, entry["without_section"])
@@ -332,7 +333,8 @@ class Control:
         self.path = ETC / instance / f"{self.kind}.json"
         try:
             self.config: dict[str, Any] = json.loads(self.path.read_text())
-            self.watch: list[dict[str, Any]] = self.config["watch"]
+            self.watch: list[dict[str, Any]] = list(self.config["watch"])
+            self.watch += [{"path": path, "installed": True} for path in self.config.get("code", [])]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise UsageError(f"cannot read {self.path}: {error}; run the playbook that wrote it again") from error
         self.keep = Keep(STATE / instance / self.kind, [*self.watch, {"path": str(self.path)}])
@@ -360,6 +362,9 @@ class Control:
     def apply(self, check: bool, restore: bool) -> None:
         """Make what runs what is written: start what is missing, replace what is stale."""
         raise NotImplementedError
+
+    def afterwards(self) -> None:
+        """What is left to do once the lock is free, because it may need to take it."""
 
     def restart(self, names: list[str]) -> None:
         """Replace every process, or those named."""

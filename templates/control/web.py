@@ -73,6 +73,7 @@ class Web(Control):
     """The web processes of one instance."""
 
     kind = "web"
+    went_back = False
 
     def __init__(self, instance: str) -> None:
         super().__init__(instance)
@@ -179,12 +180,18 @@ class Web(Control):
         except ControlError as error:
             if not restore or isinstance(error, Refusal):
                 raise
-            rejected = self.put_back(error)
-            # Those that have been restarted with the rejected files go back with them.
-            if rejected is not error and os.access(self.config["handlers_command"], os.X_OK):
-                subprocess.run([self.config["handlers_command"], "apply"], check=False)
-            raise rejected from error
+            raise self.put_back(error) from error
         self.public.renew()
+
+    def put_back(self, error: ControlError) -> ControlError:
+        rejected = super().put_back(error)
+        self.went_back = rejected is not error
+        return rejected
+
+    def afterwards(self) -> None:
+        # Handlers that have been restarted with the rejected files go back too; they ask for a proof, which takes the lock.
+        if self.went_back and os.access(self.config["handlers_command"], os.X_OK):
+            subprocess.run([self.config["handlers_command"], "apply"], check=False)
 
     def restart(self, names: list[str]) -> None:
         self.public.open()

@@ -227,6 +227,20 @@ def test_a_fingerprint_takes_every_file_that_a_pattern_names(control: Modules, t
     assert len(set(seen)) == 3
 
 
+def test_code_is_watched_in_directories_too_and_never_put_back(control: Modules, etc: Path, tmp_path: Path) -> None:
+    """As C(git pull) changes it: the branch that HEAD names leads to another commit."""
+    heads = tmp_path / ".git" / "refs" / "heads"
+    (heads / "feature").mkdir(parents=True)
+    (heads / "feature" / "x").write_text("1")
+    write(etc, "web", manager="systemd", code=[f"{tmp_path}/.git/HEAD", f"{heads}/**"])
+    web = control.Web("galaxy")
+    before = control.fingerprint(web.watch)
+    web.keep.save()
+    (heads / "feature" / "x").write_text("2")
+    assert control.fingerprint(web.watch) != before
+    assert web.keep.restore() == []
+
+
 def test_a_value_in_the_configuration_counts_too(control: Modules) -> None:
     def one(value: Any) -> str:
         return str(control.fingerprint([{"value": value}]))
@@ -330,11 +344,14 @@ def test_what_cannot_be_written_is_told_without_a_traceback(command: Any, etc: P
     assert "Traceback" not in result.stderr
 
 
-def test_what_cannot_be_read_is_told_without_a_traceback(command: Any, etc: Path, tmp_path: Path) -> None:
-    write(etc, "web", watch=[{"path": str(tmp_path)}], user="nobody", group="nogroup", environment_file="/dev/null")
-    result = command("web", "become", "1")
+def test_what_cannot_be_read_is_told_without_a_traceback(command: Any, etc: Path, run: Path) -> None:
+    unreadable = run / "socket"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(unreadable))
+        write(etc, "web", watch=[{"path": str(unreadable)}], user="nobody", group="nogroup", environment_file="/dev/null")
+        result = command("web", "become", "1")
     assert result.returncode == 1
-    assert str(tmp_path) in result.stderr
+    assert str(unreadable) in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -534,6 +551,48 @@ def test_a_link_never_leads_back_to_what_is_gone(control: Modules, tmp_path: Pat
     (tmp_path / "venv").symlink_to("2")
     (tmp_path / "1").rmdir()
     assert keep.restore() == []
+
+
+class NothingStarts:
+    """A service manager of which only that matters here: nothing that it is asked to start works."""
+
+    def load(self, names: list[str], check: bool) -> None:
+        """Know them."""
+
+    def name(self, process: str) -> str:
+        """Call a process what it is."""
+        return process
+
+    def is_active(self, process: Any) -> bool:
+        """Nothing runs."""
+        return False
+
+    is_starting = is_active
+
+    def start(self, process: Any) -> None:
+        """Fail."""
+        raise NothingStarts.error("it does not start")
+
+    error: type[Exception]
+
+
+def test_handlers_go_back_too_once_the_lock_is_free(control: Modules, etc: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They ask the web processes for a proof, which waits for the lock: it would wait for ever for who waits for them."""
+    found, command = tmp_path / "found", tmp_path / "galaxy-handlers"
+    command.write_text(f'#!/bin/sh\nflock --nonblock {run}/galaxy/web.lock echo "$1, lock free" > {found} || echo "lock held" > {found}\n')
+    command.chmod(0o755)
+    (tmp_path / "galaxy.ini").write_text("works")
+    write(etc, "web", watch=[{"path": str(tmp_path / "galaxy.ini")}], handlers_command=str(command), handover="overlap")
+    web = control.Web("galaxy")
+    NothingStarts.error = control.ControlError
+    web.manager = NothingStarts()
+    monkeypatch.setattr(control.Web, "public", control.PublicSocket(web))
+    web.keep.save()
+    (tmp_path / "galaxy.ini").write_text("broken")
+    options = control.parser_for("galaxy", "web").parse_args(["apply", "--restore"])
+    with pytest.raises(control.ControlError, match="as they were when they last worked"):
+        control.main.run(web, options)
+    assert found.read_text() == "apply, lock free\n"
 
 
 # --- Processes, as the kernel sees them -------------------------------------------------------------------------------
