@@ -31,8 +31,43 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep what people may want to look at after a run, and nothing that an earlier run knew of its hosts."""
     urllib3.disable_warnings()  # the certificates of test hosts vouch for themselves
     config.addinivalue_line("markers", "load(**rates): how much load the fixture of that name puts on the site; see Rates")
+    if hasattr(config, "workerinput"):  # the process that has started this one has done the rest
+        return
+    config.pluginmanager.register(Notes(config))
     (TOP / "build" / "screenshots").mkdir(parents=True, exist_ok=True)
     shutil.rmtree(TOP / "build" / "facts" / SCENARIO, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Hosts are tested side by side where there are several, each by a process of its own and in the order of its tests."""
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and "name" in item.callspec.params:
+            item.add_marker(pytest.mark.xdist_group(item.callspec.params["name"]))
+
+
+class Notes:
+    """Print what tests have noted as soon as they have ended, whichever process has run them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Print the notes of one test."""
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if report.when == "teardown" and terminal:
+            for _name, text in report.user_properties:
+                terminal.ensure_newline()
+                terminal.write_line(f"    {report.nodeid.rpartition('::')[2]}: {text}")
+
+
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Note what a person may want to know of a test that has passed."""
+
+    def add(text: str) -> None:
+        request.node.user_properties.append(("note", text))
+
+    return add
 
 
 @pytest.fixture(scope="session", params=HOSTS)
@@ -45,6 +80,12 @@ def name(request: pytest.FixtureRequest) -> str:
 def container(name: str) -> str:
     """The container that is the host."""
     return f"{os.environ['CONTAINER_PREFIX']}-{SCENARIO}-{name}"
+
+
+@pytest.fixture(scope="session")
+def all_hosts() -> list[Any]:
+    """Every host, in the order of the inventory, for what concerns them together."""
+    return [testinfra.get_host(f"podman://{os.environ['CONTAINER_PREFIX']}-{SCENARIO}-{name}") for name in HOSTS]
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +177,7 @@ def play(name: str) -> Play:
 
 
 @pytest.fixture
-def load(request: pytest.FixtureRequest, site: Site, name: str) -> Iterator[Load]:
+def load(request: pytest.FixtureRequest, site: Site, name: str, note: Callable[[str], None]) -> Iterator[Load]:
     """Load on the site while a test runs. What it found is printed, and kept with every request in build/load."""
     marker = request.node.get_closest_marker("load")
     rates = dict(marker.kwargs) if marker else {}
@@ -146,7 +187,7 @@ def load(request: pytest.FixtureRequest, site: Site, name: str) -> Iterator[Load
     yield running
     report = running.stop()
     test = "-".join(part for part in re.split(r"[^\w.]+", request.node.name) if part and part != name)
-    print(f"\n{test} on {name}: {report}")
+    note(str(report))
     report.write(TOP / "build" / "load" / f"{SCENARIO}-{name}-{test}.json")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Any
+from typing import Any, Callable
 
 from galaxy_client import User
 
@@ -14,9 +14,10 @@ UNFINISHED = {"new", "queued", "running", "waiting", "resubmitted", "upload"}
 class JobRun:
     """Jobs of the tests' own tool: each writes a line as it starts and one as it ends to a file that stays."""
 
-    def __init__(self, host: Any, user: User) -> None:
+    def __init__(self, host: Any, user: User, note: Callable[[str], None]) -> None:
         self.host = host
         self.user = user
+        self.note = note
         self.name = f"run{time.time_ns()}"
         self.ids: list[str] = []
         self.since = time.monotonic()
@@ -46,7 +47,7 @@ class JobRun:
             assert time.monotonic() < deadline, self.records()
             time.sleep(0.5)
 
-    def assert_all_ran_once(self, event: str, seconds: int = 300) -> None:
+    def assert_all_ran_once(self, seconds: int = 300) -> None:
         """Wait for the end; every job ended well, and none was started twice."""
         deadline = time.monotonic() + seconds
         while UNFINISHED & set(self.states()) and time.monotonic() < deadline:
@@ -55,7 +56,7 @@ class JobRun:
         starts = [line for line in lines.elements() if line.startswith("start ")]
         ends = [line for line in lines.elements() if line.startswith("end ")]
         taken = time.monotonic() - self.since
-        print(f"\n{event}: {len(self.ids)} jobs, {dict(states)}, {len(starts)} starts, {len(ends)} ends, {taken:.0f} s")
+        self.note(f"{len(self.ids)} jobs, {dict(states)}, {len(starts)} starts, {len(ends)} ends, {taken:.0f} s")
         assert states == {"ok": len(self.ids)}
         assert len(starts) == len(ends) == len(self.ids)
         assert max(lines.values()) == 1

@@ -26,7 +26,7 @@ def pids(host: Any, *units: str) -> dict[str, str]:
     return {unit: host.check_output("systemctl show --property=MainPID --value %s", unit) for unit in units}
 
 
-def test_a_second_run_changes_nothing_and_asks_little(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_run_changes_nothing_and_asks_little(play: Any, note: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every remote task costs about a second: there are at most 20."""
     monkeypatch.setenv("ANSIBLE_STDOUT_CALLBACK", "ansible.posix.json")
     result = play("molecule/default/converge.yml")
@@ -37,7 +37,7 @@ def test_a_second_run_changes_nothing_and_asks_little(play: Any, monkeypatch: py
         for outcome in task["hosts"].values():
             if not outcome.get("skipped") and outcome["action"] not in CONTROLLER_ONLY:
                 remote += [task["task"]["name"]] * max(1, len(outcome.get("results", [])))
-    print(f"{len(remote)} remote tasks: {remote}")
+    note(f"{len(remote)} remote tasks: {remote}")
     assert len(remote) <= 20, remote
 
 

@@ -12,10 +12,10 @@ HANDLERS = "molecule/default/handlers_alone.yml"
 
 
 @pytest.fixture
-def jobs(host: Any, site: Any, admin_key: str) -> JobRun:
+def jobs(host: Any, site: Any, admin_key: str, note: Any) -> JobRun:
     """Jobs of a user of their own."""
     site.wait("/api/version", 300)
-    return JobRun(host, User(site.url, admin_key, "survivor"))
+    return JobRun(host, User(site.url, admin_key, "survivor"), note)
 
 
 def test_jobs_survive_whatever_happens_to_their_handlers(host: Any, play: Any, jobs: JobRun) -> None:
@@ -36,5 +36,5 @@ def test_jobs_survive_whatever_happens_to_their_handlers(host: Any, play: Any, j
     host.check_output("galaxy-handlers restart handler1")
     host.check_output("systemctl kill --kill-who=main --signal=KILL galaxy-handler@other0")
     jobs.submit(4, seconds=2)
-    jobs.assert_all_ran_once("killed, removed, added, restarted, killed")
+    jobs.assert_all_ran_once()
     assert {record["handler"] for record in jobs.records()} <= {"handler0", "handler1", "handler2", "other0"}

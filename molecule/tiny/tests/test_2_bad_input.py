@@ -14,7 +14,7 @@ from load import Load, Report
 
 STATE = (
     "{ find /etc /srv/tiny -xdev -not -path '*/venv/*' -not -name '*.before-test' \\( -type f -o -type l \\) -printf '%p %m %s %T@\\n'; "
-    "systemctl show --property=MainPID tiny-web@1.service nginx.service; } | sort | sha256sum"
+    "systemctl show --property=MainPID tiny-web@1.service tiny-web@2.service nginx.service; } | sort | sha256sum"
 )
 
 
