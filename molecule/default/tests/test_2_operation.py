@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from galaxy_client import User
+from memory import MemoryWatch
 from slots import serving
 
 CONTROLLER_ONLY = (
@@ -60,13 +61,15 @@ def test_another_handler_leaves_the_others_alone(host: Any, play: Any) -> None:
 
 
 @pytest.mark.load(get=20, get_path="/api/version", post=0, slow=0)
-def test_the_restart_playbook_replaces_the_web_processes_while_the_site_serves(host: Any, play: Any, load: Any) -> None:
+def test_the_restart_playbook_replaces_the_web_processes_while_the_site_serves(host: Any, play: Any, load: Any, note: Any) -> None:
     units = ("galaxy-handler@handler0", "galaxy-handler@handler1")
     slot, before = serving(host, "galaxy"), pids(host, *units)
-    with load.window():
+    with load.window(), MemoryWatch(host, "galaxy") as memory:
         result = play("playbooks/restart.yml", "--extra-vars", "restart=web")
     report = load.stop()
+    note(str(memory))
     assert result.returncode == 0, result.stdout
+    assert memory.seen[0] < max(memory.seen) < 3 * memory.seen[0]
     assert serving(host, "galaxy") != slot
     assert pids(host, *units) == before
     assert report.failures == []
