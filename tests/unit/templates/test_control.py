@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import socket
 import socketserver
 import subprocess
@@ -239,6 +240,8 @@ def test_code_is_watched_in_directories_too_and_never_put_back(control: Modules,
     (heads / "feature" / "x").write_text("2")
     assert control.fingerprint(web.watch) != before
     assert web.keep.restore() == []
+    shutil.rmtree(tmp_path / ".git")
+    assert control.fingerprint(web.watch) not in ("", before)
 
 
 def test_a_value_in_the_configuration_counts_too(control: Modules) -> None:
