@@ -31,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep what people may want to look at after a run, and nothing that an earlier run knew of its hosts."""
     urllib3.disable_warnings()  # the certificates of test hosts vouch for themselves
     config.addinivalue_line("markers", "load(**rates): how much load the fixture of that name puts on the site; see Rates")
+    config.addinivalue_line("markers", "one_host: what does not depend on the release or the service manager is tested on the first host")
     if hasattr(config, "workerinput"):  # the process that has started this one has done the rest
         return
     config.pluginmanager.register(Notes(config))
@@ -40,9 +41,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Hosts are tested side by side where there are several, each by a process of its own and in the order of its tests."""
-    for item in items:
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and "name" in item.callspec.params:
-            item.add_marker(pytest.mark.xdist_group(item.callspec.params["name"]))
+    first = next(iter(HOSTS))
+    for item in list(items):
+        host = getattr(item, "callspec", None) and item.callspec.params.get("name")
+        if host and host != first and item.get_closest_marker("one_host"):
+            items.remove(item)
+        elif host:
+            item.add_marker(pytest.mark.xdist_group(host))
 
 
 class Notes:

@@ -18,11 +18,8 @@ STATE = (
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def only_one(name: str) -> None:
-    """What is wrong is found on the controller or in Python that runs alike everywhere: one host is enough."""
-    if name != "bookworm":
-        pytest.skip("the same on every host")
+# What is wrong is found on the controller, or in Python that runs alike everywhere.
+pytestmark = pytest.mark.one_host
 
 
 class Mistake(NamedTuple):

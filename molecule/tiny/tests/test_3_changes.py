@@ -23,13 +23,6 @@ THREADS = 4
 STOP = {"systemd": "systemctl stop 'tiny-web*'", "supervisor": "supervisorctl stop tiny-web-1 tiny-web-2 tiny-web-pool; true"}
 
 
-@pytest.fixture
-def proof(name: str) -> None:
-    """What does not depend on the release of the system is proved on one host."""
-    if name != "bookworm":
-        pytest.skip("the same on every host")
-
-
 def test_a_changed_file_and_a_changed_option_are_taken_over(host: Any, play: Any, load: Load) -> None:
     """Nothing tells the run that somebody changed the file by hand: it sees that what runs is not what is written."""
     host.check_output(f"sed -i 's/^version .*/version = 2\\nstart_seconds = {START_SECONDS}/' {CONFIG}")
@@ -61,7 +54,7 @@ def test_new_code_is_taken_over_five_times_in_a_row(host: Any, play: Any, load: 
     assert report.added < START_SECONDS / 2
 
 
-@pytest.mark.usefixtures("proof")
+@pytest.mark.one_host
 def test_a_restart_of_what_is_not_there_says_so(play: Any) -> None:
     result = play("playbooks/restart.yml", "--extra-vars", "site_hosts=molecule restart=handlers")
     assert result.returncode != 0
@@ -70,7 +63,7 @@ def test_a_restart_of_what_is_not_there_says_so(play: Any) -> None:
     assert "restart is 'nginx': write web, handlers" in result.stdout, result.stdout
 
 
-@pytest.mark.usefixtures("proof")
+@pytest.mark.one_host
 def test_check_mode_tells_of_a_handover_and_leaves_it(host: Any, site: Any, play: Any, restore: Any) -> None:
     restore(CONFIG)
     host.check_output(f"sed -i 's/^version .*/version = 3/' {CONFIG}")
@@ -80,7 +73,6 @@ def test_check_mode_tells_of_a_handover_and_leaves_it(host: Any, site: Any, play
     assert master(host, site) == before
 
 
-@pytest.mark.usefixtures("proof")
 @pytest.mark.parametrize(
     ("edit", "variables", "reason"),
     [
@@ -102,7 +94,6 @@ def test_what_is_broken_never_serves(host: Any, play: Any, load: Load, restore: 
     flawless(report, "2.5")
 
 
-@pytest.mark.usefixtures("proof")
 def test_what_is_broken_never_serves_by_hand_either(host: Any, load: Load, restore: Any) -> None:
     restore(CONFIG)
     host.check_output(f"sed -i 's/^paste.app_factory.*/paste.app_factory = tiny_app:broken_factory/' {CONFIG}")
@@ -121,7 +112,7 @@ def certificate(site: Any) -> str:
     return ssl.get_server_certificate((address, int(port)))
 
 
-@pytest.mark.usefixtures("proof")
+@pytest.mark.one_host
 @pytest.mark.load(tls=True)
 def test_a_changed_site_and_a_renewed_certificate_are_taken_over(host: Any, site: Any, play: Any, load: Load) -> None:
     options = {
@@ -152,7 +143,7 @@ def test_a_changed_site_and_a_renewed_certificate_are_taken_over(host: Any, site
     flawless(load.stop(), "2.5")
 
 
-@pytest.mark.usefixtures("proof")
+@pytest.mark.one_host
 @pytest.mark.load(tls=True)
 def test_a_broken_snippet_is_taken_back(host: Any, play: Any, load: Load) -> None:
     before = host.check_output("cat /etc/nginx/sites-available/tiny.conf")
@@ -165,7 +156,7 @@ def test_a_broken_snippet_is_taken_back(host: Any, play: Any, load: Load) -> Non
     flawless(load.stop(), "2.5")
 
 
-@pytest.mark.usefixtures("proof")
+@pytest.mark.one_host
 @pytest.mark.load(tls=True)
 def test_the_next_good_run_needs_no_help(host: Any, play: Any, load: Load) -> None:
     """It also takes back what the tests above changed."""
@@ -187,7 +178,7 @@ def test_a_killed_worker_comes_back(host: Any, site: Any, load: Load) -> None:
     assert len(host.check_output("pgrep -P %s", str(parent)).split()) == len(workers)
 
 
-@pytest.mark.usefixtures("proof")
+@pytest.mark.one_host
 def test_a_killed_worker_of_nginx_comes_back(host: Any, load: Load) -> None:
     parent = host.check_output("cat /run/nginx.pid")
     workers = host.check_output("pgrep -P %s", parent).split()
