@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     shutil.rmtree(TOP / "build" / "facts" / SCENARIO, ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Hosts are tested side by side where there are several, each by a process of its own and in the order of its tests."""
     first = next(iter(HOSTS))
