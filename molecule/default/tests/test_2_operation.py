@@ -10,6 +10,7 @@ import pytest
 from galaxy_client import User
 from memory import MemoryWatch
 from slots import serving
+from waiting import until
 
 CONTROLLER_ONLY = (
     "ansible.builtin.assert",
@@ -91,8 +92,8 @@ def test_a_handler_stops_cleanly_and_in_time(host: Any) -> None:
 def test_a_reboot_brings_all_back(host: Any, site: Any, container: str, admin_key: str) -> None:
     subprocess.run(["podman", "restart", "--time", "60", container], check=True, capture_output=True)
     site.wait("/api/version", 300)
-    assert host.service("galaxy-handler@handler0").is_running
-    assert host.service("galaxy-handler@handler1").is_running
+    # They start beside the web processes, and may take longer.
+    until(lambda: all(host.service(f"galaxy-handler@handler{number}").is_running for number in range(3)), 120)
     user = User(site.url, admin_key, "after-reboot")
     _dataset, upload = user.upload("still here\n")
     assert user.wait(upload)["state"] == "ok"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 from load import Load
 from tiny_proof import CONFIG, flawless, master, play_uwsgi
+from waiting import until
 
 RUNNING = "python3 -c 'import glob, json; print(*(json.load(open(path))[\"pid\"] for path in sorted(glob.glob(\"/run/tiny/web-*/pid\"))))'"
 
@@ -103,14 +104,6 @@ def test_the_socket_itself_changes_only_when_that_is_allowed(host: Any, manager:
     assert host.check_output("stat --dereference --format=%G /run/tiny/web.sock") == "games"
     assert host.run("tiny-web status").rc == 0
     assert play_uwsgi(play, uwsgi_allow_interruption=True).returncode == 0
-
-
-def until(condition: Callable[[], bool], seconds: float) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(1)
 
 
 def repaired(host: Any, seconds: float) -> None:
