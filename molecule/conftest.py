@@ -17,6 +17,7 @@ import requests
 import testinfra
 import urllib3
 import yaml
+from xdist.scheduler import LoadScopeScheduling
 
 TOP = Path(__file__).resolve().parents[1]
 SCENARIO = os.environ["MOLECULE_SCENARIO_NAME"]
@@ -39,16 +40,24 @@ def pytest_configure(config: pytest.Config) -> None:
     shutil.rmtree(TOP / "build" / "facts" / SCENARIO, ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Hosts are tested side by side where there are several, each by a process of its own and in the order of its tests."""
-    first = next(iter(HOSTS))
-    for item in list(items):
-        host = getattr(item, "callspec", None) and item.callspec.params.get("name")
-        if host and host != first and item.get_closest_marker("one_host"):
-            items.remove(item)
-        elif host:
-            item.add_marker(pytest.mark.xdist_group(host))
+    """Leave out what one host is enough for on the others."""
+    others = {name for name in HOSTS if name != next(iter(HOSTS))}
+    items[:] = [item for item in items if not (item.get_closest_marker("one_host") and item.callspec.params["name"] in others)]
+
+
+class HostByHost(LoadScopeScheduling):  # type: ignore[misc]
+    """Hosts are tested side by side, each by a process of its own and in the order of its tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        parameters = nodeid.partition("[")[2].rstrip("]").split("-")
+        return next((name for name in HOSTS if name in parameters), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> HostByHost:
+    """Have xdist ask the class above where a test belongs."""
+    return HostByHost(config, log)
 
 
 class Notes:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
 from slots import serving
 
 ORIGINAL = (Path(__file__).parents[1] / "files" / "tiny.ini").read_text()
@@ -25,6 +26,8 @@ print(connection.makefile("rb").read().decode())
 """
 
 
+@pytest.mark.one_host
+@pytest.mark.usefixtures("name")
 def test_the_playbook_has_restarted_one_host_after_the_other(all_hosts: list[Any]) -> None:
     """It ran before the tests: the second host began when the first had done."""
     first, second = ([json.loads(host.check_output(f"cat /run/tiny/web-2/{file}")) for file in ("pid", "started")] for host in all_hosts)
