@@ -28,6 +28,12 @@ class JobRun:
             inputs = {"name": f"{self.name}_{len(self.ids)}", "seconds": str(seconds)}
             self.ids.append(self.user.galaxy.tools.run_tool(self.user.history, "count_runs", inputs)["jobs"][0]["id"])
 
+    def submit_to(self, *handlers: str, seconds: int) -> None:
+        """Submit jobs that take so long until each of the handlers has got one: which handler gets a job is left to chance."""
+        while set(handlers) - {record["handler"] for record in self.records()}:
+            assert len(self.ids) < 30, self.records()
+            self.submit(1, seconds)
+
     def records(self) -> list[dict[str, Any]]:
         """The jobs as an administrator sees them."""
         return [record for record in self.user.jobs() if record["id"] in self.ids]
