@@ -7,7 +7,23 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_formats, _uwsgi_options
+
+
+def uwsgi_configuration(options: dict[str, Any], form: str, paste_file: str, directory: str, paste_include: str) -> dict[str, Any]:
+    """Write I(options) in one form, and list for M(galaxyops.uwsgi.file_set) the files that it has and those that others would have."""
+    if form not in _uwsgi_formats.FORMATS:
+        raise AnsibleFilterError(f"{form!r} is no form of uWSGI options: use one of {', '.join(_uwsgi_formats.FORMATS)}")
+    made = _uwsgi_formats.configuration(options, form, paste_file, directory, paste_include)
+    names = _uwsgi_formats.file_names(directory, paste_include)
+    return {
+        "section": dict(made.section),
+        "files": [{"path": name, "content": made.files[name]} if name in made.files else {"path": name, "state": "absent"} for name in names],
+        "argv": list(made.argv),
+        "environment": dict(made.environment),
+    }
 
 
 class FilterModule:
@@ -16,9 +32,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return name -> function."""
         return {
+            "uwsgi_configuration": uwsgi_configuration,
             "uwsgi_merge": _uwsgi_options.merge,
             "uwsgi_problems": _uwsgi_options.problems,
-            "uwsgi_repeated": _uwsgi_options.repeated,
-            "uwsgi_scalars": _uwsgi_options.scalars,
-            "uwsgi_render": _uwsgi_options.render,
         }

@@ -193,7 +193,9 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
     return f"write {close[0]!r} instead" if close else "correct or remove it"
 
 
-def option_findings(uwsgi: Uwsgi, options: Mapping[str, object], path: str, lines: Mapping[str, int], stays: bool) -> list[Finding]:
+def option_findings(
+    uwsgi: Uwsgi, options: Mapping[str, object], path: str, lines: Mapping[str, int], stays: bool, section: str = "uwsgi"
+) -> list[Finding]:
     """The names among I(options) that this uWSGI does not know.
 
     Without C(strict) it takes them for placeholders, and with plugins it may learn more; if it does not stay (I(stays)), the
@@ -212,5 +214,5 @@ def option_findings(uwsgi: Uwsgi, options: Mapping[str, object], path: str, line
         elif not stays:
             message += " (unless the uWSGI that is installed next has it: uwsgi_package)"
         severity = "error" if strict and stays and not plugins else "warning"
-        findings.append(Finding(path, lines.get(name, 0), severity, message, "uwsgi", name))
+        findings.append(Finding(path, lines.get(name, 0), severity, message, section, name))
     return findings

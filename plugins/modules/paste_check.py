@@ -69,6 +69,12 @@ options:
           - Whether other options of the section are going to be removed.
         type: bool
         default: false
+      state:
+        description:
+          - Whether the section itself stays or is going to be removed.
+        type: str
+        choices: [present, absent]
+        default: present
   job_conf:
     description:
       - Galaxy's job configuration, XML or YAML. It is checked too if it exists.
@@ -121,6 +127,10 @@ options:
         O(path) are checked.
     type: dict
     default: {}
+  uwsgi_options_file:
+    description:
+      - The file that O(uwsgi_options) are going to be in, to be named in messages. Without it, they are in O(path).
+    type: path
   uwsgi_package:
     description:
       - What is going to be installed into O(virtualenv), such as V(pyuwsgi>=2.0.28). If it replaces the uWSGI that is there, an option
@@ -450,12 +460,19 @@ class Preflight:
         here = {} if self.changes else paste_ini.section_values(self.after, paste_ini.UWSGI)
         return self.params["uwsgi_options"] or here
 
+    @property
+    def uwsgi_place(self) -> tuple[str, dict[str, int], str]:
+        """Where the uWSGI options are going to be: the file, the lines that they are in already, and the section."""
+        if self.params["uwsgi_options_file"]:
+            return self.params["uwsgi_options_file"], {}, ""
+        return self.path, paste_ini.option_lines(self.before or "", paste_ini.UWSGI), paste_ini.UWSGI
+
     def check_uwsgi_options(self) -> list[Finding]:
         """Check the uWSGI options against each other and the host."""
-        lines = paste_ini.option_lines(self.before or "", paste_ini.UWSGI)
+        path, lines, section = self.uwsgi_place
         python = virtualenv.python_version(self.params["virtualenv"]) if self.params["virtualenv"] else ()
         return [
-            Finding(self.path, lines.get(name, 0), "error", message, paste_ini.UWSGI, name)
+            Finding(path, lines.get(name, 0), "error", message, section, name)
             for name, message in uwsgi_options.conflicts(self.uwsgi_options, listeners.longest_queue(), python).items()
         ]
 
@@ -473,8 +490,8 @@ class Preflight:
             return findings
         requirement = self.params["uwsgi_package"] or ""
         stays = not requirement or virtualenv.satisfies(uwsgi.package, uwsgi.version, requirement)
-        lines = paste_ini.option_lines(self.before or "", paste_ini.UWSGI)
-        return [*findings, *virtualenv.option_findings(uwsgi, options, self.path, lines, stays)]
+        place, lines, section = self.uwsgi_place
+        return [*findings, *virtualenv.option_findings(uwsgi, options, place, lines, stays, section)]
 
     def check_read_timeout(self) -> list[Finding]:
         """Compare the time that the proxy waits with the time that a start takes."""
@@ -485,7 +502,10 @@ class Preflight:
 def take_changes(module: AnsibleModule) -> list[paste_ini.Change]:
     """Take the changes out of the module's parameters, and leave them masked there."""
     module.no_log_values.clear()
-    return [paste_ini.Change(change["section"], hide_secrets(module, change), change["exclusive"]) for change in module.params["changes"]]
+    return [
+        paste_ini.Change(change["section"], hide_secrets(module, change), change["exclusive"], change["state"] == "absent")
+        for change in module.params["changes"]
+    ]
 
 
 def main() -> None:
@@ -503,6 +523,7 @@ def main() -> None:
                     "section": {"type": "str", "required": True},
                     "options": {"type": "dict", "default": {}, "no_log": True},
                     "exclusive": {"type": "bool", "default": False},
+                    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 },
             },
             "job_conf": {"type": "path"},
@@ -515,6 +536,7 @@ def main() -> None:
             "server_dir": {"type": "path"},
             "virtualenv": {"type": "path"},
             "uwsgi_options": {"type": "dict", "default": {}},
+            "uwsgi_options_file": {"type": "path"},
             "uwsgi_package": {"type": "str"},
             "user": {"type": "str"},
             "run_dir": {"type": "path"},

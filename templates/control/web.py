@@ -77,9 +77,9 @@ class Web(Control):
 
     def __init__(self, instance: str) -> None:
         super().__init__(instance)
-        # How a process has to prove itself is a part of what it was started with, and so is the pool that it got its socket from.
+        # How a process is called and has to prove itself is a part of what it was started with, and so is the pool that it got its socket from.
         pool = [{"path": str(self.run / POOL), "link": True, "installed": True}] if self.config["manager"] == "supervisor" else []
-        self.watch = [*self.watch, {"value": self.config["health"]}, *pool]
+        self.watch = [*self.watch, {"value": [self.config.get("argv"), self.config["health"]]}, *pool]
 
     def processes(self) -> dict[str, Process]:
         return {name: Process(f"{self.instance}/web-{name}", self.manager.name(name), self.watch) for name in (*SLOTS, CANDIDATE)}

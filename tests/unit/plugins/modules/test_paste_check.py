@@ -179,6 +179,18 @@ def test_a_file_that_is_about_to_be_made(run_module: Run, tmp_path: Path) -> Non
     ]
 
 
+def test_options_in_a_file_of_their_own_are_checked_too(run_module: Run, path: Path) -> None:
+    """A section that is about to go is not looked at, and messages name the file that the options are going to be in."""
+    path.write_text(GOOD.replace("processes = 2", "processes = 2 ; two"), encoding="utf-8")
+    leaving = {"section": "uwsgi", "state": "absent"}
+    where = {"path": str(path), "changes": [leaving], "uwsgi_options_file": "/etc/galaxy/uwsgi.yml", "virtualenv": sys.prefix}
+    assert run_module("paste_check", **where, uwsgi_options={"processes": 4})["findings"] == []
+    assert messages(run_module("paste_check", **where, uwsgi_options={"strict": True, "procesess": 4, "processes": 2, "cheaper": 2})) == [
+        "/etc/galaxy/uwsgi.yml: cheaper: is 2, the number of processes kept when there is nothing to do, and processes is 2: write a smaller number",
+        "/etc/galaxy/uwsgi.yml: procesess: uWSGI 2.0.30 has no such option: write 'processes' instead (uwsgi_options)",
+    ]
+
+
 HANDLERS = [{"id": "handler0", "tags": [], "plugins": []}, {"id": "special0", "tags": ["special"]}]
 JOB_CONF = """\
 <job_conf>
