@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters over a dictionary of uWSGI options."""
+"""Filters over uWSGI options and the sockets of uWSGI."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_formats, _uwsgi_options
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_formats, _uwsgi_options, _uwsgi_sockets
 
 
 def uwsgi_configuration(options: dict[str, Any], form: str, paste_file: str, directory: str, paste_include: str) -> dict[str, Any]:
@@ -34,5 +34,8 @@ class FilterModule:
         return {
             "uwsgi_configuration": uwsgi_configuration,
             "uwsgi_merge": _uwsgi_options.merge,
+            "uwsgi_ports": _uwsgi_sockets.ports,
             "uwsgi_problems": _uwsgi_options.problems,
+            "uwsgi_socket_problems": _uwsgi_sockets.problems,
+            "uwsgi_sockets": _uwsgi_sockets.as_dicts,
         }
