@@ -136,6 +136,13 @@ options:
       - What is going to be installed into O(virtualenv), such as V(pyuwsgi>=2.0.28). If it replaces the uWSGI that is there, an option
         that this one does not know is only warned about.
     type: str
+  uwsgi_install_method:
+    description:
+      - How uWSGI is going to be installed. With V(distribution) that of the distribution is asked for its options, and O(virtualenv) must
+        have the Python of the distribution.
+    type: str
+    choices: [wheel, source, distribution]
+    default: wheel
   user:
     description:
       - The user to ask uWSGI as, where the module runs as root. Without it, that is C(nobody).
@@ -313,6 +320,12 @@ options:
   sample:
     app:main:
       job_config_file: /srv/galaxy/config/job_conf.xml
+uwsgi_packages:
+  description: The packages in O(virtualenv) that bring a uWSGI.
+  returned: always
+  type: list
+  elements: str
+  sample: [pyuwsgi]
 certificate_hash:
   description: A hash of O(certificate.path) and O(certificate.key), which changes with either of them; empty if one is missing.
   returned: with O(certificate)
@@ -481,15 +494,18 @@ class Preflight:
         path: str = self.params["virtualenv"] or ""
         if not path:
             return []
+        distribution = self.params["uwsgi_install_method"] == "distribution"
         findings = virtualenv.python_findings(path)
+        if distribution:
+            findings += virtualenv.distribution_findings(path)
         options = self.uwsgi_options
         if findings or not options:
             return findings
-        uwsgi, findings = virtualenv.read_uwsgi(path, self.params["user"] or "")
+        uwsgi, findings = virtualenv.read_uwsgi(path, self.params["user"] or "", distribution)
         if uwsgi is None:
             return findings
         requirement = self.params["uwsgi_package"] or ""
-        stays = not requirement or virtualenv.satisfies(uwsgi.package, uwsgi.version, requirement)
+        stays = not requirement or requirement == uwsgi.package or virtualenv.satisfies(uwsgi.package, uwsgi.version, requirement)
         place, lines, section = self.uwsgi_place
         return [*findings, *virtualenv.option_findings(uwsgi, options, place, lines, stays, section)]
 
@@ -538,6 +554,7 @@ def main() -> None:
             "uwsgi_options": {"type": "dict", "default": {}},
             "uwsgi_options_file": {"type": "path"},
             "uwsgi_package": {"type": "str"},
+            "uwsgi_install_method": {"type": "str", "choices": ["wheel", "source", "distribution"], "default": "wheel"},
             "user": {"type": "str"},
             "run_dir": {"type": "path"},
             "read_timeout": {"type": "int"},
@@ -582,6 +599,7 @@ def main() -> None:
         "path": preflight.path,
         "findings": [asdict(finding) for finding in findings],
         "options": preflight.options,
+        "uwsgi_packages": sorted(virtualenv.installed_packages(params["virtualenv"])) if params["virtualenv"] else [],
     }
     if findings:
         result["msg"] = "\n".join(map(str, findings))
