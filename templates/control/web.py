@@ -210,6 +210,8 @@ class Web(Control):
     def put_back(self, error: ControlError) -> ControlError:
         rejected = super().put_back(error)
         self.went_back = rejected is not error
+        if self.went_back:
+            self.reread().public.close_others()
         return rejected
 
     def afterwards(self) -> None:
@@ -226,12 +228,6 @@ class Web(Control):
             self.hand_over(serving, prove=True)
         else:
             self.start()
-
-    def put_back(self, error: ControlError) -> ControlError:
-        rejected = super().put_back(error)
-        if rejected is not error:
-            self.reread().public.close_others()
-        return rejected
 
     # The handover
 
