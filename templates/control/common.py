@@ -102,12 +102,18 @@ def born(pid: int) -> str:
     return "" if fields[0] in "ZX" else fields[19]
 
 
+def children(pid: int) -> list[int]:
+    """What a process has started."""
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
 def descendants(pid: int) -> list[int]:
     """A process and all that it has started."""
     found = [pid]
     for parent in found:
-        with contextlib.suppress(OSError):
-            found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+        found += children(parent)
     return found
 
 

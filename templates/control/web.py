@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from .common import ETC, Control, ControlError, Process, Refusal, available_memory, born, drop_privileges, fingerprint, memory, say
+from .common import ETC, Control, ControlError, Process, Refusal, available_memory, born, children, drop_privileges, fingerprint, memory, say
 from .supervisor import supervisorctl
 from .systemd import Systemd, systemctl
 
@@ -33,6 +33,9 @@ SLOTS = ("1", "2")
 CANDIDATE = "candidate"
 POOL = "pool"
 MIB = 1024 * 1024
+
+# Options of uWSGI and their values.
+Options = list[tuple[str, str]]
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -61,6 +64,14 @@ def answers(address: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def _arguments(options: Options) -> list[str]:
+    return [f"--{name}={value}" for name, value in options]
+
+
+def _ini(options: Options) -> str:
+    return "[uwsgi]\n" + "".join(f"{name} = {value}\n" for name, value in options)
 
 
 def inherited_sockets() -> list[tuple[int, str]]:
@@ -106,11 +117,28 @@ class Web(Control):
     def argv(self, name: str) -> list[str]:
         private = self.run / f"web-{name}"
         command: list[str] = self.config["argv"]
-        listeners = ["--http-socket", str(private / "http.sock"), "--stats", str(private / "stats.sock"), "--chmod-socket=600"]
-        if name == CANDIDATE:
-            # The last word counts.
-            return [command[0], *listeners, *command[1:], "--processes", "1"]
-        return [command[0], *self.public.attach(self.processes()[name]), *listeners, *command[1:]]
+        before = [] if name == CANDIDATE else self.public.attach(self.processes()[name])
+        before += [("http-socket", str(private / "http.sock")), ("stats", str(private / "stats.sock")), ("chmod-socket", "600")]
+        # The last word counts.
+        after = [("processes", "1")] if name == CANDIDATE else []
+        if self.config.get("vassal"):
+            return self._emperor(private / "vassals", before, after)
+        return [command[0], *_arguments(before), *command[1:], *_arguments(after)]
+
+    def _emperor(self, directory: Path, before: Options, after: Options) -> list[str]:
+        """Give the process a vassal of its own, and return the command line of its emperor.
+
+        The emperor starts a vassal anew when its file changes: so it gets a copy, and what is written has to prove itself as always.
+        """
+        program, *plugins = self.config["argv"]
+        loading = list(zip((word.lstrip("-") for word in plugins[::2]), plugins[1::2]))
+        vassal = Path(self.config["vassal"])
+        directory.mkdir(exist_ok=True)
+        lines = [_ini([*loading, *before]), vassal.read_text(), _ini(after)]
+        (directory / f"{self.instance}.ini").write_text("\n".join(lines))
+        options = [("emperor", str(directory)), ("emperor-wrapper", program), ("reload-mercy", str(self.config["stop_timeout"]))]
+        options += [("safe-fd", address[5:]) for _option, address in before if address.startswith("fd://")]
+        return [program, *_arguments(options), "--die-on-term", "--emperor-graceful-shutdown"]
 
     @property
     def public(self) -> PublicSocket:
@@ -310,9 +338,16 @@ class Web(Control):
         path = process.directory / "http.sock"
         deadline = time.monotonic() + health["timeout"]
         answer = "no answer"
+        vassals: set[int] = set()
         while time.monotonic() < deadline:
             if watched_pid and not born(watched_pid):
                 raise ControlError("the process ended before it answered")
+            if watched_pid and self.config.get("vassal"):
+                # An emperor starts one that has ended anew, again and again.
+                alive = set(children(watched_pid))
+                if vassals - alive:
+                    raise ControlError("the vassal ended before it answered")
+                vassals |= alive
             try:
                 connection = UnixConnection(path, max(1.0, deadline - time.monotonic()))
                 connection.request("GET", health["path"], headers={"Host": health["host"]})
@@ -361,8 +396,8 @@ class PublicSocket:
     def prepare(self, slot: Process) -> None:
         """Get the slot ready to attach to the socket."""
 
-    def attach(self, slot: Process) -> list[str]:
-        """What uWSGI needs on its command line to serve the socket."""
+    def attach(self, slot: Process) -> Options:
+        """The options that uWSGI needs to serve the socket."""
         return []
 
     def open(self) -> None:
@@ -396,9 +431,9 @@ class SystemdSocket(PublicSocket):
         self.units: list[str] = [public["unit"] for public in web.config.get("sockets", [])]
         self.directory = ETC / "systemd" / "system"
 
-    def attach(self, slot: Process) -> list[str]:
-        options = {"uwsgi": "--socket", "http": "--http-socket"}
-        return [word for descriptor, protocol in self.web.inherited for word in (options[protocol], f"fd://{descriptor}")]
+    def attach(self, slot: Process) -> Options:
+        options = {"uwsgi": "socket", "http": "http-socket"}
+        return [(options[protocol], f"fd://{descriptor}") for descriptor, protocol in self.web.inherited]
 
     def open(self) -> None:
         systemctl("start", *self.units)
@@ -482,8 +517,8 @@ class ZergPool(PublicSocket):
     def prepare(self, slot: Process) -> None:
         _relink(slot.directory / POOL, self.link.resolve())
 
-    def attach(self, slot: Process) -> list[str]:
-        return ["--zerg", str((slot.directory / POOL).resolve() / "private" / "zerg.sock")]
+    def attach(self, slot: Process) -> Options:
+        return [("zerg", str((slot.directory / POOL).resolve() / "private" / "zerg.sock"))]
 
     def _definition(self) -> str:
         return json.dumps([self.web.config["user"], self.web.config["socket_group"]])

@@ -21,6 +21,7 @@ FORMATS = {
     "xml": ["/etc/tiny/uwsgi.xml", "0"],
     "command_line": ["0"],
     "environment": ["/etc/tiny/uwsgi.ini", "0"],
+    "emperor": ["/etc/tiny/uwsgi.ini", "0"],
     "paste": ["/srv/tiny/uwsgi-tiny.ini", "1"],
 }
 
