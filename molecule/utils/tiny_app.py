@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import threading
@@ -37,6 +38,8 @@ def app_factory(global_conf: dict[str, str], **local_conf: str) -> Callable[...,
             answer["bytes"] = sum(len(part) for part in iter(lambda: environ["wsgi.input"].read(65536), b""))
         elif path == "/process":
             answer["process"] = dict(os.environ)
+        elif path == "/decorators":
+            answer["file"] = importlib.import_module("uwsgidecorators").__file__
         elif path == "/download":
             headers.append(("X-Accel-Redirect", "/_x_accel_redirect" + query["file"][0]))
         elif path == "/health":

@@ -1,13 +1,29 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters over a dictionary of uWSGI options."""
+"""Filters over uWSGI options and the sockets of uWSGI."""
 
 from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_formats, _uwsgi_options, _uwsgi_sockets
+
+
+def uwsgi_configuration(options: dict[str, Any], form: str, paste_file: str, directory: str, paste_include: str) -> dict[str, Any]:
+    """Write I(options) in one form, and list for M(galaxyops.uwsgi.file_set) the files that it has and those that others would have."""
+    if form not in _uwsgi_formats.FORMATS:
+        raise AnsibleFilterError(f"{form!r} is no form of uWSGI options: use one of {', '.join(_uwsgi_formats.FORMATS)}")
+    made = _uwsgi_formats.configuration(options, form, paste_file, directory, paste_include)
+    names = _uwsgi_formats.file_names(directory, paste_include)
+    return {
+        "section": dict(made.section),
+        "files": [{"path": name, "content": made.files[name]} if name in made.files else {"path": name, "state": "absent"} for name in names],
+        "argv": list(made.argv),
+        "environment": dict(made.environment),
+    }
 
 
 class FilterModule:
@@ -16,9 +32,10 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return name -> function."""
         return {
+            "uwsgi_configuration": uwsgi_configuration,
             "uwsgi_merge": _uwsgi_options.merge,
+            "uwsgi_ports": _uwsgi_sockets.ports,
             "uwsgi_problems": _uwsgi_options.problems,
-            "uwsgi_repeated": _uwsgi_options.repeated,
-            "uwsgi_scalars": _uwsgi_options.scalars,
-            "uwsgi_render": _uwsgi_options.render,
+            "uwsgi_socket_problems": _uwsgi_sockets.problems,
+            "uwsgi_sockets": _uwsgi_sockets.as_dicts,
         }

@@ -744,17 +744,18 @@ def check(text: str, path: str, app: str = "main", handlers: Optional[bool] = No
 
 @dataclass(frozen=True)
 class Change:
-    """What is about to be done to one section, with the arguments of set_section()."""
+    """What is about to be done to one section, with the arguments of set_section(), or whether it is to be removed."""
 
     section: str
     options: Mapping[str, object]
     exclusive: bool = False
+    absent: bool = False
 
 
 def changed(text: str, changes: Sequence[Change]) -> str:
     """The text of a file after all I(changes), be they good or bad."""
     for change in changes:
-        text = _set(parse(text), change.section, change.options, None, change.exclusive).render()
+        text = remove_section(text, change.section) if change.absent else _set(parse(text), change.section, change.options, None, change.exclusive).render()
     return text
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""uWSGI options as one dictionary: merge it over defaults, split it for a Paste Deploy file, find its mistakes.
+"""uWSGI options as one dictionary: merge it over defaults, find its mistakes.
 
 uWSGI reads numbers with atoi (C(processes = two) means none) and truth by its own words, so nothing wrong is
 noticed there: it has to be noticed here.
@@ -91,16 +91,6 @@ def merge(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, 
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def scalars(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that stand once: what may go into a Paste Deploy file."""
-    return {name: value for name, value in options.items() if not isinstance(value, list)}
-
-
-def repeated(options: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return the options that are given as lists: PasteDeploy refuses repeated keys, so they need a file of their own."""
-    return {name: value for name, value in options.items() if isinstance(value, list)}
-
-
 def _boolean(value: Any) -> bool:
     return isinstance(value, bool) or str(value).lower() in ("true", "false")
 
@@ -127,6 +117,8 @@ def _value_problem(name: str, value: Any) -> str:
         return "has a line break: write one line, or a list for a repeated option"
     if re.search(r"\s[#;]", text):
         return f"is {text!r}: uWSGI keeps a comment behind a value as part of it; put the comment on a line of its own"
+    if text.replace("%%", "").endswith("%"):
+        return f"is {text!r}: uWSGI replaces '%' together with what follows, here the end of the line; write '%%'"
     if name in _NUMBERS:
         lowest, highest = _NUMBERS[name]
         if isinstance(value, bool) or not re.fullmatch(r"\d+", text) or not lowest <= int(text) <= highest:
@@ -183,13 +175,3 @@ def conflicts(options: Mapping[str, Any], longest_queue: int = 0, python: tuple[
     if python >= (3, 13) and str(options.get("py-call-osafterfork", False)).lower() == "true":
         found["py-call-osafterfork"] = "kills every process on Python 3.13 and later: remove it"
     return found
-
-
-def render(options: Mapping[str, Any]) -> str:
-    """Write I(options) as lines of an INI section, lists as repeated lines."""
-    lines = []
-    for name, value in options.items():
-        for item in value if isinstance(value, list) else [value]:
-            text = str(item).lower() if isinstance(item, bool) else str(item)
-            lines.append(f"{name} = {text}")
-    return "".join(f"{line}\n" for line in lines)

@@ -25,6 +25,7 @@ _OPTION = re.compile(r"^\s+(?:-.\|)?--(\S+)", re.MULTILINE)
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*((?:(?:[<>=!]=?|===)[^,]+,?\s*)*)$")
 _RELEASE = re.compile(r"\d+(?:\.\d+)*(?:\.post\d+)?")
 _NOBODY = 65534
+_DISTRIBUTION = "/usr/bin/uwsgi"
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,31 @@ def _linked_python(program: str) -> str:
     return ""
 
 
-def installed_uwsgi(path: str) -> tuple[str, str]:
-    """The package in the virtualenv at I(path) that brings uWSGI, and its version."""
+def installed_packages(path: str) -> dict[str, str]:
+    """The packages in the virtualenv at I(path) that bring a uWSGI, and their versions."""
+    found = {}
     for directory in sorted(glob.glob(os.path.join(glob.escape(path), "lib", "python3*", "site-packages", "*.dist-info"))):
         name, _dash, version = os.path.basename(directory)[: -len(".dist-info")].partition("-")
         if name.lower() in _PACKAGES:
-            return name.lower(), version
-    return "", ""
+            found[name.lower()] = version
+    return found
+
+
+def installed_uwsgi(path: str) -> tuple[str, str]:
+    """The package in the virtualenv at I(path) that brings uWSGI, and its version."""
+    return next(iter(installed_packages(path).items()), ("", ""))
+
+
+def distribution_findings(path: str, python: str = "/usr/bin/python3") -> list[Finding]:
+    """What keeps the uWSGI of the distribution, whose Python is at I(python), from using the virtualenv at I(path)."""
+    ours, theirs = _minor(os.path.realpath(os.path.join(path, "bin", "python3"))), _minor(os.path.realpath(python))
+    if not ours or not theirs or ours == theirs:
+        return []
+    message = (
+        f"its Python is {ours}, and the uWSGI of the distribution has {theirs} built in: make it anew with {python}, "
+        "or set uwsgi_install_method to wheel or source"
+    )
+    return [Finding(path, 0, "error", message)]
 
 
 def parse_help(text: str) -> frozenset[str]:
@@ -103,14 +122,14 @@ def parse_help(text: str) -> frozenset[str]:
     return frozenset(_OPTION.findall(text))
 
 
-def read_uwsgi(path: str, user: str = "") -> tuple[Optional[Uwsgi], list[Finding]]:
-    """Ask the uWSGI in the virtualenv at I(path) for its options; None if there is none to ask.
+def read_uwsgi(path: str, user: str = "", distribution: bool = False) -> tuple[Optional[Uwsgi], list[Finding]]:
+    """Ask the uWSGI in the virtualenv at I(path), or that of the I(distribution), for its options; None if there is none to ask.
 
     C(--help) reads no configuration, so no option of anybody's has an effect, while with C(--cflags) many act before it is
     their turn to be refused: C(stop), C(flock), C(build-plugin) and all that load further files. Still, whoever may write to the virtualenv
     must not run code as root that way, so it runs as I(user), whose virtualenv it is, or else as nobody.
     """
-    program = os.path.join(path, "bin", "uwsgi")
+    program = _DISTRIBUTION if distribution else os.path.join(path, "bin", "uwsgi")
     if not os.path.exists(program):
         return None, []
     identity: dict[str, Any] = {}
@@ -123,11 +142,11 @@ def read_uwsgi(path: str, user: str = "") -> tuple[Optional[Uwsgi], list[Finding
             identity = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
         elif entry.pw_uid != 0:
             identity = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    package, version = installed_uwsgi(path)
+    package, version = ("uwsgi-core", "of the distribution") if distribution else installed_uwsgi(path)
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         process = subprocess.run(
-            [program, "--help"],
+            [program, *(["--plugin", "python3"] if distribution else []), "--help"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -193,7 +212,9 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
     return f"write {close[0]!r} instead" if close else "correct or remove it"
 
 
-def option_findings(uwsgi: Uwsgi, options: Mapping[str, object], path: str, lines: Mapping[str, int], stays: bool) -> list[Finding]:
+def option_findings(
+    uwsgi: Uwsgi, options: Mapping[str, object], path: str, lines: Mapping[str, int], stays: bool, section: str = "uwsgi"
+) -> list[Finding]:
     """The names among I(options) that this uWSGI does not know.
 
     Without C(strict) it takes them for placeholders, and with plugins it may learn more; if it does not stay (I(stays)), the
@@ -212,5 +233,5 @@ def option_findings(uwsgi: Uwsgi, options: Mapping[str, object], path: str, line
         elif not stays:
             message += " (unless the uWSGI that is installed next has it: uwsgi_package)"
         severity = "error" if strict and stays and not plugins else "warning"
-        findings.append(Finding(path, lines.get(name, 0), severity, message, "uwsgi", name))
+        findings.append(Finding(path, lines.get(name, 0), severity, message, section, name))
     return findings

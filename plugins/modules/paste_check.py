@@ -69,6 +69,12 @@ options:
           - Whether other options of the section are going to be removed.
         type: bool
         default: false
+      state:
+        description:
+          - Whether the section itself stays or is going to be removed.
+        type: str
+        choices: [present, absent]
+        default: present
   job_conf:
     description:
       - Galaxy's job configuration, XML or YAML. It is checked too if it exists.
@@ -121,11 +127,22 @@ options:
         O(path) are checked.
     type: dict
     default: {}
+  uwsgi_options_file:
+    description:
+      - The file that O(uwsgi_options) are going to be in, to be named in messages. Without it, they are in O(path).
+    type: path
   uwsgi_package:
     description:
       - What is going to be installed into O(virtualenv), such as V(pyuwsgi>=2.0.28). If it replaces the uWSGI that is there, an option
         that this one does not know is only warned about.
     type: str
+  uwsgi_install_method:
+    description:
+      - How uWSGI is going to be installed. With V(distribution) that of the distribution is asked for its options, and O(virtualenv) must
+        have the Python of the distribution.
+    type: str
+    choices: [wheel, source, distribution]
+    default: wheel
   user:
     description:
       - The user to ask uWSGI as, where the module runs as root. Without it, that is C(nobody).
@@ -303,6 +320,12 @@ options:
   sample:
     app:main:
       job_config_file: /srv/galaxy/config/job_conf.xml
+uwsgi_packages:
+  description: The packages in O(virtualenv) that bring a uWSGI.
+  returned: always
+  type: list
+  elements: str
+  sample: [pyuwsgi]
 certificate_hash:
   description: A hash of O(certificate.path) and O(certificate.key), which changes with either of them; empty if one is missing.
   returned: with O(certificate)
@@ -450,12 +473,19 @@ class Preflight:
         here = {} if self.changes else paste_ini.section_values(self.after, paste_ini.UWSGI)
         return self.params["uwsgi_options"] or here
 
+    @property
+    def uwsgi_place(self) -> tuple[str, dict[str, int], str]:
+        """Where the uWSGI options are going to be: the file, the lines that they are in already, and the section."""
+        if self.params["uwsgi_options_file"]:
+            return self.params["uwsgi_options_file"], {}, ""
+        return self.path, paste_ini.option_lines(self.before or "", paste_ini.UWSGI), paste_ini.UWSGI
+
     def check_uwsgi_options(self) -> list[Finding]:
         """Check the uWSGI options against each other and the host."""
-        lines = paste_ini.option_lines(self.before or "", paste_ini.UWSGI)
+        path, lines, section = self.uwsgi_place
         python = virtualenv.python_version(self.params["virtualenv"]) if self.params["virtualenv"] else ()
         return [
-            Finding(self.path, lines.get(name, 0), "error", message, paste_ini.UWSGI, name)
+            Finding(path, lines.get(name, 0), "error", message, section, name)
             for name, message in uwsgi_options.conflicts(self.uwsgi_options, listeners.longest_queue(), python).items()
         ]
 
@@ -464,17 +494,20 @@ class Preflight:
         path: str = self.params["virtualenv"] or ""
         if not path:
             return []
+        distribution = self.params["uwsgi_install_method"] == "distribution"
         findings = virtualenv.python_findings(path)
+        if distribution:
+            findings += virtualenv.distribution_findings(path)
         options = self.uwsgi_options
         if findings or not options:
             return findings
-        uwsgi, findings = virtualenv.read_uwsgi(path, self.params["user"] or "")
+        uwsgi, findings = virtualenv.read_uwsgi(path, self.params["user"] or "", distribution)
         if uwsgi is None:
             return findings
         requirement = self.params["uwsgi_package"] or ""
-        stays = not requirement or virtualenv.satisfies(uwsgi.package, uwsgi.version, requirement)
-        lines = paste_ini.option_lines(self.before or "", paste_ini.UWSGI)
-        return [*findings, *virtualenv.option_findings(uwsgi, options, self.path, lines, stays)]
+        stays = not requirement or requirement == uwsgi.package or virtualenv.satisfies(uwsgi.package, uwsgi.version, requirement)
+        place, lines, section = self.uwsgi_place
+        return [*findings, *virtualenv.option_findings(uwsgi, options, place, lines, stays, section)]
 
     def check_read_timeout(self) -> list[Finding]:
         """Compare the time that the proxy waits with the time that a start takes."""
@@ -485,7 +518,10 @@ class Preflight:
 def take_changes(module: AnsibleModule) -> list[paste_ini.Change]:
     """Take the changes out of the module's parameters, and leave them masked there."""
     module.no_log_values.clear()
-    return [paste_ini.Change(change["section"], hide_secrets(module, change), change["exclusive"]) for change in module.params["changes"]]
+    return [
+        paste_ini.Change(change["section"], hide_secrets(module, change), change["exclusive"], change["state"] == "absent")
+        for change in module.params["changes"]
+    ]
 
 
 def main() -> None:
@@ -503,6 +539,7 @@ def main() -> None:
                     "section": {"type": "str", "required": True},
                     "options": {"type": "dict", "default": {}, "no_log": True},
                     "exclusive": {"type": "bool", "default": False},
+                    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 },
             },
             "job_conf": {"type": "path"},
@@ -515,7 +552,9 @@ def main() -> None:
             "server_dir": {"type": "path"},
             "virtualenv": {"type": "path"},
             "uwsgi_options": {"type": "dict", "default": {}},
+            "uwsgi_options_file": {"type": "path"},
             "uwsgi_package": {"type": "str"},
+            "uwsgi_install_method": {"type": "str", "choices": ["wheel", "source", "distribution"], "default": "wheel"},
             "user": {"type": "str"},
             "run_dir": {"type": "path"},
             "read_timeout": {"type": "int"},
@@ -560,6 +599,7 @@ def main() -> None:
         "path": preflight.path,
         "findings": [asdict(finding) for finding in findings],
         "options": preflight.options,
+        "uwsgi_packages": sorted(virtualenv.installed_packages(params["virtualenv"])) if params["virtualenv"] else [],
     }
     if findings:
         result["msg"] = "\n".join(map(str, findings))

@@ -51,7 +51,8 @@ def parser_for(instance: str, kind: str) -> argparse.ArgumentParser:
         check = commands.add_parser("check", help="tell whether what is written works, and touch nothing that serves")
         check.add_argument("--unless-proven", action="store_true", help="do nothing when it was proved before, or nothing serves")
         commands.add_parser("boot", help="called by the service manager when the host starts")
-        commands.add_parser("record-socket", help="called by the socket's unit as it starts")
+        record = commands.add_parser("record-socket", help="called by a socket's unit as it starts")
+        record.add_argument("unit")
     apply = commands.add_parser("apply", help="start what is missing, replace what does not run what is written")
     apply.add_argument("--check", action="store_true", help="only print what would be done")
     apply.add_argument("--restore", action="store_true", help="put the files back that last worked if it does not start")
@@ -74,7 +75,7 @@ def run(control: Control, options: argparse.Namespace) -> int:
     elif options.command == "apply" and options.check:
         control.apply(check=True, restore=False)
     elif isinstance(control, Web) and options.command == "record-socket":
-        SystemdSocket(control).record()
+        SystemdSocket(control).record(options.unit)
     else:
         try:
             with control.locked():

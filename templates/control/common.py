@@ -19,7 +19,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional, Protocol
+from typing import Any, Optional, Protocol, TypeVar
 
 RUN = Path(os.environ.get("GALAXYOPS_RUN", "/run"))
 ETC = Path(os.environ.get("GALAXYOPS_ETC", "/etc"))
@@ -102,12 +102,18 @@ def born(pid: int) -> str:
     return "" if fields[0] in "ZX" else fields[19]
 
 
+def children(pid: int) -> list[int]:
+    """What a process has started."""
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
 def descendants(pid: int) -> list[int]:
     """A process and all that it has started."""
     found = [pid]
     for parent in found:
-        with contextlib.suppress(OSError):
-            found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+        found += children(parent)
     return found
 
 
@@ -322,6 +328,9 @@ class Keep:
         shutil.copy2(source, target)
 
 
+Kind = TypeVar("Kind", bound="Control")
+
+
 class Control:
     """What both kinds share: the configuration, the lock, starting and removing processes."""
 
@@ -424,6 +433,12 @@ class Control:
     def prepare(self, name: str) -> None:
         """What root does before a process is started, where no other service manager does it."""
 
+    def reread(self: Kind) -> Kind:
+        """The same with the configuration that is on disk now."""
+        again = type(self)(self.instance)
+        again.manager = type(self.manager)(again)  # type: ignore[call-arg]
+        return again
+
     def put_back(self, error: ControlError) -> ControlError:
         """Put back the files that last worked, and add that to the error."""
         if not self.keep.exists:
@@ -431,7 +446,8 @@ class Control:
         restored = self.keep.restore()
         if not restored:
             return error
-        self.manager.load(self.defined(), check=False)
+        again = self.reread()
+        again.manager.load(again.defined(), check=False)
         files = "\n".join(f"  {path}" for path in restored)
         kept = f"What was rejected is kept in {self.keep.directory}/rejected."
         return type(error)(f"{error}\nThese files are again as they were when they last worked:\n{files}\n{kept}")

@@ -16,6 +16,7 @@ import http.client
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -24,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from .common import Control, ControlError, Process, Refusal, available_memory, born, drop_privileges, fingerprint, memory, say
+from .common import ETC, Control, ControlError, Process, Refusal, available_memory, born, children, drop_privileges, fingerprint, memory, say
 from .supervisor import supervisorctl
 from .systemd import Systemd, systemctl
 
@@ -32,6 +33,9 @@ SLOTS = ("1", "2")
 CANDIDATE = "candidate"
 POOL = "pool"
 MIB = 1024 * 1024
+
+# Options of uWSGI and their values.
+Options = list[tuple[str, str]]
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -48,14 +52,37 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
-def answers(path: Path) -> bool:
-    """Whether somebody listens at a unix socket."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(str(path))
-        except OSError:
-            return False
-    return True
+def answers(address: str) -> bool:
+    """Whether somebody listens at an address, that of a unix socket or one such as C(127.0.0.1:4001), C([::1]:4001) or C(:8080)."""
+    try:
+        if address.startswith("/"):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(address)
+            return True
+        host, _colon, port = address.rpartition(":")
+        with socket.create_connection((host.strip("[]") or "localhost", int(port)), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _arguments(options: Options) -> list[str]:
+    return [f"--{name}={value}" for name, value in options]
+
+
+def _ini(options: Options) -> str:
+    return "[uwsgi]\n" + "".join(f"{name} = {value}\n" for name, value in options)
+
+
+def inherited_sockets() -> list[tuple[int, str]]:
+    """Take the sockets that systemd hands over, and what is spoken there, out of the environment.
+
+    uWSGI, which would speak its own protocol on all of them, is told of each.
+    """
+    os.environ.pop("LISTEN_PID", None)
+    count = int(os.environ.pop("LISTEN_FDS", "0"))
+    names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
+    return [(3 + number, names[number]) for number in range(count)]
 
 
 def memory_problem(needed: int, available: int, start_seconds: float) -> str:
@@ -77,9 +104,12 @@ class Web(Control):
 
     def __init__(self, instance: str) -> None:
         super().__init__(instance)
-        # How a process has to prove itself is a part of what it was started with, and so is the pool that it got its socket from.
+        # How a process is called, what it listens to and how it has to prove itself is a part of what it was started with, and so is the pool
+        # that it got its socket from.
         pool = [{"path": str(self.run / POOL), "link": True, "installed": True}] if self.config["manager"] == "supervisor" else []
-        self.watch = [*self.watch, {"value": self.config["health"]}, *pool]
+        self.watch = [*self.watch, {"value": [self.config.get("argv"), self.config["health"], self.config.get("sockets")]}, *pool]
+        # What systemd has handed to this process.
+        self.inherited: list[tuple[int, str]] = []
 
     def processes(self) -> dict[str, Process]:
         return {name: Process(f"{self.instance}/web-{name}", self.manager.name(name), self.watch) for name in (*SLOTS, CANDIDATE)}
@@ -87,11 +117,28 @@ class Web(Control):
     def argv(self, name: str) -> list[str]:
         private = self.run / f"web-{name}"
         command: list[str] = self.config["argv"]
-        listeners = ["--http-socket", str(private / "http.sock"), "--stats", str(private / "stats.sock"), "--chmod-socket=600"]
-        if name == CANDIDATE:
-            # The last word counts.
-            return [command[0], *listeners, *command[1:], "--processes", "1"]
-        return [command[0], *self.public.attach(self.processes()[name]), *listeners, *command[1:]]
+        before = [] if name == CANDIDATE else self.public.attach(self.processes()[name])
+        before += [("http-socket", str(private / "http.sock")), ("stats", str(private / "stats.sock")), ("chmod-socket", "600")]
+        # The last word counts.
+        after = [("processes", "1")] if name == CANDIDATE else []
+        if self.config.get("vassal"):
+            return self._emperor(private / "vassals", before, after)
+        return [command[0], *_arguments(before), *command[1:], *_arguments(after)]
+
+    def _emperor(self, directory: Path, before: Options, after: Options) -> list[str]:
+        """Give the process a vassal of its own, and return the command line of its emperor.
+
+        The emperor starts a vassal anew when its file changes: so it gets a copy, and what is written has to prove itself as always.
+        """
+        program, *plugins = self.config["argv"]
+        loading = list(zip((word.lstrip("-") for word in plugins[::2]), plugins[1::2]))
+        vassal = Path(self.config["vassal"])
+        directory.mkdir(exist_ok=True)
+        lines = [_ini([*loading, *before]), vassal.read_text(), _ini(after)]
+        (directory / f"{self.instance}.ini").write_text("\n".join(lines))
+        options = [("emperor", str(directory)), ("emperor-wrapper", program), ("reload-mercy", str(self.config["stop_timeout"]))]
+        options += [("safe-fd", address[5:]) for _option, address in before if address.startswith("fd://")]
+        return [program, *_arguments(options), "--die-on-term", "--emperor-graceful-shutdown"]
 
     @property
     def public(self) -> PublicSocket:
@@ -101,10 +148,11 @@ class Web(Control):
     def become(self, name: str) -> None:
         if name == POOL:
             ZergPool(self).become()
+        self.inherited = inherited_sockets()
         if name == CANDIDATE:
-            # systemd hands the socket to every instance of the unit; this one is to have no part in it.
-            for descriptor in range(int(os.environ.pop("LISTEN_FDS", "0"))):
-                os.close(3 + descriptor)
+            # systemd hands the sockets to every instance of the unit; this one is to have no part in them.
+            for descriptor, _protocol in self.inherited:
+                os.close(descriptor)
         super().become(name)
 
     def prepare(self, name: str) -> None:
@@ -159,6 +207,10 @@ class Web(Control):
             self.start()
 
     def apply(self, check: bool, restore: bool) -> None:
+        try:
+            self.public.refuse_to_close()
+        except Refusal as error:
+            raise self.put_back(error) if restore else error from error
         self.manager.load(self.defined(), check)
         if check:
             serving = self.serving()
@@ -186,6 +238,8 @@ class Web(Control):
     def put_back(self, error: ControlError) -> ControlError:
         rejected = super().put_back(error)
         self.went_back = rejected is not error
+        if self.went_back:
+            self.reread().public.close_others()
         return rejected
 
     def afterwards(self) -> None:
@@ -194,6 +248,7 @@ class Web(Control):
             subprocess.run([self.config["handlers_command"], "apply"], check=False)
 
     def restart(self, names: list[str]) -> None:
+        self.public.refuse_to_close()
         self.public.open()
         self.settle()
         serving = self.serving()
@@ -283,9 +338,16 @@ class Web(Control):
         path = process.directory / "http.sock"
         deadline = time.monotonic() + health["timeout"]
         answer = "no answer"
+        vassals: set[int] = set()
         while time.monotonic() < deadline:
             if watched_pid and not born(watched_pid):
                 raise ControlError("the process ended before it answered")
+            if watched_pid and self.config.get("vassal"):
+                # An emperor starts one that has ended anew, again and again.
+                alive = set(children(watched_pid))
+                if vassals - alive:
+                    raise ControlError("the vassal ended before it answered")
+                vassals |= alive
             try:
                 connection = UnixConnection(path, max(1.0, deadline - time.monotonic()))
                 connection.request("GET", health["path"], headers={"Host": health["host"]})
@@ -312,10 +374,11 @@ class Web(Control):
                 problems += state != "active" or not process.current or name == CANDIDATE
         if not serving:
             say(f"no web process of {self.instance} serves")
-        listening = answers(self.public.path)
-        if not listening:
-            say(f"{self.public.path}: nobody listens")
-        return 3 if problems or not serving or not listening else 0
+        for public in self.config.get("sockets", []):
+            if not answers(public["address"]):
+                say(f"{public['address']}: nobody listens")
+                problems += 1
+        return 3 if problems or not serving else 0
 
     def remove(self) -> None:
         self.public.close()
@@ -333,8 +396,8 @@ class PublicSocket:
     def prepare(self, slot: Process) -> None:
         """Get the slot ready to attach to the socket."""
 
-    def attach(self, slot: Process) -> list[str]:
-        """What uWSGI needs on its command line to serve the socket."""
+    def attach(self, slot: Process) -> Options:
+        """The options that uWSGI needs to serve the socket."""
         return []
 
     def open(self) -> None:
@@ -346,51 +409,96 @@ class PublicSocket:
     def renew(self) -> None:
         """Take over a change of the socket itself."""
 
+    def refuse_to_close(self) -> None:
+        """Refuse to stop listening somewhere, unless that is allowed."""
+
+    def close_others(self) -> None:
+        """Stop listening where it is not wanted any more."""
+
     def close(self) -> None:
         """Remove the socket."""
 
 
 class SystemdSocket(PublicSocket):
-    """The unit C(INSTANCE-web.socket); both slots get its socket from systemd as they start."""
+    """The sockets that units of systemd own, one unit for each address; both slots get them from systemd as they start.
 
-    @property
-    def unit(self) -> str:
-        """The unit that owns the socket."""
-        return f"{self.web.instance}-web.socket"
+    The name of a unit, such as C(INSTANCE-web.socket) and C(INSTANCE-web-http-127.0.0.1:8080.socket), has its address in it. So another
+    address is another unit: one that is wanted no more keeps its socket, also when systemd reads its files anew, until it is closed.
+    """
+
+    def __init__(self, web: Web) -> None:
+        super().__init__(web)
+        self.units: list[str] = [public["unit"] for public in web.config.get("sockets", [])]
+        self.directory = ETC / "systemd" / "system"
+
+    def attach(self, slot: Process) -> Options:
+        options = {"uwsgi": "socket", "http": "http-socket"}
+        return [(options[protocol], f"fd://{descriptor}") for descriptor, protocol in self.web.inherited]
 
     def open(self) -> None:
-        systemctl("start", self.unit)
+        systemctl("start", *self.units)
 
-    def _definition(self) -> str:
-        return fingerprint([{"path": self.web.config["socket_unit"]}])
+    def _others(self) -> list[str]:
+        """Units of this instance for addresses that are to be listened to no more."""
+        pattern = re.compile(rf"{re.escape(self.web.instance)}-web(-(tcp|http)-[0-9a-f.:]+)?\.socket")
+        there = [path.name for path in self.directory.glob("*.socket") if pattern.fullmatch(path.name)]
+        return sorted(set(there) - {*self.units})
 
-    def record(self) -> None:
-        """Remember what the socket was made from: called by its unit."""
+    def _made_from(self, unit: str) -> Path:
+        return self.web.run / f"{unit}.fingerprint"
+
+    def _definition(self, unit: str) -> str:
+        return fingerprint([{"path": str(self.directory / unit)}])
+
+    def record(self, unit: str) -> None:
+        """Remember what a socket was made from: called by its unit."""
         self.web.run.mkdir(parents=True, exist_ok=True)
-        (self.web.run / "socket.fingerprint").write_text(self._definition())
+        self._made_from(unit).write_text(self._definition(unit))
+
+    def refuse_to_close(self) -> None:
+        others = [unit for unit in self._others() if systemctl("is-active", unit, check=False) == "active"]
+        if others and not self.web.config["allow_interruption"]:
+            raise Refusal(
+                f"{', '.join(others)} would be closed, and whoever still connects there turned away. Set uwsgi_allow_interruption to true for the run in "
+                f"which that may happen, or uwsgi_listen, uwsgi_listen_address and uwsgi_http_address as they were. Nothing has been touched."
+            )
+
+    def close_others(self) -> None:
+        others = self._others()
+        for unit in others:
+            systemctl("disable", "--now", unit, check=False)
+            (self.directory / unit).unlink(missing_ok=True)
+            self._made_from(unit).unlink(missing_ok=True)
+        if others:
+            systemctl("daemon-reload")
 
     def renew(self) -> None:
-        made_from = self.web.run / "socket.fingerprint"
-        if made_from.exists() and made_from.read_text() == self._definition():
+        if self._others():
+            say(f"close {' '.join(self._others())}: an interruption")
+            self.close_others()
+        changed = [unit for unit in self.units if not (self._made_from(unit).exists() and self._made_from(unit).read_text() == self._definition(unit))]
+        if not changed:
             return
         if not self.web.config["allow_interruption"]:
             raise Refusal(
-                f"{self.unit} has changed. To replace it, requests are turned away for a moment and then wait until new processes have started: "
+                f"{', '.join(changed)} has changed. To replace it, requests are turned away for a moment and then wait until new processes have started: "
                 "set uwsgi_allow_interruption to true for the run in which that may happen. Until then the socket stays as it was."
             )
         serving = self.web.serving()
-        say(f"replace {self.unit}: an interruption")
+        say(f"replace {' '.join(changed)}: an interruption")
         # Not the slots: they finish what they are at, and are replaced by the one that gets the new socket.
-        systemctl("stop", f"{self.web.instance}-web.service", self.unit)
-        systemctl("start", self.unit)
+        systemctl("stop", f"{self.web.instance}-web.service", *changed)
+        systemctl("start", *changed)
         if serving:
             self.web.hand_over(serving, prove=False)
         # Not waited for: a request may have started it, and then it waits for this call to end.
         systemctl("start", "--no-block", f"{self.web.instance}-web.service")
 
     def close(self) -> None:
-        systemctl("disable", "--now", f"{self.web.instance}-web.service", self.unit, check=False)
-        (self.web.run / "socket.fingerprint").unlink(missing_ok=True)
+        systemctl("disable", "--now", f"{self.web.instance}-web.service", *self.units, check=False)
+        for unit in self.units:
+            self._made_from(unit).unlink(missing_ok=True)
+        self.close_others()
 
 
 class ZergPool(PublicSocket):
@@ -409,8 +517,8 @@ class ZergPool(PublicSocket):
     def prepare(self, slot: Process) -> None:
         _relink(slot.directory / POOL, self.link.resolve())
 
-    def attach(self, slot: Process) -> list[str]:
-        return ["--zerg", str((slot.directory / POOL).resolve() / "private" / "zerg.sock")]
+    def attach(self, slot: Process) -> Options:
+        return [("zerg", str((slot.directory / POOL).resolve() / "private" / "zerg.sock"))]
 
     def _definition(self) -> str:
         return json.dumps([self.web.config["user"], self.web.config["socket_group"]])
@@ -422,11 +530,11 @@ class ZergPool(PublicSocket):
             say(f"replace {self.program}")
             supervisorctl("restart", self.program)
         deadline = time.monotonic() + 30
-        while not (made_from.exists() and made_from.read_text() == self._definition() and answers(self.link / "private" / "zerg.sock")):
+        while not (made_from.exists() and made_from.read_text() == self._definition() and answers(str(self.link / "private" / "zerg.sock"))):
             if time.monotonic() > deadline:
                 raise ControlError(f"{self.program} does not answer: see its log, /var/log/supervisor/{self.program}.log")
             time.sleep(0.1)
-        if not answers(self.path):
+        if not answers(str(self.path)):
             self._lead_to(self.link.resolve())
 
     def point_to(self, slot: Process) -> None:

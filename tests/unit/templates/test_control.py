@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
+import fcntl
+import grp
 import importlib
 import json
 import os
+import pwd
 import shutil
 import socket
 import socketserver
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -559,6 +564,9 @@ def test_a_link_never_leads_back_to_what_is_gone(control: Modules, tmp_path: Pat
 class NothingStarts:
     """A service manager of which only that matters here: nothing that it is asked to start works."""
 
+    def __init__(self, control: Any) -> None:
+        """Take what it manages."""
+
     def load(self, names: list[str], check: bool) -> None:
         """Know them."""
 
@@ -588,7 +596,7 @@ def test_handlers_go_back_too_once_the_lock_is_free(control: Modules, etc: Path,
     write(etc, "web", watch=[{"path": str(tmp_path / "galaxy.ini")}], handlers_command=str(command), handover="overlap")
     web = control.Web("galaxy")
     NothingStarts.error = control.ControlError
-    web.manager = NothingStarts()
+    web.manager = NothingStarts(web)
     monkeypatch.setattr(control.Web, "public", control.PublicSocket(web))
     web.keep.save()
     (tmp_path / "galaxy.ini").write_text("broken")
@@ -596,6 +604,86 @@ def test_handlers_go_back_too_once_the_lock_is_free(control: Modules, etc: Path,
     with pytest.raises(control.ControlError, match="as they were when they last worked"):
         control.main.run(web, options)
     assert found.read_text() == "apply, lock free\n"
+
+
+# --- The sockets ------------------------------------------------------------------------------------------------------
+
+UWSGI_PACKET = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_NAME": "x", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1"}
+
+
+def test_each_inherited_socket_gets_its_protocol(etc: Path, run: Path, tmp_path: Path) -> None:
+    """The real uWSGI on sockets as systemd hands them over: it would take all of them for its own protocol."""
+    (tmp_path / "app.py").write_text("def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'served']\n")
+    (tmp_path / "web.env").write_text("")
+    account = pwd.getpwuid(os.geteuid())
+    uwsgi = os.path.join(sys.prefix, "bin", "uwsgi")
+    argv = [uwsgi, "--master", "--die-on-term", "--need-app", "--wsgi-file", str(tmp_path / "app.py")]
+    who = {"user": account.pw_name, "group": grp.getgrgid(account.pw_gid).gr_name, "environment_file": str(tmp_path / "web.env")}
+    write(etc, "web", argv=argv, chdir=str(tmp_path), virtualenv=sys.prefix, health={**HEALTH, "timeout": 30}, **who)
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    addresses = [listener.getsockname() for listener in sockets]
+    # Beyond those that are about to be replaced.
+    descriptors = [fcntl.fcntl(listener, fcntl.F_DUPFD, 100) for listener in sockets]
+    environment = {**os.environ, "GALAXYOPS_ETC": str(etc), "GALAXYOPS_RUN": str(run), "GALAXYOPS_STATE": str(tmp_path / "state")}
+    start = "import os, sys; [os.dup2(int(fd), 3 + n) for n, fd in enumerate(sys.argv[1].split())]; os.environ['LISTEN_PID'] = str(os.getpid()); "
+    start += "os.execv(sys.executable, [sys.executable, '-m', 'control', 'galaxy', 'web', 'become', '1'])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", start, " ".join(map(str, descriptors))],
+        cwd=SOURCE,
+        env={**environment, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "http:uwsgi"},
+        pass_fds=descriptors,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{addresses[0][1]}/", timeout=30) as response:
+            assert response.read() == b"served"
+        body = b"".join(struct.pack("<H", len(part)) + part for pair in UWSGI_PACKET.items() for part in (text.encode() for text in pair))
+        with socket.create_connection(addresses[1], timeout=30) as connection:
+            connection.sendall(struct.pack("<BHB", 0, len(body), 0) + body)
+            assert connection.makefile("rb").read().endswith(b"served")
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def test_only_its_own_sockets_are_closed(control: Modules, etc: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another address is another unit; an instance whose name begins the same keeps its own."""
+    units = etc / "systemd" / "system"
+    units.mkdir(parents=True)
+    ours = ["galaxy-web-http-8080.socket", "galaxy-web-tcp-::1:4001.socket"]
+    theirs = ["galaxy-web-http-web.socket", "galaxy-web2-web.socket", "galaxy-web-tcp-1-web-http-80.socket", "sshd.socket"]
+    for name in [*ours, *theirs, "galaxy-web.socket"]:
+        (units / name).write_text("")
+    write(etc, "web", sockets=[{"protocol": "uwsgi", "address": "/run/galaxy/web.sock", "unit": "galaxy-web.socket"}], allow_interruption=False)
+    web = control.control_for("galaxy", "web")
+    calls: list[tuple[str, ...]] = []
+
+    def systemctl(*arguments: str, check: bool = True) -> str:
+        calls.append(arguments)
+        return "active"
+
+    monkeypatch.setattr(control.web, "systemctl", systemctl)
+    with pytest.raises(control.Refusal, match=r"galaxy-web-http-8080\.socket, galaxy-web-tcp-::1:4001\.socket would be closed"):
+        web.public.refuse_to_close()
+    web.config["allow_interruption"] = True
+    web.public.refuse_to_close()
+    web.public.close_others()
+    assert sorted(path.name for path in units.iterdir()) == sorted([*theirs, "galaxy-web.socket"])
+    assert [call for call in calls if call[0] == "disable"] == [("disable", "--now", unit) for unit in ours]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_who_listens_answers(control: Modules, tmp_path: Path, host: str) -> None:
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+        port = listener.getsockname()[1]
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        assert control.answers(address)
+        assert ":" in host or control.answers(f":{port}")
+    assert not control.answers(address)
+    assert not control.answers(str(tmp_path / "none.sock"))
 
 
 # --- Processes, as the kernel sees them -------------------------------------------------------------------------------

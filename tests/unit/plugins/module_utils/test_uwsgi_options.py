@@ -1,4 +1,4 @@
-"""The uWSGI option dictionary: merging, splitting, rendering, and every mistake it names."""
+"""The uWSGI option dictionary: merging, and every mistake it names."""
 
 from __future__ import annotations
 
@@ -20,16 +20,6 @@ def test_merge_lets_none_take_a_default_away() -> None:
     assert merged == {"threads": 2, "listen": 9}
 
 
-def test_scalars_and_repeated_are_two_halves_of_the_whole() -> None:
-    whole = {"threads": 4, "static-map": ["/a=/b", "/c=/d"]}
-    assert options.scalars(whole) == {"threads": 4}
-    assert options.repeated(whole) == {"static-map": ["/a=/b", "/c=/d"]}
-
-
-def test_render_repeats_lists_and_writes_truth_as_uwsgi_reads_it() -> None:
-    assert options.render({"master": True, "env": ["A=1", "B=2"], "threads": 4}) == "master = true\nenv = A=1\nenv = B=2\nthreads = 4\n"
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -47,6 +37,7 @@ def test_render_repeats_lists_and_writes_truth_as_uwsgi_reads_it() -> None:
         ("py-auto-reload", 0),
         ("cheaper", 1),
         ("offload-threads", 2),
+        ("logformat", "%(addr) 100%%"),
     ],
 )
 def test_good_values_pass(name: str, value: Any) -> None:
@@ -84,6 +75,7 @@ def test_good_values_pass(name: str, value: Any) -> None:
         ("cheaper", "none", "whole number from 1"),
         ("no-orphans", "maybe", "write true or false"),
         ("=", 1, "not the name"),
+        ("logformat", "%(addr) 100%", "write '%%'"),
     ],
 )
 def test_bad_values_are_named_with_the_remedy(name: str, value: Any, part: str) -> None:
@@ -137,4 +129,4 @@ def test_uwsgi_refuses_what_is_refused_here(tmp_path: Path) -> None:
 def test_filters_are_the_functions() -> None:
     filters = FilterModule().filters()
     assert filters["uwsgi_merge"]({"a": 1}, {"a": None}) == {}
-    assert set(filters) == {"uwsgi_merge", "uwsgi_problems", "uwsgi_repeated", "uwsgi_scalars", "uwsgi_render"}
+    assert set(filters) == {f"uwsgi_{name}" for name in ("configuration", "merge", "ports", "problems", "socket_problems", "sockets")}

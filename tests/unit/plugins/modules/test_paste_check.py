@@ -179,6 +179,20 @@ def test_a_file_that_is_about_to_be_made(run_module: Run, tmp_path: Path) -> Non
     ]
 
 
+def test_options_in_a_file_of_their_own_are_checked_too(run_module: Run, path: Path) -> None:
+    """A section that is about to go is not looked at, and messages name the file that the options are going to be in."""
+    path.write_text(GOOD.replace("processes = 2", "processes = 2 ; two"), encoding="utf-8")
+    leaving = {"section": "uwsgi", "state": "absent"}
+    where = {"path": str(path), "changes": [leaving], "uwsgi_options_file": "/etc/galaxy/uwsgi.yml", "virtualenv": sys.prefix}
+    where["user"] = "root" if os.geteuid() == 0 else ""
+    assert run_module("paste_check", **where, uwsgi_options={"processes": 4})["findings"] == []
+    result = run_module("paste_check", **where, uwsgi_options={"strict": True, "procesess": 4, "processes": 2, "cheaper": 2})
+    assert [(finding["path"], finding["section"], finding["option"]) for finding in result["findings"]] == [
+        ("/etc/galaxy/uwsgi.yml", "", "cheaper"),
+        ("/etc/galaxy/uwsgi.yml", "", "procesess"),
+    ]
+
+
 HANDLERS = [{"id": "handler0", "tags": [], "plugins": []}, {"id": "special0", "tags": ["special"]}]
 JOB_CONF = """\
 <job_conf>

@@ -1,0 +1,133 @@
+"""Every way to write the options, to listen and to install uWSGI: changed from one to the next, as an administrator would."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+from load import Load
+from slots import serving
+from tiny_proof import CONFIG, VARIABLES, flawless
+
+OPTIONS = VARIABLES["vars"]["uwsgi_options"]
+WRITTEN = "ls /etc/tiny/uwsgi.* /srv/tiny/uwsgi-tiny.ini 2>/dev/null; grep -c '^\\[uwsgi\\]' /srv/tiny/tiny.ini; true"
+# What each format leaves on the host, and how many [uwsgi] sections.
+FORMATS = {
+    "ini": ["/etc/tiny/uwsgi.ini", "0"],
+    "yaml": ["/etc/tiny/uwsgi.yml", "0"],
+    "json": ["/etc/tiny/uwsgi.json", "0"],
+    "xml": ["/etc/tiny/uwsgi.xml", "0"],
+    "command_line": ["0"],
+    "environment": ["/etc/tiny/uwsgi.ini", "0"],
+    "emperor": ["/etc/tiny/uwsgi.ini", "0"],
+    "paste": ["/srv/tiny/uwsgi-tiny.ini", "1"],
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_start(name: str, host: Any) -> None:
+    """None of this depends on the release of the system: one host is enough. The application starts at once."""
+    if name != "bookworm":
+        pytest.skip("the same on every host")
+    host.check_output(f"sed -i '/^start_seconds/d' {CONFIG}")
+
+
+def converge(play: Any, playbook: str = "uwsgi_alone", *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    """Run a playbook of the scenario with these variables."""
+    return play(f"molecule/tiny/{playbook}.yml", "--extra-vars", json.dumps(variables), *arguments)
+
+
+def done(result: subprocess.CompletedProcess[str]) -> None:
+    assert result.returncode == 0, result.stdout
+
+
+def serves(host: Any, curl: str) -> None:
+    """Requests get the application, and both of the static maps, which are a repeated option."""
+    answers = host.check_output(f"for path in hello one/hello.txt two/hello.txt; do curl -sf {curl}/$path; echo; done").split("\n")
+    assert json.loads(answers[0])["environ"]["PATH_INFO"] == "/hello"
+    assert [answer for answer in answers[1:] if answer] == ["one", "two"]
+
+
+def private(host: Any) -> str:
+    return f"--unix-socket /run/tiny/web-{serving(host, 'tiny')}/http.sock http://localhost"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_each_format_is_taken_over_and_leaves_nothing_of_the_one_before(host: Any, play: Any, form: str) -> None:
+    before = serving(host, "tiny")
+    done(converge(play, uwsgi_config_format=form))
+    assert host.check_output(WRITTEN).split() == FORMATS[form]
+    assert serving(host, "tiny") != before
+    serves(host, private(host))
+    stats = f"import json, socket; s = socket.socket(1); s.connect('/run/tiny/web-{serving(host, 'tiny')}/stats.sock'); print(s.makefile().read())"
+    assert len(json.loads(host.check_output("python3 -c %s", stats))["workers"]) == 2
+    for path in FORMATS[form][:-1]:
+        assert (host.file(path).user, host.file(path).group, host.file(path).mode) == ("root", "tiny", 0o640)
+
+
+def test_a_format_that_does_not_start_is_taken_back(host: Any, play: Any, site: Any) -> None:
+    before = host.check_output(f"cat {CONFIG}; echo end")
+    result = converge(play, uwsgi_config_format="json", uwsgi_options={**OPTIONS, "need-plugin": "no-such-plugin"})
+    assert result.returncode != 0
+    assert "The site is still up" in result.stdout
+    assert host.check_output(WRITTEN).split() == FORMATS["paste"]
+    assert host.check_output(f"cat {CONFIG}; echo end") == before
+    assert host.run("tiny-web status").rc == 0
+    assert site.get("/hello").ok
+
+
+def test_http_next_to_the_socket_and_loopback_tcp_instead_of_it(host: Any, play: Any, site: Any) -> None:
+    """Adding an address interrupts nothing. One that goes must be allowed to; until then it stays."""
+    done(converge(play, uwsgi_http_address="127.0.0.1:8080"))
+    serves(host, "http://127.0.0.1:8080")
+    assert site.get("/hello").ok
+    tcp = {"uwsgi_listen": "tcp", "uwsgi_http_address": "127.0.0.1:8080"}
+    result = converge(play, **tcp)
+    assert result.returncode != 0
+    assert "tiny-web.socket would be closed" in " ".join(result.stdout.split()), result.stdout
+    assert site.get("/hello").ok
+    assert host.run("tiny-web status").rc == 0
+    done(converge(play, **tcp, uwsgi_allow_interruption=True))
+    done(converge(play, "nginx_alone", **tcp))
+    assert site.get("/hello").ok
+    serves(host, "http://127.0.0.1:8080")
+    assert not host.file("/run/tiny/web.sock").exists
+
+
+def test_a_handover_on_tcp_fails_no_request(host: Any, load: Load) -> None:
+    with load.window():
+        host.check_output("tiny-web restart")
+    report = load.stop()
+    flawless(report, *report.versions)
+
+
+def test_http_alone_with_static_maps(host: Any, play: Any) -> None:
+    done(converge(play, uwsgi_listen="http", uwsgi_listen_address=":8081", uwsgi_allow_interruption=True))
+    serves(host, "http://127.0.0.1:8081")
+    listening = host.check_output("ls /etc/systemd/system | grep 'tiny.*socket'; ls /etc/systemd/system/sockets.target.wants | grep tiny")
+    assert listening.split() == ["tiny-web-http-8081.socket"] * 2
+    assert host.run("curl -s http://127.0.0.1:8080/").rc == 7
+    assert host.run("tiny-web status").rc == 0
+
+
+def test_packages_of_the_distribution(host: Any, play: Any) -> None:
+    """They replace the wheel and are replaced by it, and there is never a second uWSGI for the application to find."""
+    there = "ls /srv/tiny/venv/bin/uwsgi /srv/tiny/venv/lib/python3*/site-packages/uwsgidecorators.py 2>/dev/null | wc -l"
+    done(converge(play, uwsgi_install_method="distribution", uwsgi_allow_interruption=True))
+    assert host.check_output(there) == "0"
+    master = host.check_output("readlink /proc/%s/exe", host.check_output("tiny-web status").partition("pid ")[2].partition(",")[0])
+    assert master.startswith("/usr/bin/uwsgi")
+    serves(host, private(host))
+    assert json.loads(host.check_output(f"curl -sf {private(host)}/decorators"))["file"].startswith("/usr/local/lib/galaxyops/tiny-web/")
+    assert host.check_output("systemctl list-units --plain --no-legend 'uwsgi*'") == ""
+    again = converge(play, uwsgi_install_method="distribution")
+    assert "changed=0 " in again.stdout, again.stdout
+
+
+def test_back_to_how_it_was(host: Any, play: Any, site: Any) -> None:
+    done(converge(play, "converge", uwsgi_allow_interruption=True))
+    assert site.get("/hello").ok
+    assert host.run("tiny-web status").rc == 0
+    assert "changed=0 " in converge(play, "converge").stdout

@@ -1,0 +1,195 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One dictionary of uWSGI options in every form: what other parsers, and what the real uWSGI, make of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ansible_collections.galaxyops.uwsgi.plugins.filter.uwsgi_options import uwsgi_configuration
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_formats as formats
+
+UWSGI = os.path.join(sys.prefix, "bin", "uwsgi")
+APPLICATION = Path(__file__).resolve().parents[4] / "molecule" / "utils" / "tiny_app.py"
+NASTY = ["a#b", "a: b", "- a", "'q'", '"q"', "{a}", "[a]", "*a", "&a", "| a", "%n of 50%%", "a & b", "<b>", "a\\", "größer", "a;b", "a = b", "~", "x:"]
+
+names = st.sampled_from(["static-map", "logto", "py-call-uwsgi-fork-hooks", "env", "set-ph"])
+values = st.one_of(st.booleans(), st.integers(0, 10**6), st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], include_characters=" ")))
+option_sets = st.dictionaries(names, st.one_of(values, st.lists(values, min_size=1, max_size=3)))
+
+
+def made(options: dict[str, Any], form: str, directory: str = "/d", paste: str = "/p.ini") -> formats.Configuration:
+    return formats.configuration(options, form, paste, directory, f"{directory}/include.ini")
+
+
+def read_ini(text: str) -> list[tuple[str, str]]:
+    """Read an INI file as uWSGI does, as far as that goes without its placeholders."""
+    lines = [line.partition("=") for line in text.split("\n")[1:] if line]
+    return [(name.strip(), value.strip()) for name, _, value in lines]
+
+
+def read_yaml(text: str) -> list[tuple[str, str]]:
+    """Read YAML as libyaml does: pairs of scalars, repeated or not, all of them text."""
+    ((_, mapping),) = yaml.compose(text).value
+    return [(key.value, value.value) for key, value in mapping.value]
+
+
+def read(configuration: formats.Configuration, form: str) -> list[tuple[str, str]]:
+    """Read back what was written, and what that includes."""
+    files = dict(configuration.files)
+    found = formats.pairs(configuration.section)
+    if form == "yaml":
+        found = read_yaml(files.pop("/d/uwsgi.yml"))
+    elif form == "json":
+        found = formats.pairs(json.loads(files.pop("/d/uwsgi.json"))["uwsgi"])
+    elif form == "xml":
+        found = [(element.tag, element.text or "") for element in ElementTree.fromstring(files.pop("/d/uwsgi.xml"))]
+    elif form == "command_line":
+        arguments = [re.sub("^(--set=|--)", "", argument) for argument in configuration.argv]
+        found = [(name, value) for name, _, value in (argument.partition("=") for argument in arguments)]
+    elif form == "environment":
+        found = [(name[6:].lower().replace("_", "-"), value) for name, value in configuration.environment.items()]
+    elif form in ("ini", "emperor"):
+        found = read_ini(files.pop("/d/uwsgi.ini"))
+    for path, text in files.items():
+        found.remove(("include", path))
+        found += read_ini(text)
+    return found
+
+
+@pytest.mark.parametrize("form", formats.FORMATS)
+@given(options=option_sets)
+@example({"static-map": ["/a=/b", "/c=/d"], "include": "/other.ini"})
+@example({"env": NASTY, "logto": "a: #"})
+@example({"logto": "", "log-date": True, "404": 1, "app": "x"})
+def test_nothing_is_lost_in_any_form(form: str, options: dict[str, Any]) -> None:
+    expected = formats.pairs(options)
+    if form != "paste":
+        expected.append(("paste", "config:/p.ini"))
+    assert sorted(read(made(options, form), form)) == sorted(expected)
+
+
+def test_what_is_repeated_stays_in_its_order() -> None:
+    options = {"static-map": ["/c=/d", "/a=/b", "/c=/e"]}
+    for form in formats.FORMATS:
+        assert [value for name, value in read(made(options, form), form) if name == "static-map"] == options["static-map"]
+
+
+def test_a_file_of_its_own_is_there_only_when_it_is_needed() -> None:
+    assert made({"threads": 4}, "paste").files == {}
+    assert list(made({"env": ["A=1"]}, "paste").files) == ["/d/include.ini"]
+    assert made({"threads": 4, "env": ["A=1"]}, "command_line").files == {}
+    assert list(made({"logformat": "%(addr) 50%%"}, "command_line").files) == ["/d/uwsgi.ini"]
+    assert made({"logformat": "%(addr)"}, "environment").files == {}
+
+
+def test_truth_is_set_where_an_argument_would_be_an_error() -> None:
+    options = {"master": True, "threads": 4, "here": "/srv", "logto": "%(here)/log"}
+    expected = ["--set=master=true", "--threads=4", "--set=here=/srv", "--logto=%(here)/log", "--paste=config:/p.ini"]
+    assert made(options, "command_line").argv == expected
+
+
+def test_the_filter_lists_the_files_of_other_forms_as_absent() -> None:
+    result = uwsgi_configuration({"threads": 4}, "yaml", "/srv/galaxy.ini", "/etc/galaxy", "/srv/uwsgi.ini")
+    assert result["argv"] == ["--yaml", "/etc/galaxy/uwsgi.yml"]
+    assert result["section"] == {}
+    assert [(file["path"], file.get("state", "file")) for file in result["files"]] == [
+        ("/srv/uwsgi.ini", "absent"),
+        ("/etc/galaxy/uwsgi.ini", "absent"),
+        ("/etc/galaxy/uwsgi.yml", "file"),
+        ("/etc/galaxy/uwsgi.json", "absent"),
+        ("/etc/galaxy/uwsgi.xml", "absent"),
+    ]
+    assert uwsgi_configuration({"threads": 4}, "paste", "/g.ini", "/e", "/u.ini")["section"] == {"threads": 4}
+    with pytest.raises(AnsibleFilterError, match="use one of paste, ini"):
+        uwsgi_configuration({}, "toml", "/g.ini", "/e", "/u.ini")
+
+
+# What the real uWSGI makes of it
+
+
+class Written:
+    """Options and the tiny application, written to a directory in one form."""
+
+    def __init__(self, directory: Path, form: str, options: dict[str, Any]) -> None:
+        self.directory = directory
+        (directory / "tiny_app.py").write_text(APPLICATION.read_text())
+        paste = directory / "tiny.ini"
+        configuration = made(options, form, str(directory), str(paste))
+        section = formats.ini(configuration.section) if form == "paste" else ""
+        paste.write_text(f"[app:main]\npaste.app_factory = tiny_app:app_factory\nversion = {form}\n\n{section}")
+        for path, text in configuration.files.items():
+            Path(path).write_text(text)
+        self.argv = ["--ini", str(directory / "uwsgi.ini")] if form == "emperor" else configuration.argv
+        self.environment = {**os.environ, **configuration.environment}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [UWSGI, *self.argv, *arguments]
+        return subprocess.Popen(command, cwd=self.directory, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.parametrize("form", formats.FORMATS)
+def test_uwsgi_reads_every_value_in_every_form(form: str, tmp_path: Path) -> None:
+    """Placeholders hold any text; what uWSGI prints of them is what it has read."""
+    placeholders = {f"x{number}": value for number, value in enumerate(NASTY)}
+    used = "".join(f"%({name})" for name in (*placeholders, "repeated"))
+    options = {**placeholders, "repeated": ["one", "two", "th#ree"], "pythonpath": str(tmp_path), "need-app": True, "logformat": used}
+    process = Written(tmp_path, form, options).start("--show-config", "--no-server")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    section = output.partition("[uwsgi]\n")[2].partition(";end of configuration")[0]
+    read_back = [(name, value) for name, _, value in (line.partition(" = ") for line in section.splitlines())]
+    found = {name: value for name, value in read_back if name in placeholders}
+    # What it replaces in files: %n is the name of the file, and %% is a %.
+    odd = [name for name, value in placeholders.items() if found[name] != value]
+    assert [placeholders[name] for name in odd] == ["%n of 50%%"]
+    assert found[odd[0]] in ("tiny of 50%", "uwsgi of 50%", "include of 50%")
+    assert sorted(value for name, value in read_back if name == "repeated") == ["one", "th#ree", "two"]
+    assert "ready in" in output
+
+
+@pytest.mark.parametrize("form", [form for form in formats.FORMATS if form != "emperor"])
+def test_uwsgi_serves_the_same_in_every_form(form: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"master": True, "die-on-term": True, "strict": True, "need-app": True, "threads": 3, "pythonpath": str(tmp_path)}
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "hello.txt").write_text(f"{name} in {form}")
+    options["static-map"] = [f"/{name}={tmp_path / name}" for name in ("one", "two")]
+    process = Written(tmp_path, form, options).start("--http-socket", "127.0.0.1:0")
+    try:
+        assert process.stdout
+        lines = []
+        url = ""
+        for line in process.stdout:
+            lines.append(line)
+            match = re.search(r"bound to TCP address (\S+)", line)
+            url = f"http://{match[1]}" if match else url
+            if "spawned uWSGI worker" in line:
+                break
+        assert url, "".join(lines)
+        time.sleep(0.1)
+        with urllib.request.urlopen(url, timeout=30) as response:
+            assert json.load(response)["version"] == form
+        for name in ("one", "two"):
+            with urllib.request.urlopen(f"{url}/{name}/hello.txt", timeout=30) as response:
+                assert response.read().decode() == f"{name} in {form}"
+        assert any("3 cores" in line or "threads: 3" in line or "3 threads" in line for line in lines), "".join(lines)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
