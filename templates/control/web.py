@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from .common import Control, ControlError, Process, Refusal, available_memory, born, drop_privileges, fingerprint, memory, say
+from .stats import StatsError, ask
 from .supervisor import supervisorctl
 from .systemd import Systemd, systemctl
 
@@ -56,6 +57,18 @@ def answers(path: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def workload(stats: Path) -> str:
+    """What the workers behind a stats socket do, for a person."""
+    try:
+        totals = ask(str(stats), timeout=2).totals()
+    except StatsError as error:
+        return str(error)
+    return (
+        f"{totals['workers']} workers: {totals['busy']} busy, {totals['idle']} idle; {totals['busy_threads']} of {totals['threads']} threads busy; "
+        f"{totals['requests']} requests served, {totals['exceptions']} exceptions; {totals['listen_queue']} requests wait"
+    )
 
 
 def memory_problem(needed: int, available: int, start_seconds: float) -> str:
@@ -309,6 +322,7 @@ class Web(Control):
                 took = f", started in {process.start_seconds} s" if process.start_seconds is not None else ""
                 note = "" if process.current else f" (not what is written: run the playbook, or {self.command} restart)"
                 say(f"{process.service}: {state}, pid {process.pid}, {memory(process.pid) // MIB} MiB{took}{note}")
+                say(f"  {workload(process.directory / 'stats.sock')}")
                 problems += state != "active" or not process.current or name == CANDIDATE
         if not serving:
             say(f"no web process of {self.instance} serves")
