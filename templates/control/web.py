@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from .common import Control, ControlError, Process, Refusal, available_memory, born, drop_privileges, fingerprint, memory, say
+from .logs import LogService
 from .stats import StatsError, ask
 from .supervisor import supervisorctl
 from .systemd import Systemd, systemctl
@@ -171,7 +172,14 @@ class Web(Control):
         if not self.serving():
             self.start()
 
+    @property
+    def log_service(self) -> LogService:
+        """What copies the log to files, where that is wanted."""
+        return LogService(self.instance, self.config.get("log_dir", ""))
+
     def apply(self, check: bool, restore: bool) -> None:
+        if isinstance(self.manager, Systemd):
+            self.log_service.apply(check)
         self.manager.load(self.defined(), check)
         if check:
             serving = self.serving()
@@ -333,6 +341,8 @@ class Web(Control):
 
     def remove(self) -> None:
         self.public.close()
+        if isinstance(self.manager, Systemd):
+            self.log_service.remove()
         (self.run / "proven").unlink(missing_ok=True)
         super().remove()
 
