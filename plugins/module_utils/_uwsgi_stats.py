@@ -105,7 +105,7 @@ def _sum(sizes: Sequence[Optional[int]]) -> Optional[int]:
 
 
 def read(address: str, timeout: float) -> str:
-    """What the stats server at a unix socket, or at C(host:port), says; the header of its HTTP variant is dropped."""
+    """What the stats server at a unix socket, or at C(host:port), says, without the header of its HTTP variant."""
     is_path = "/" in address
     host, _colon, port = address.rpartition(":")
     if not is_path and not (host and port.isdecimal()):
@@ -118,8 +118,8 @@ def read(address: str, timeout: float) -> str:
         else:
             connection = socket.create_connection((host.strip("[]"), int(port)), timeout)
         with connection:
-            parts: list[bytes] = []
-            while not parts or parts[-1]:
+            parts = [_first_part(connection, timeout)]
+            while parts[-1]:
                 parts.append(connection.recv(65536))
     except FileNotFoundError as error:
         raise StatsError(f"{address} does not exist: is that uWSGI running, and with the option stats?") from error
@@ -135,6 +135,17 @@ def read(address: str, timeout: float) -> str:
         raise StatsError(f"{address}: {error.strerror or error}") from error
     text = b"".join(parts).decode("utf-8", "replace")
     return text.partition("\r\n\r\n")[2] if text.startswith("HTTP/") else text
+
+
+def _first_part(connection: socket.socket, timeout: float) -> bytes:
+    """What the server says first: the plain one speaks by itself, that of C(stats-http) waits for a request."""
+    connection.settimeout(min(0.5, timeout / 2))
+    try:
+        return connection.recv(65536)
+    except (socket.timeout, TimeoutError):
+        connection.settimeout(timeout)
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return connection.recv(65536)
 
 
 def waiting(path: str, table: str) -> int:

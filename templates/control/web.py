@@ -343,7 +343,8 @@ class Web(Control):
         self.public.close()
         if isinstance(self.manager, Systemd):
             self.log_service.remove()
-        (self.run / "proven").unlink(missing_ok=True)
+        for name in ("proven", "stats.sock"):
+            (self.run / name).unlink(missing_ok=True)
         super().remove()
 
 
@@ -365,7 +366,8 @@ class PublicSocket:
         """Make requests wait in the socket until a slot has started."""
 
     def point_to(self, slot: Process) -> None:
-        """Lead requests to what this slot listens to."""
+        """Lead requests to what this slot listens to, and who asks what the workers do to its stats."""
+        _relink(self.web.run / "stats.sock", slot.directory / "stats.sock")
 
     def renew(self) -> None:
         """Take over a change of the socket itself."""
@@ -454,6 +456,7 @@ class ZergPool(PublicSocket):
             self._lead_to(self.link.resolve())
 
     def point_to(self, slot: Process) -> None:
+        super().point_to(slot)
         pool = (slot.directory / POOL).resolve()
         if self.path.resolve() != pool / "web.sock":
             self._lead_to(pool)

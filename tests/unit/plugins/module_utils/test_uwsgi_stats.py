@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,25 @@ def test_nobody_there(directory: Path) -> None:
         port = server.getsockname()[1]
     with pytest.raises(StatsError, match=f"nobody listens at 127.0.0.1:{port}"):
         ask(f"127.0.0.1:{port}")
+
+
+def test_one_that_waits_for_a_request(directory: Path) -> None:
+    """As with C(stats-http), for exporters that can ask in HTTP only."""
+    path = str(directory / "stats.sock")
+
+    def serve(listener: socket.socket) -> None:
+        connection, _address = listener.accept()
+        with connection:
+            assert connection.recv(100).startswith(b"GET / ")
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + said(worker(requests=7)).encode())
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        assert ask(path, timeout=2).totals()["requests"] == 7
+        thread.join()
 
 
 def test_one_that_says_nothing(directory: Path) -> None:
