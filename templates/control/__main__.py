@@ -19,10 +19,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import Optional
 
 from .common import Control, ControlError, Manager, UsageError
 from .handlers import Handlers
+from .logs import Copy
 from .supervisor import Supervisor
 from .systemd import Systemd
 from .web import POOL, SystemdSocket, Web
@@ -51,6 +53,7 @@ def parser_for(instance: str, kind: str) -> argparse.ArgumentParser:
         check = commands.add_parser("check", help="tell whether what is written works, and touch nothing that serves")
         check.add_argument("--unless-proven", action="store_true", help="do nothing when it was proved before, or nothing serves")
         commands.add_parser("boot", help="called by the service manager when the host starts")
+        commands.add_parser("log", help="called by the service manager to copy the log to files")
         record = commands.add_parser("record-socket", help="called by a socket's unit as it starts")
         record.add_argument("unit")
     apply = commands.add_parser("apply", help="start what is missing, replace what does not run what is written")
@@ -74,6 +77,10 @@ def run(control: Control, options: argparse.Namespace) -> int:
         control.ready(options.name, int(os.environ.get("MAINPID", "0")))
     elif options.command == "apply" and options.check:
         control.apply(check=True, restore=False)
+    elif options.command == "log":
+        if not control.config.get("log_dir"):
+            raise UsageError(f"{control.path} has no log_dir: set uwsgi_log_dir, and run the playbook that wrote it again")
+        Copy(control.instance, Path(control.config["log_dir"])).run()
     elif isinstance(control, Web) and options.command == "record-socket":
         SystemdSocket(control).record(options.unit)
     else:

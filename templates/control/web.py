@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from .common import ETC, Control, ControlError, Process, Refusal, available_memory, born, children, drop_privileges, fingerprint, memory, say
+from .logs import LogService
+from .stats import StatsError, ask
 from .supervisor import supervisorctl
 from .systemd import Systemd, systemctl
 
@@ -83,6 +85,18 @@ def inherited_sockets() -> list[tuple[int, str]]:
     count = int(os.environ.pop("LISTEN_FDS", "0"))
     names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
     return [(3 + number, names[number]) for number in range(count)]
+
+
+def workload(stats: Path) -> str:
+    """What the workers behind a stats socket do, for a person."""
+    try:
+        totals = ask(str(stats), timeout=2).totals()
+    except StatsError as error:
+        return str(error)
+    return (
+        f"{totals['workers']} workers: {totals['busy']} busy, {totals['idle']} idle; {totals['busy_threads']} of {totals['threads']} threads busy; "
+        f"{totals['requests']} requests served, {totals['exceptions']} exceptions; {totals['listen_queue']} requests wait"
+    )
 
 
 def memory_problem(needed: int, available: int, start_seconds: float) -> str:
@@ -206,11 +220,18 @@ class Web(Control):
         if not self.serving():
             self.start()
 
+    @property
+    def log_service(self) -> LogService:
+        """What copies the log to files, where that is wanted."""
+        return LogService(self.instance, self.config.get("log_dir", ""))
+
     def apply(self, check: bool, restore: bool) -> None:
         try:
             self.public.refuse_to_close()
         except Refusal as error:
             raise self.put_back(error) if restore else error from error
+        if isinstance(self.manager, Systemd):
+            self.log_service.apply(check)
         self.manager.load(self.defined(), check)
         if check:
             serving = self.serving()
@@ -371,6 +392,7 @@ class Web(Control):
                 took = f", started in {process.start_seconds} s" if process.start_seconds is not None else ""
                 note = "" if process.current else f" (not what is written: run the playbook, or {self.command} restart)"
                 say(f"{process.service}: {state}, pid {process.pid}, {memory(process.pid) // MIB} MiB{took}{note}")
+                say(f"  {workload(process.directory / 'stats.sock')}")
                 problems += state != "active" or not process.current or name == CANDIDATE
         if not serving:
             say(f"no web process of {self.instance} serves")
@@ -382,7 +404,10 @@ class Web(Control):
 
     def remove(self) -> None:
         self.public.close()
-        (self.run / "proven").unlink(missing_ok=True)
+        if isinstance(self.manager, Systemd):
+            self.log_service.remove()
+        for name in ("proven", "stats.sock"):
+            (self.run / name).unlink(missing_ok=True)
         super().remove()
 
 
@@ -404,7 +429,8 @@ class PublicSocket:
         """Make requests wait in the socket until a slot has started."""
 
     def point_to(self, slot: Process) -> None:
-        """Lead requests to what this slot listens to."""
+        """Lead requests to what this slot listens to, and who asks what the workers do to its stats."""
+        _relink(self.web.run / "stats.sock", slot.directory / "stats.sock")
 
     def renew(self) -> None:
         """Take over a change of the socket itself."""
@@ -538,6 +564,7 @@ class ZergPool(PublicSocket):
             self._lead_to(self.link.resolve())
 
     def point_to(self, slot: Process) -> None:
+        super().point_to(slot)
         pool = (slot.directory / POOL).resolve()
         if self.path.resolve() != pool / "web.sock":
             self._lead_to(pool)

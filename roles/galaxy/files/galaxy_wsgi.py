@@ -6,12 +6,59 @@ paste.app_factory = galaxy_wsgi:app_factory
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Awaitable, Iterable
+from contextvars import ContextVar
+from typing import Any, Callable
 
 from a2wsgi import ASGIMiddleware
 from galaxy.webapps.galaxy.fast_factory import build_galaxy_web_app
 
+Application = Callable[..., Iterable[bytes]]
+AsgiApplication = Callable[..., Awaitable[None]]
 
-def app_factory(global_conf: dict[str, Any], **local_conf: Any) -> ASGIMiddleware:
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+class LogRecord(logging.LogRecord):
+    """A line of the log that tells which request it is about, by the id that the proxy has given it.
+
+    Formats may have C(%(request_id)s). That of Galaxy has the name of the thread, so the id is added to that.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.request_id = request_id.get()
+        if self.request_id:
+            self.threadName = f"{self.threadName},r:{self.request_id}"
+
+
+def remember_request(application: AsgiApplication) -> AsgiApplication:
+    """Let whatever is logged for a request know its id; threads that work for it get to know it too."""
+
+    async def call(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        found = dict(scope.get("headers", [])).get(b"x-request-id", b"")
+        request_id.set(found.decode("latin-1"))
+        await application(scope, receive, send)
+
+    return call
+
+
+def below(prefix: str, application: Application) -> Application:
+    """Give an application the whole path, as ASGI has it where WSGI has it without the prefix.
+
+    The check that uWSGI works comes past the proxy, and so without a prefix.
+    """
+
+    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        return application({**environ, "SCRIPT_NAME": "", "PATH_INFO": prefix + environ.get("PATH_INFO", "")}, start_response)
+
+    return call
+
+
+def app_factory(global_conf: dict[str, Any], **local_conf: Any) -> Application:
     """Build Galaxy from the options of its Paste Deploy section."""
-    return ASGIMiddleware(build_galaxy_web_app(local_conf, global_conf=global_conf).asgi_app)
+    logging.setLogRecordFactory(LogRecord)
+    application = ASGIMiddleware(remember_request(build_galaxy_web_app(local_conf, global_conf=global_conf).asgi_app))
+    prefix = local_conf.get("galaxy_url_prefix", "/").rstrip("/")
+    return below(prefix, application) if prefix else application

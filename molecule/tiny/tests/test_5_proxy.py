@@ -1,0 +1,123 @@
+"""The proxy below a prefix and behind another one: who is believed, and that a request can be followed through all logs."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+OPTIONS = {
+    "nginx_proxy_prefix": "/tiny",
+    "nginx_proxy_acme_root": "/srv/acme",
+    "nginx_proxy_log_format": "json",
+    "nginx_proxy_trusted_proxies": ["127.0.0.2"],
+    "nginx_proxy_unbuffered_paths": ["/upload"],
+    "nginx_proxy_location_snippet": "add_header X-Own yes;",
+}
+BALANCER = "--interface 127.0.0.2"
+STRANGER = "--interface 127.0.0.1"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def proxy(name: str, play: Any) -> Iterator[None]:
+    """The site with all of that, and as it was before for whatever comes next."""
+    if name != "bookworm":
+        pytest.skip("the same on every host")
+    result = play("molecule/tiny/nginx_alone.yml", "--extra-vars", json.dumps(OPTIONS))
+    assert result.returncode == 0, result.stdout
+    yield
+    result = play("molecule/tiny/nginx_alone.yml")
+    assert result.returncode == 0, result.stdout
+
+
+def environ_of(host: Any, who: str, *headers: str) -> dict[str, str]:
+    """What the application sees of a request that comes from this address with these headers."""
+    options = " ".join(f"-H '{header}'" for header in headers)
+    environ: dict[str, str] = json.loads(host.check_output(f"curl -sf {who} {options} http://127.0.0.1/tiny/"))["environ"]
+    return environ
+
+
+def test_the_application_is_below_the_prefix(site: Any) -> None:
+    environ = site.get("/tiny/a%20b//c?d=1").json()["environ"]
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"], environ["QUERY_STRING"]) == ("/tiny", "/a b/c", "d=1")
+    assert environ["REQUEST_URI"] == "/tiny/a%20b//c?d=1"
+    response = site.get("/tiny?d=1", allow_redirects=False)
+    assert (response.status_code, response.headers["Location"]) == (308, "/tiny/?d=1")
+    assert site.get("/other").status_code == 404
+    assert site.get("/tinytoo").status_code == 404
+
+
+def test_uploads_and_downloads_work_below_it(site: Any) -> None:
+    assert site.post("/tiny/upload", data=b"x" * 5_000_000).json()["bytes"] == 5_000_000
+    response = site.get("/tiny/download?file=/srv/tiny/data/letters.txt", headers={"Range": "bytes=1-3"})
+    assert (response.status_code, response.text) == (206, "bcd")
+
+
+def test_the_balancer_is_believed(host: Any) -> None:
+    request = uuid.uuid4().hex
+    headers = ["X-Forwarded-For: 192.0.2.1, 198.51.100.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: tiny.example.org", f"X-Request-ID: {request}"]
+    environ = environ_of(host, BALANCER, *headers)
+    # The balancer has added the last one; what stands before it is what the client said.
+    assert environ["REMOTE_ADDR"] == environ["HTTP_X_FORWARDED_FOR"] == "198.51.100.9"
+    assert environ["wsgi.url_scheme"] == environ["HTTP_X_FORWARDED_PROTO"] == "https"
+    assert environ["HTTP_HOST"] == "tiny.example.org"
+    assert environ["HTTP_X_REQUEST_ID"] == request
+
+
+@pytest.mark.parametrize("who", [STRANGER, BALANCER], ids=["stranger", "balancer"])
+def test_nonsense_and_strangers_are_not(host: Any, who: str) -> None:
+    headers = {
+        STRANGER: ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.example.org", f"X-Request-ID: {uuid.uuid4().hex}"],
+        BALANCER: ["X-Forwarded-Proto: https evil", "X-Forwarded-Host: evil/x", "X-Request-ID: short"],
+    }[who]
+    environ = environ_of(host, who, *headers)
+    assert environ["REMOTE_ADDR"] == who.split()[-1]
+    assert environ["wsgi.url_scheme"] == environ["HTTP_X_FORWARDED_PROTO"] == "http"
+    assert environ["HTTP_HOST"] == "127.0.0.1"
+    assert len(environ["HTTP_X_REQUEST_ID"]) == 32
+    assert headers[-1].split()[-1] != environ["HTTP_X_REQUEST_ID"]
+
+
+def test_a_request_is_found_in_every_log(host: Any, site: Any, manager: str) -> None:
+    response = site.get('/tiny/find-me?quote="', headers={"User-Agent": 'a "browser"\\'})
+    request = response.headers["X-Request-ID"]
+    assert response.json()["environ"]["HTTP_X_REQUEST_ID"] == request
+    assert response.headers["X-Own"] == "yes"
+    # Every line is an object, whatever a client sends.
+    lines = [json.loads(line) for line in host.check_output("grep '^{' /var/log/nginx/tiny.access.log").splitlines()]
+    (entry,) = [line for line in lines if line["request_id"] == request]
+    assert (entry["status"], entry["method"], entry["user_agent"]) == (200, "GET", 'a "browser"\\')
+    assert entry["uri"].startswith("/tiny/find-me?quote=")
+    command = {"systemd": "journalctl --no-pager -q -o cat -u 'tiny-web@*'", "supervisor": "cat /var/log/supervisor/tiny-web-*.log"}[manager]
+    deadline = time.monotonic() + 10
+    while f"request {request} " not in (log := host.check_output(command)):
+        assert time.monotonic() < deadline, log[-2000:]
+        time.sleep(0.5)
+    (line,) = [line for line in log.splitlines() if f"request {request} " in line]
+    assert " GET /tiny/find-me" in line
+    assert " 200 " in line
+
+
+def test_challenges_of_a_certificate_authority_are_answered(host: Any, site: Any) -> None:
+    host.check_output("mkdir -p /srv/acme/.well-known/acme-challenge && echo token.key > /srv/acme/.well-known/acme-challenge/token")
+    for get in (site.get, site.tls_get):
+        response = get("/.well-known/acme-challenge/token")
+        assert (response.status_code, response.text) == (200, "token.key\n")
+    assert site.get("/.well-known/acme-challenge/none").status_code == 404
+
+
+def test_a_further_run_changes_nothing(play: Any) -> None:
+    result = play("molecule/tiny/nginx_alone.yml", "--extra-vars", json.dumps(OPTIONS))
+    assert "changed=0 " in result.stdout, result.stdout
+
+
+def test_what_the_workers_do_is_told(host: Any, play: Any, site: Any) -> None:
+    """By the module, and by the command for a person."""
+    site.get("/tiny/")
+    result = play("molecule/tiny/uwsgi_info.yml")
+    assert "ok=2 " in result.stdout, result.stdout
+    assert "threads busy; " in host.check_output("tiny-web status")

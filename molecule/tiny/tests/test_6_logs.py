@@ -1,0 +1,103 @@
+"""Log files that are rotated while requests come in: every request is in them, once."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from slots import serving
+
+DIRECTORY = "/var/log/tiny"
+OPTIONS = {"uwsgi_log_dir": DIRECTORY}
+REQUESTS = 4000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def log_dir(name: str, play: Any) -> Iterator[None]:
+    """The log in files too, and as it was before for whatever comes next."""
+    if name != "bookworm":
+        pytest.skip("supervisor writes to files anyway, and rotates them itself")
+    result = play("molecule/tiny/uwsgi_alone.yml", "--extra-vars", json.dumps(OPTIONS))
+    assert result.returncode == 0, result.stdout
+    yield
+    result = play("molecule/tiny/uwsgi_alone.yml")
+    assert result.returncode == 0, result.stdout
+
+
+class Counting(threading.Thread):
+    """Requests that bear a number, one after the other in each of two threads."""
+
+    def __init__(self, url: str, numbers: range) -> None:
+        super().__init__()
+        self.url = url
+        self.numbers = numbers
+        self.failed: list[int] = []
+
+    def run(self) -> None:
+        with requests.Session() as session:
+            for number in self.numbers:
+                if not session.get(f"{self.url}/numbered-{number}-end", timeout=60).ok:
+                    self.failed.append(number)
+
+
+def numbered(host: Any, pattern: str) -> Counter[int]:
+    """How often the number of each request stands in these files."""
+    return Counter(map(int, re.findall(r"GET /numbered-(\d+)-end ", host.check_output(f"cd /var/log && zcat -f {pattern}"))))
+
+
+def test_rotation_under_load_loses_no_line(host: Any, site: Any) -> None:
+    """Those of uWSGI during a handover, too, and those of nginx, which Debian has rotated."""
+    clients = [Counting(site.url, range(half, REQUESTS, 2)) for half in range(2)]
+    for client in clients:
+        client.start()
+    rotations = 0
+    while any(client.is_alive() for client in clients):
+        if rotations == 1:
+            host.check_output("tiny-web restart")
+        if rotations < 10:
+            host.check_output("logrotate --force /etc/logrotate.d/tiny-log && logrotate --force /etc/logrotate.d/nginx")
+            rotations += 1
+        time.sleep(0.2)
+    assert [client.failed for client in clients] == [[], []]
+    assert rotations > 3
+    everything = Counter(range(REQUESTS))
+    deadline = time.monotonic() + 30
+    while (found := numbered(host, "tiny/tiny-web.log*")) != everything and time.monotonic() < deadline:
+        time.sleep(1)
+    assert found == everything
+    assert numbered(host, "nginx/tiny.access.log*") == everything
+    assert int(host.check_output(f"ls {DIRECTORY}/tiny-web.log* | wc -l")) > 3
+    assert host.check_output(f"stat -c '%U %a' {DIRECTORY}/tiny-web.log") == "tiny 640"
+
+
+def test_what_was_said_meanwhile_is_copied_after_a_crash(host: Any, site: Any) -> None:
+    host.check_output("systemctl kill --signal=KILL tiny-log.service")
+    for number in range(REQUESTS, REQUESTS + 50):
+        assert site.get(f"/numbered-{number}-end").ok
+    deadline = time.monotonic() + 30
+    wanted = set(range(REQUESTS, REQUESTS + 50))
+    while not wanted <= set(numbered(host, "tiny/tiny-web.log")) and time.monotonic() < deadline:
+        time.sleep(1)
+    assert wanted <= set(numbered(host, "tiny/tiny-web.log"))
+    assert serving(host, "tiny")
+
+
+def test_a_further_run_changes_nothing(play: Any) -> None:
+    result = play("molecule/tiny/uwsgi_alone.yml", "--extra-vars", json.dumps(OPTIONS))
+    assert "changed=0 " in result.stdout, result.stdout
+
+
+def test_without_the_directory_there_is_no_copying(host: Any, play: Any) -> None:
+    """The logs stay: they are the owner's."""
+    result = play("molecule/tiny/uwsgi_alone.yml")
+    assert result.returncode == 0, result.stdout
+    assert host.run("systemctl is-active tiny-log.service").stdout.strip() == "inactive"
+    assert host.check_output("find /etc -name 'tiny-log*'") == ""
+    assert host.file(f"{DIRECTORY}/tiny-web.log").exists

@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the bridge to Galaxy does by itself; that Galaxy runs behind it is tested on real hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[3] / "roles" / "galaxy" / "files" / "galaxy_wsgi.py"
+
+
+@pytest.fixture
+def bridge(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The bridge, where there is no Galaxy to import."""
+    names = {"a2wsgi": "ASGIMiddleware", "galaxy": "", "galaxy.webapps": "", "galaxy.webapps.galaxy": ""}
+    for name, attribute in {**names, "galaxy.webapps.galaxy.fast_factory": "build_galaxy_web_app"}.items():
+        module = types.ModuleType(name)
+        setattr(module, attribute or "nothing", None)
+        monkeypatch.setitem(sys.modules, name, module)
+    spec = importlib.util.spec_from_file_location("galaxy_wsgi", SOURCE)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("script_name", ["/galaxy", ""])
+def test_path_is_whole_below_a_prefix(bridge: Any, script_name: str) -> None:
+    """With the proxy, and past it."""
+    seen: dict[str, Any] = {}
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.update(environ)
+        return []
+
+    environ = {"SCRIPT_NAME": script_name, "PATH_INFO": "/api/version", "REQUEST_METHOD": "GET"}
+    bridge.below("/galaxy", application)(environ, None)
+    assert seen == {"SCRIPT_NAME": "", "PATH_INFO": "/galaxy/api/version", "REQUEST_METHOD": "GET"}
+    assert environ["PATH_INFO"] == "/api/version"
+
+
+def test_log_tells_which_request_it_is_about(bridge: Any) -> None:
+    formatter = logging.Formatter("%(message)s %(request_id)s [%(threadName)s]")
+    lines = []
+
+    def log(message: str) -> None:
+        lines.append(formatter.format(bridge.LogRecord("galaxy", logging.INFO, "x.py", 1, message, (), None)))
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.to_thread(log, "in a thread")
+        log("in the loop")
+
+    async def two_requests() -> None:
+        call = bridge.remember_request(application)
+        await asyncio.gather(*(call({"headers": [(b"x-request-id", name)]}, None, None) for name in (b"first", b"second")))
+
+    asyncio.run(two_requests())
+    log("elsewhere")
+    assert {line.split(" [")[0] for line in lines} == {
+        *(f"{where} {name}" for where in ("in a thread", "in the loop") for name in ("first", "second")),
+        "elsewhere ",
+    }
+    assert "in the loop first [MainThread,r:first]" in lines

@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The site of the role nginx_proxy, rendered by Ansible itself; how nginx serves it is tested on real hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLE = ROOT / "roles" / "nginx_proxy"
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "named": {"nginx_proxy_server_names": ["galaxy.example.org", "*.example.org"]},
+    "named-default": {"nginx_proxy_server_names": ["galaxy.example.org"], "nginx_proxy_default_server": True},
+    "prefix": {"nginx_proxy_prefix": "/galaxy/", "nginx_proxy_unbuffered_paths": ["/api/upload", "/api/job_files/"]},
+    "balancer": {"nginx_proxy_trusted_proxies": ["10.0.0.7", "2001:db8::/64"], "nginx_proxy_log_format": "json"},
+    "snippets": {
+        "nginx_proxy_server_snippet": "location = /own {\n    return 204;\n}",
+        "nginx_proxy_location_snippet": "limit_rate 1m;\nadd_header X-Own yes;",
+    },
+    "all": {
+        "nginx_proxy_instance": "galaxy-test",
+        "nginx_proxy_acme_root": "/var/www/acme/",
+        "nginx_proxy_interactive_tools_upstream": "127.0.0.1:4002",
+        "nginx_proxy_log_format": "json",
+        "nginx_proxy_prefix": "/a/b",
+        "nginx_proxy_trusted_proxies": ["10.0.0.0/24"],
+        "nginx_proxy_location_snippet": "limit_rate 1m;",
+        "nginx_proxy_unbuffered_paths": ["/api/upload"],
+    },
+    "tls": {
+        "nginx_proxy_ssl_certificate": "/etc/tls/fullchain.pem",
+        "nginx_proxy_ssl_certificate_key": "/etc/tls/privkey.pem",
+        "nginx_proxy_hsts_max_age": 300,
+        "nginx_proxy_acme_root": "/var/www/acme",
+        "nginx_proxy_location_snippet": "add_header X-Own yes;",
+        "__nginx_proxy_checked": {"result": {"certificate_hash": "0123"}},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The site with each set of variables, as somebody's own role would render it from the variable."""
+    top = tmp_path_factory.mktemp("sites")
+    (top / "theirs.j2").write_text("{{ nginx_proxy_site }}")
+    for name, variables in VARIANTS.items():
+        (top / f"{name}.json").write_text(json.dumps(variables))
+    facts = {"ansible_facts": {"distribution": "Debian", "distribution_version": "12.5", "all_ipv6_addresses": []}}
+    plays = [
+        {
+            "hosts": "localhost",
+            "gather_facts": False,
+            # What comes later counts, as in a role.
+            "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml"), str(top / f"{name}.json")],
+            "vars": facts,
+            "tasks": [
+                {"set_fact": {"nginx_proxy_site": "{{ lookup('template', '" + str(ROLE / "templates" / "site.conf.j2") + "') }}"}},
+                {"template": {"src": str(top / "theirs.j2"), "dest": str(top / f"{name}.conf"), "mode": "0644"}},
+            ],
+        }
+        for name in VARIANTS
+    ]
+    (top / "play.yml").write_text(json.dumps(plays))
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", str(top / "play.yml")]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    result = subprocess.run([*command, "-e", f"ansible_python_interpreter={sys.executable}"], env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return {name: top / f"{name}.conf" for name in VARIANTS}
+
+
+def block(text: str, head: str) -> str:
+    """The first block with this head."""
+    match = re.search(rf"(?ms)^( *){re.escape(head)} \{{\n(.*?)^\1\}}", text)
+    assert match, f"no {head} in\n{text}"
+    return match[2]
+
+
+def test_who_answers_to_names_that_are_nobodys(sites: dict[str, Path]) -> None:
+    listens = {name: re.findall(r"listen (.*);", path.read_text()) for name, path in sites.items()}
+    assert listens["plain"] == ["80 default_server"]
+    assert listens["named"] == ["80"]
+    assert listens["named-default"] == ["80 default_server"]
+
+
+def test_application_below_a_prefix(sites: dict[str, Path]) -> None:
+    text = sites["prefix"].read_text()
+    assert "uwsgi_param SCRIPT_NAME /galaxy;" in text
+    assert '"~^/galaxy(/.*)$" $1;' in text
+    assert "return 308 /galaxy/$is_args$args;" in block(text, "location = /galaxy")
+    assert "uwsgi_pass" in block(text, "location /galaxy/")
+    assert "alias /srv/galaxy/server/static/;" in block(text, "location /galaxy/static/")
+    assert "uwsgi_request_buffering off;" in block(text, "location /galaxy/api/upload")
+    assert "uwsgi_buffering off;" in block(text, "location /galaxy/api/job_files")
+    assert "SCRIPT_NAME" not in sites["plain"].read_text()
+
+
+def test_headers_of_strangers_are_never_read(sites: dict[str, Path]) -> None:
+    assert not re.search(r"\$http_x_(forwarded|request)|real_ip", sites["plain"].read_text())
+    text = sites["balancer"].read_text()
+    assert block(text, "geo $realip_remote_addr $galaxy_trusted").split() == ["default", "0;", "10.0.0.7", "1;", "2001:db8::/64", "1;"]
+    # Each header is read together with who sent it.
+    assert len(re.findall(r"\$http_x_\w+", text)) == len(re.findall(r'map "\$galaxy_trusted \$http_x_\w+"', text)) == 3
+
+
+def test_every_line_about_the_client_is_there_once(sites: dict[str, Path]) -> None:
+    for path in sites.values():
+        names = re.findall(r"uwsgi_param (\S+)", path.read_text())
+        assert len(names) == len(set(names))
+        assert {"UWSGI_SCHEME", "HTTP_HOST", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_REQUEST_ID"} < set(names)
+
+
+def test_header_of_a_snippet_does_not_take_away_that_for_tls(sites: dict[str, Path]) -> None:
+    """nginx inherits add_header only where there is none."""
+    text = sites["tls"].read_text()
+    for head in ("location /", "location @application"):
+        assert "Strict-Transport-Security" in block(text.partition("return 308")[0], head)
+
+
+def test_challenges_are_answered_with_and_without_tls(sites: dict[str, Path]) -> None:
+    assert sites["tls"].read_text().count("location ^~ /.well-known/acme-challenge/ {\n        root /var/www/acme;") == 2
+
+
+@pytest.mark.skipif(not NGINX, reason="no nginx here; on real hosts the role runs nginx -t itself")
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "tls"])
+def test_nginx_takes_it(sites: dict[str, Path], tmp_path: Path, name: str) -> None:
+    text = sites[name].read_text().replace("/var/log/nginx/", f"{tmp_path}/").replace("listen 80", "listen 18080")
+    (tmp_path / "uwsgi_params").write_text("uwsgi_param PATH_INFO $document_uri;\n")
+    (tmp_path / "site.conf").write_text(text)
+    temporary = "".join(f"{kind}_temp_path {tmp_path};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\n{temporary}include site.conf;\n}}\n")
+    result = subprocess.run([str(NGINX), "-t", "-p", str(tmp_path), "-c", "nginx.conf", "-e", "stderr"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr + text
