@@ -79,7 +79,9 @@ class Web(Control):
         super().__init__(instance)
         # How a process has to prove itself is a part of what it was started with, and so is the pool that it got its socket from.
         pool = [{"path": str(self.run / POOL), "link": True, "installed": True}] if self.config["manager"] == "supervisor" else []
-        self.watch = [*self.watch, {"value": self.config["health"]}, *pool]
+        # The slots alone have these: a candidate must not run the jobs of the slot that serves.
+        self.slot_argv: list[str] = self.config.get("slot_argv", [])
+        self.watch = [*self.watch, {"value": self.config["health"]}, *([{"value": self.slot_argv}] if self.slot_argv else []), *pool]
 
     def processes(self) -> dict[str, Process]:
         return {name: Process(f"{self.instance}/web-{name}", self.manager.name(name), self.watch) for name in (*SLOTS, CANDIDATE)}
@@ -91,7 +93,7 @@ class Web(Control):
         if name == CANDIDATE:
             # The last word counts.
             return [command[0], *listeners, *command[1:], "--processes", "1"]
-        return [command[0], *self.public.attach(self.processes()[name]), *listeners, *command[1:]]
+        return [command[0], *self.public.attach(self.processes()[name]), *listeners, *command[1:], *self.slot_argv]
 
     @property
     def public(self) -> PublicSocket:
