@@ -78,7 +78,7 @@ class Database:
 
     def move(self, connection: Any, handler: str, heirs: dict[str, list[str]], gone: bool) -> list[dict[str, Any]]:
         """Give the jobs and workflows of a handler to its heirs; tell which jobs were given to whom."""
-        from sqlalchemy import bindparam, text
+        from sqlalchemy import text
 
         moved = []
         for change in changes(self.unfinished(connection, handler), heirs, gone):

@@ -111,7 +111,7 @@ def test_without_handlers_every_method_is_good() -> None:
         ("dynamic", "db-transaction-isolation", "26.1.2", "sqlite", ""),
         ("dynamic", "db-transaction-isolation", "20.5.0", "sqlite", "whose handlers would never get a job: use PostgreSQL and db-skip-locked"),
         ("static", "db-transaction-isolation", "20.5.0", "sqlite", "whose handlers would never get a job: use db-preassign ("),
-        ("dynamic", "db-preassign", "26.1.2", "postgresql", "they know none of those that attach themselves to a pool: use db-transaction-isolation, or db-skip"),
+        ("dynamic", "db-preassign", "26.1.2", "postgresql", "themselves to a pool: use db-transaction-isolation, or db-skip"),
         ("dynamic", "db-skip-locked", "18.09", "postgresql", "Galaxy 18.09 knows no pools of handlers, which came with 19.01"),
         ("mules", "uwsgi-mule-message", "20.5.0", "sqlite", ""),
         ("mules", "db-preassign", "21.09", "postgresql", ""),
