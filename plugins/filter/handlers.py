@@ -15,4 +15,10 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return name -> function."""
-        return {"expand_handlers": _handlers.expand, "handler_problems": _handlers.problems}
+        return {
+            "configured_handlers": _handlers.configured,
+            "expand_handlers": _handlers.expand,
+            "handler_mules": _handlers.mules,
+            "handler_problems": _handlers.problems,
+            "handler_processes": _handlers.processes,
+        }

@@ -11,18 +11,18 @@ import json
 import math
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._handlers import DYNAMIC, MULES, SELF_METHODS, STATIC
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import Handling
 
 # What Galaxy takes for true; everything else is false to it.
 _TRUE = ("true", "yes", "on", "1")
-_SELF = ("mem-self", "db-self")
 _GRABBING = ("db-transaction-isolation", "db-skip-locked")
-_MULES = "uwsgi-mule-message"
+_MULE_MESSAGE = "uwsgi-mule-message"
 
 
 @dataclass(frozen=True)
@@ -86,28 +86,96 @@ def environment_findings(environment: Collection[str]) -> list[Finding]:
     ]
 
 
-def handling_findings(handling: Handling, path: str, version: Optional[Version], database: str) -> list[Finding]:
-    """What in a job configuration at I(path), which is that of webless handlers, this Galaxy or its database cannot do."""
+@dataclass(frozen=True)
+class Galaxy:
+    """What the handlers have to get along with: the version, and the kind of database, each empty if nobody knows."""
+
+    version: Optional[Version] = None
+    database: str = ""
+
+    def before(self, *release: int) -> bool:
+        """Whether it is known to be older than a release."""
+        return self.version is not None and self.version.release < release
+
+    def since(self, *release: int) -> bool:
+        """Whether it is known to be of a release, or newer."""
+        return self.version is not None and self.version.release >= release
+
+    def __str__(self) -> str:
+        """The name for a message."""
+        return f"Galaxy {self.version.text}" if self.version else "Galaxy"
+
+
+def handling_findings(handling: Handling, path: str, galaxy: Galaxy, mode: str = STATIC, schedulers: bool = False) -> list[Finding]:
+    """What this Galaxy or its database cannot do with the handlers in I(handling), which become known by I(mode).
+
+    I(path) is the job configuration. With I(schedulers) there are handlers for workflows besides those for jobs.
+    """
+    problems = [*_mode_problems(galaxy, mode), *_method_problems(handling, galaxy, mode)]
+    findings = [Finding(path, handling.line, "error", problem) for problem in dict.fromkeys(problems)]
     methods = handling.assign_with or ()
-    if not handling.handlers:
-        return []
-    problems = []
-    for method in methods:
-        if method in _SELF:
-            problems.append(f"with {method} the web processes run the jobs themselves, and the handlers get none")
-        if method == "db-skip-locked" and database == "sqlite":
-            problems.append("db-skip-locked needs PostgreSQL 9.5 or MySQL 8.0.1, and the database is SQLite, which locks no rows")
-        if method in _GRABBING and version and version.release < (19, 1):
-            problems.append(f"Galaxy {version.text} does not know {method}, which came with 19.01")
-        if method == _MULES and version and not (18, 1) <= version.release < (22, 5):
-            problems.append(f"Galaxy {version.text} does not know {_MULES}, which was there from 18.01 to 22.01")
-    if methods == (_MULES,):
-        problems.append(f"{_MULES} gives jobs to mules of uWSGI only, and these handlers are processes of their own")
-    good = "db-preassign" if (version and version.release < (19, 1)) or database == "sqlite" else "db-preassign, or db-skip-locked with PostgreSQL"
-    findings = [Finding(path, handling.line, "error", f"assign_with: {problem}: use {good} (job_handlers_assign_with)") for problem in dict.fromkeys(problems)]
-    if version and version.release < (20, 5) and path.endswith((".yml", ".yaml")):
-        findings.append(Finding(path, 0, "error", f"Galaxy {version.text} reads no YAML here: use a job_conf.xml (job_handlers_config_file)"))
+    if handling.ready_window_size and galaxy.before(21, 5):
+        message = f"{galaxy} does not know ready_window_size, which came with 21.05: remove it (job_handlers_ready_window_size)"
+        findings.append(Finding(path, handling.line, "error", message))
+    if handling.max_grab and methods and not set(methods) & set(_GRABBING):
+        message = f"max_grab means nothing with {', '.join(methods)}: remove it (job_handlers_max_grab), or use one of {', '.join(_GRABBING)}"
+        findings.append(Finding(path, handling.line, "error", message))
+    if methods and methods[0] in _GRABBING and galaxy.before(20, 9) and not galaxy.before(19, 1) and handling.handlers and not schedulers:
+        message = (
+            f"{galaxy} schedules no workflow with {methods[0]}: its handlers do not look for those that nobody has. "
+            "Add a handler for them, such as {id: workflow0, workflow_scheduler: true} (job_handlers)"
+        )
+        findings.append(Finding(path, handling.line, "warning", message))
+    if galaxy.before(20, 5) and handling.handlers and path.endswith((".yml", ".yaml")):
+        findings.append(Finding(path, 0, "error", f"{galaxy} reads no YAML here: use a job_conf.xml (job_handlers_config_file)"))
     return findings
+
+
+def _mode_problems(galaxy: Galaxy, mode: str) -> Iterator[str]:
+    """Why handlers cannot become known in this way."""
+    if mode == MULES and (galaxy.before(18, 1) or galaxy.since(22, 5)):
+        yield f"{galaxy} knows no mules, which were there from 18.01 to 22.01: set job_handlers_mode to static or dynamic"
+    if mode == DYNAMIC and galaxy.before(19, 1):
+        yield f"{galaxy} knows no pools of handlers, which came with 19.01: set job_handlers_mode to static"
+
+
+def _method_problems(handling: Handling, galaxy: Galaxy, mode: str) -> Iterator[str]:
+    """Why jobs cannot be assigned in this way, and in which they can."""
+    methods = handling.assign_with or ()
+    no_locks = galaxy.database == "sqlite"
+    # SQLite knows what this needs from 3.35 on, and Galaxy can do without it from 21.05 on.
+    no_grabbing = galaxy.before(19, 1) or (no_locks and galaxy.before(21, 5))
+    good = ["uwsgi-mule-message"] if mode == MULES else []
+    good += ["db-preassign"] if mode == STATIC else []
+    good += ["db-transaction-isolation"] if mode == DYNAMIC and not no_grabbing else []
+    good += ["db-skip-locked with PostgreSQL"] if not no_locks and not galaxy.before(19, 1) else []
+    remedy = f"use {', or '.join(good) or 'PostgreSQL and db-skip-locked'} (job_handlers_assign_with)"
+    for method in methods:
+        for problem in _problems_of(method, methods, handling, galaxy, mode):
+            yield f"assign_with: {problem}: {remedy}"
+
+
+def _problems_of(method: str, methods: Sequence[str], handling: Handling, galaxy: Galaxy, mode: str) -> Iterator[str]:
+    """What is wrong with one of the methods."""
+    if method in SELF_METHODS and handling.handlers:
+        yield f"with {method} the web processes run the jobs themselves, and the handlers get none"
+    elif method in SELF_METHODS and galaxy.since(22, 5):
+        yield f"with {method} the web processes run jobs, but under uWSGI those of {galaxy} all have one name, and would run each other's"
+    if not handling.handlers:
+        return
+    if method == "db-skip-locked" and galaxy.database == "sqlite":
+        yield "db-skip-locked needs PostgreSQL 9.5 or MySQL 8.0.1, and the database is SQLite, which locks no rows"
+    if method == "db-transaction-isolation" and galaxy.database == "sqlite" and galaxy.before(21, 5) and not galaxy.before(19, 1):
+        yield f"db-transaction-isolation needs another database than SQLite with {galaxy}, whose handlers would never get a job"
+    if method in _GRABBING and galaxy.before(19, 1):
+        yield f"{galaxy} does not know {method}, which came with 19.01"
+    if method == "db-preassign" and mode == DYNAMIC:
+        yield "with db-preassign the web processes choose a handler, and they know none of those that attach themselves to a pool"
+    if method == _MULE_MESSAGE and mode != MULES:
+        if galaxy.before(18, 1) or galaxy.since(22, 5):
+            yield f"{galaxy} does not know {_MULE_MESSAGE}, which was there from 18.01 to 22.01"
+        elif methods == (_MULE_MESSAGE,):
+            yield f"{_MULE_MESSAGE} gives jobs to mules of uWSGI only, and these handlers are processes of their own"
 
 
 def tracking_findings(options: Mapping[str, str], path: str, section: str, line: int, version: Optional[Version]) -> list[Finding]:

@@ -1069,8 +1069,13 @@ def check(content: bytes, path: str) -> list[Finding]:
     return check_and_read(content, path)[0]
 
 
-def check_changed(content: Optional[bytes], path: str, wanted: Handling, purge: bool = False) -> tuple[list[Finding], Handling]:
-    """What is wrong with a job configuration once present() has changed it, and what it says then."""
+def check_changed(
+    content: Optional[bytes], path: str, wanted: Handling, purge: bool = False, attached: tuple[Handler, ...] = (),
+) -> tuple[list[Finding], Handling]:
+    """What is wrong with a job configuration once present() has changed it, and what it says then.
+
+    Jobs can be given to the I(attached) handlers too, which are not in the file; they are in the answer.
+    """
     try:
         kind = file_format(path) if content is None else guess_format(content, path)
         if kind == "yaml" and YAML_IMPORT_ERROR:
@@ -1085,4 +1090,6 @@ def check_changed(content: Optional[bytes], path: str, wanted: Handling, purge: 
     # A line is one of the file as it is now.
     handling = replace(handling, line=0, handlers=tuple(replace(handler, line=lines.get(handler.id, 0)) for handler in handling.handlers))
     named = [replace(reference, line=known.get((reference.name, reference.who), 0)) for reference in named]
-    return [*routing_problems(handling, named, path, elsewhere), *idle_problems(handling, wanted.by_id, path)], handling
+    idle = idle_problems(handling, wanted.by_id, path)
+    handling = replace(handling, handlers=(*handling.handlers, *attached))
+    return [*routing_problems(handling, named, path, elsewhere), *idle], handling

@@ -87,6 +87,18 @@ options:
       - Without this option, the handlers are those in O(job_conf).
     type: list
     elements: dict
+  handlers_mode:
+    description:
+      - How the O(handlers) become known to Galaxy. V(static) registers them in O(job_conf), with V(dynamic) they attach themselves to
+        pools, and with V(mules) they are mules of uWSGI.
+    type: str
+    choices: [static, dynamic, mules]
+    default: static
+  workflow_schedulers:
+    description:
+      - Whether there are going to be handlers for workflows besides the O(handlers), which are those for jobs.
+    type: bool
+    default: false
   assign_with:
     description:
       - How jobs are going to be assigned to the O(handlers).
@@ -96,6 +108,14 @@ options:
     description:
       - The id or tag that is going to be the default of the O(handlers).
     type: str
+  max_grab:
+    description:
+      - How many jobs a handler is going to take at once at most.
+    type: int
+  ready_window_size:
+    description:
+      - How many ready jobs of each user a handler is going to look at in one pass.
+    type: int
   purge_handlers:
     description:
       - Whether handlers that are not among O(handlers) are going to be removed from O(job_conf).
@@ -355,6 +375,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options as uwsgi_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv as virtualenv
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._handlers import STATIC
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._hide_secrets import hide_secrets
 
 FATAL: dict[str, tuple[str, ...]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
@@ -391,11 +412,21 @@ class Preflight:
         """The handlers that are going to be registered, if we are told."""
         if self.params["handlers"] is None:
             return None
-        handlers = tuple(
-            job_conf.Handler(str(handler["id"]), tuple(handler.get("tags") or ()), tuple(handler.get("plugins") or ()))
-            for handler in self.params["handlers"]
+        return job_conf.Handling(
+            self.handlers if self.params["handlers_mode"] == STATIC else (),
+            tuple(self.params["assign_with"] or ()) or None,
+            self.params["default_handler"] or None,
+            self.params["max_grab"],
+            self.params["ready_window_size"],
         )
-        return job_conf.Handling(handlers, tuple(self.params["assign_with"] or ()) or None, self.params["default_handler"] or None)
+
+    @property
+    def handlers(self) -> tuple[job_conf.Handler, ...]:
+        """The handlers that are going to take jobs."""
+        return tuple(
+            job_conf.Handler(str(handler["id"]), tuple(handler.get("tags") or ()), tuple(handler.get("plugins") or ()))
+            for handler in self.params["handlers"] or ()
+        )
 
     def findings(self) -> list[Finding]:
         """Everything that is wrong."""
@@ -448,24 +479,25 @@ class Preflight:
         content = managed_file.read(path) if path else None
         findings: list[Finding] = []
         if path and self.wanted is not None:
-            findings, self.handling = job_conf.check_changed(content, path, self.wanted, self.params["purge_handlers"])
+            attached = self.handlers if self.params["handlers_mode"] != STATIC else ()
+            findings, self.handling = job_conf.check_changed(content, path, self.wanted, self.params["purge_handlers"], attached)
         elif content is not None:
             findings, self.handling = job_conf.check_and_read(content, path)
-        if not self.handling.handlers:
+        if not self.handling.handlers and not self.handling.assign_with:
             return findings
         environment = self.params["environment"]
         version = galaxy.parse_version(self.params["galaxy_version"] or "") or galaxy.find_version(
             self.params["server_dir"] or "", self.params["virtualenv"] or ""
         )
-        findings += galaxy.environment_findings(environment)
-        if self.application.section:
-            database = galaxy.database_kind(self.application.options, environment)
-            line = paste_ini.option_lines(self.before or "", self.application.section).get("track_jobs_in_database", 0)
-            findings += galaxy.tracking_findings(self.application.options, self.path, self.application.section, line, version)
-            findings += galaxy.handling_findings(self.handling, path, version, database)
-        else:
-            findings += galaxy.handling_findings(self.handling, path, version, "")
-        return findings
+        database = galaxy.database_kind(self.application.options, environment) if self.application.section else ""
+        if self.handling.handlers:
+            findings += galaxy.environment_findings(environment)
+            if self.application.section:
+                line = paste_ini.option_lines(self.before or "", self.application.section).get("track_jobs_in_database", 0)
+                findings += galaxy.tracking_findings(self.application.options, self.path, self.application.section, line, version)
+        found = galaxy.Galaxy(version, database)
+        mode, schedulers = self.params["handlers_mode"], self.params["workflow_schedulers"]
+        return findings + galaxy.handling_findings(self.handling, path, found, mode, schedulers)
 
     @property
     def uwsgi_options(self) -> dict[str, Any]:
@@ -544,8 +576,12 @@ def main() -> None:
             },
             "job_conf": {"type": "path"},
             "handlers": {"type": "list", "elements": "dict"},
+            "handlers_mode": {"type": "str", "choices": ["static", "dynamic", "mules"], "default": "static"},
+            "workflow_schedulers": {"type": "bool", "default": False},
             "assign_with": {"type": "list", "elements": "str"},
             "default_handler": {"type": "str"},
+            "max_grab": {"type": "int"},
+            "ready_window_size": {"type": "int"},
             "purge_handlers": {"type": "bool", "default": False},
             "environment": {"type": "list", "elements": "str", "default": []},
             "galaxy_version": {"type": "str"},

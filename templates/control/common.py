@@ -348,7 +348,8 @@ class Control:
             self.watch += [{"path": path, "installed": True} for path in self.config.get("code", [])]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise UsageError(f"cannot read {self.path}: {error}; run the playbook that wrote it again") from error
-        self.keep = Keep(STATE / instance / self.kind, [*self.watch, {"path": str(self.path)}])
+        kept = [{"path": path} for path in (str(self.path), *self.config.get("kept", []))]
+        self.keep = Keep(STATE / instance / self.kind, [*self.watch, *kept])
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -365,6 +366,10 @@ class Control:
     def argv(self, name: str) -> list[str]:
         """The command line of a process."""
         raise NotImplementedError
+
+    def own_environment(self, name: str) -> dict[str, str]:
+        """The environment variables of one process alone."""
+        return {}
 
     def ready(self, name: str, watched_pid: int) -> None:
         """Wait until the process just started works; fail when it does not in time."""
@@ -404,6 +409,7 @@ class Control:
             drop_privileges(account, group, umask=0o022)
         else:
             process.record()
+        environment.update(self.own_environment(name))
         environment["VIRTUAL_ENV"] = self.config["virtualenv"]
         environment["PATH"] = f"{self.config['virtualenv']}/bin:{environment.get('PATH', os.defpath)}"
         path = os.pathsep.join(filter(None, [*self.config.get("python_path", []), environment.get("PYTHONPATH")]))

@@ -78,7 +78,7 @@ class Database:
 
     def move(self, connection: Any, handler: str, heirs: dict[str, list[str]], gone: bool) -> list[dict[str, Any]]:
         """Give the jobs and workflows of a handler to its heirs; tell which jobs were given to whom."""
-        from sqlalchemy import bindparam, text
+        from sqlalchemy import text
 
         moved = []
         for change in changes(self.unfinished(connection, handler), heirs, gone):
@@ -89,13 +89,20 @@ class Database:
             if connection.execute(update, {**values, "handler": handler}).rowcount:
                 moved.append(change)
         if gone:
-            query = text("SELECT id FROM workflow_invocation WHERE handler = :handler AND state NOT IN :ended ORDER BY id")
-            ended = bindparam("ended", expanding=True)
-            workflows = connection.execute(query.bindparams(ended), {"handler": handler, "ended": INVOCATIONS_ENDED}).fetchall()
-            for number, row in enumerate(workflows):
-                update = text("UPDATE workflow_invocation SET handler = :heir WHERE id = :id")
-                connection.execute(update, {"heir": list(heirs)[number % len(heirs)], "id": row[0]})
+            self.move_workflows(connection, [handler], list(heirs))
         return moved
+
+    def move_workflows(self, connection: Any, handlers: list[str], heirs: list[str]) -> int:
+        """Give the workflows of handlers, and of tags, that have not ended to their heirs; tell how many."""
+        from sqlalchemy import bindparam, text
+
+        query = text("SELECT id FROM workflow_invocation WHERE handler IN :handlers AND state NOT IN :ended ORDER BY id")
+        lists = (bindparam("handlers", expanding=True), bindparam("ended", expanding=True))
+        workflows = connection.execute(query.bindparams(*lists), {"handlers": handlers, "ended": INVOCATIONS_ENDED}).fetchall()
+        for number, row in enumerate(workflows):
+            update = text("UPDATE workflow_invocation SET handler = :heir WHERE id = :id")
+            connection.execute(update, {"heir": heirs[number % len(heirs)], "id": row[0]})
+        return len(workflows)
 
     def hold(self, handler: str, held: bool) -> None:
         """Tell a running handler to start no more jobs, as an administrator tells all of them, or to start some again."""
@@ -134,6 +141,8 @@ def answer(request: dict[str, Any]) -> Any:
     with create_engine(database.url, **waiting).begin() as connection:
         if request["action"] == "move":
             return database.move(connection, request["handler"], request["heirs"], request["gone"])
+        if request["action"] == "move_workflows":
+            return database.move_workflows(connection, request["handlers"], request["heirs"])
         return database.unfinished(connection, request["handler"])
 
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from .common import Control, ControlError, Process, Refusal, born, say
@@ -30,12 +31,26 @@ class Handlers(Control):
     def processes(self) -> dict[str, Process]:
         # A handler's own settings count for it alone.
         return {
-            name: Process(f"{self.instance}/handler-{name}", self.manager.name(name), [*self.watch, {"value": settings}])
-            for name, settings in self.config["handlers"].items()
+            name: Process(f"{self.instance}/handler-{name}", self.manager.name(name), [*self.watch, *self.own_values(name)])
+            for name in self.config["handlers"]
         }
 
+    def own_values(self, name: str) -> list[dict[str, Any]]:
+        """What one handler alone is started from."""
+        environment = self.own_environment(name)
+        return [{"value": self.config["handlers"][name]}, *([{"value": environment}] if environment else [])]
+
+    def own_environment(self, name: str) -> dict[str, str]:
+        # A file of its own, because it may be secret; it is there when any handler has one.
+        try:
+            environments = json.loads(Path(self.config["environments"]).read_text())
+        except (FileNotFoundError, KeyError):
+            return {}
+        return {variable: str(value) for variable, value in environments.get(name, {}).items()}
+
     def argv(self, name: str) -> list[str]:
-        return [*self.config["argv"], f"--server-name={name}"]
+        pools = self.config["handlers"][name].get("pools", [])
+        return [*self.config["argv"], f"--server-name={name}", *(f"--attach-to-pool={pool}" for pool in pools)]
 
     def prepare(self, name: str) -> None:
         # Two of one name would run each other's jobs.
@@ -62,6 +77,8 @@ class Handlers(Control):
             say(f"remove {service}")
         if gone and not check:
             self.retire({self.name_of(service): service for service in gone}, before, fresh)
+        if fresh:
+            self.hand_over_workflows(fresh)
         if not check and not self.keep.exists:
             self.keep.save()
 
@@ -85,13 +102,20 @@ class Handlers(Control):
         """
         settings = self.config["handlers"]
         new = {name: heirs(before.get(name, {}), settings) for name in gone}
+        for name in gone:
+            left = [] if new[name] else self.jobs.unfinished(name)
+            if left:
+                raise Refusal(
+                    f"{gone[name]} still has {described(left)}, and there is no handler left to take over. It runs on: run the playbook again "
+                    "when they have ended, or keep a handler"
+                )
         for name, service in gone.items():
             process = Process(f"{self.instance}/handler-{name}", service, self.watch)
             if self.manager.is_active(process):
                 self.calm(name, process, new[name])
             self.manager.stop(process)
         # Where others choose the handler of a job, they have to learn that these are gone.
-        chosen = any("db-preassign" in other["assign_with"] for other in settings.values())
+        chosen = any("db-preassign" in other.get("assign_with", []) for other in settings.values())
         stale = set(settings) - fresh if chosen else set()
         for name in gone:
             # What runs is taken up by its heir as that starts.
@@ -113,11 +137,24 @@ class Handlers(Control):
 
     def hand_over(self, name: str, new: dict[str, list[str]], gone: bool = True) -> None:
         """Give the jobs of a handler to its heirs."""
-        moved = self.jobs.move(name, new, gone)
+        moved = self.jobs.move(name, new, gone) if new else []
         for heir in new:
             jobs = [job for job in moved if job["heir"] == heir]
             if jobs:
                 say(f"{heir} takes over from {name}: {described(jobs)}")
+
+    def hand_over_workflows(self, fresh: set[str]) -> None:
+        """Give what the I(fresh) handlers have scheduled until now to the workflow schedulers, who alone do so from now on."""
+        settings = self.config["handlers"]
+        schedulers = [name for name, own in settings.items() if own.get("workflow_scheduler")]
+        others = [name for name in settings if name not in schedulers]
+        if not schedulers or not fresh.intersection(others):
+            return
+        self.tell_web()
+        tags = {tag for name in others for tag in (*settings[name]["tags"], settings[name]["default"]) if tag}
+        moved = self.jobs.move_workflows([*others, *sorted(tags), "_default_"], schedulers)
+        if moved:
+            say(f"{moved} workflows under way go to {', '.join(schedulers)}")
 
     def tell_web(self) -> None:
         """Have the web processes assign jobs to nobody who is gone."""

@@ -31,9 +31,13 @@ def taken_up(job: Job) -> bool:
 
 def heirs(settings: dict[str, Any], others: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
     """Tell who takes over from a handler, each with the plugins it is limited to: who serves the same tags, or everybody."""
+    schedules = bool(settings.get("workflow_scheduler"))
+    alike = {name: other for name, other in others.items() if bool(other.get("workflow_scheduler")) == schedules}
+    if schedules and not alike:
+        alike = others  # without a scheduler every handler of jobs schedules workflows
     tags = set(settings.get("tags", []))
-    same = {name: other for name, other in others.items() if tags & set(other.get("tags", [])) or (not tags and not other.get("tags"))}
-    return {name: other.get("plugins", []) for name, other in (same or others).items()}
+    same = {name: other for name, other in alike.items() if tags & set(other.get("tags", [])) or (not tags and not other.get("tags"))}
+    return {name: other.get("plugins", []) for name, other in (same or alike).items()}
 
 
 class Jobs:
@@ -76,6 +80,10 @@ class Jobs:
     def move(self, handler: str, new: dict[str, list[str]], gone: bool) -> list[Job]:
         """Give the jobs of a handler to its heirs, each job with its C(heir) in the answer."""
         return list(self._ask("move", handler=handler, heirs=new, gone=gone))
+
+    def move_workflows(self, handlers: list[str], new: list[str]) -> int:
+        """Give the workflows of handlers, and of tags, to others; tell how many."""
+        return int(self._ask("move_workflows", handlers=handlers, heirs=new) or 0)
 
     def hold(self, handler: str, held: bool) -> None:
         """Tell a running handler to start no more jobs, or to start some again."""

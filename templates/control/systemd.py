@@ -64,7 +64,8 @@ class Systemd:
     def says(self, process: Process, words: str) -> bool:
         """Whether the service has said these words since it was started."""
         invocation = systemctl("show", "--property=InvocationID", "--value", process.service)
-        return bool(journal("--lines=1", f"_SYSTEMD_INVOCATION_ID={invocation}", "--grep", words).strip())
+        # --reverse: without it, older releases look at the last line only.
+        return bool(journal("--reverse", "--lines=1", f"_SYSTEMD_INVOCATION_ID={invocation}", "--grep", words).strip())
 
     def load(self, names: list[str], check: bool) -> None:
         """Make systemd know the unit files as they are now, and start with the host what shall be."""

@@ -72,6 +72,10 @@ def _arguments(options: Options) -> list[str]:
     return [f"--{name}={value}" for name, value in options]
 
 
+def _options(arguments: list[str]) -> Options:
+    return [(name, value) for name, _equals, value in (argument[2:].partition("=") for argument in arguments)]
+
+
 def _ini(options: Options) -> str:
     return "[uwsgi]\n" + "".join(f"{name} = {value}\n" for name, value in options)
 
@@ -121,7 +125,9 @@ class Web(Control):
         # How a process is called, what it listens to and how it has to prove itself is a part of what it was started with, and so is the pool
         # that it got its socket from.
         pool = [{"path": str(self.run / POOL), "link": True, "installed": True}] if self.config["manager"] == "supervisor" else []
-        self.watch = [*self.watch, {"value": [self.config.get("argv"), self.config["health"], self.config.get("sockets")]}, *pool]
+        # The slots alone have these: a candidate must not run the jobs of the slot that serves.
+        self.slot_argv: list[str] = self.config.get("slot_argv", [])
+        self.watch = [*self.watch, {"value": [self.config.get("argv"), self.slot_argv, self.config["health"], self.config.get("sockets")]}, *pool]
         # What systemd has handed to this process.
         self.inherited: list[tuple[int, str]] = []
 
@@ -134,7 +140,7 @@ class Web(Control):
         before = [] if name == CANDIDATE else self.public.attach(self.processes()[name])
         before += [("http-socket", str(private / "http.sock")), ("stats", str(private / "stats.sock")), ("chmod-socket", "600")]
         # The last word counts.
-        after = [("processes", "1")] if name == CANDIDATE else []
+        after = [("processes", "1")] if name == CANDIDATE else _options(self.slot_argv)
         if self.config.get("vassal"):
             return self._emperor(private / "vassals", before, after)
         return [command[0], *_arguments(before), *command[1:], *_arguments(after)]

@@ -112,11 +112,21 @@ class DurableLocalRunner(LocalJobRunner):  # type: ignore[misc,unused-ignore]
 
     runner_name = "DurableLocalRunner"
 
+    # Older releases have none of their own, and hand out what still waits in the queue as they stop.
+    _should_stop = False
+
+    def shutdown(self) -> None:
+        """Stop, and let the jobs go on."""
+        self._should_stop = True
+        super().shutdown()
+
     def queue_job(self, job_wrapper: Any) -> None:
         """Run a job; called by one of the workers, which is busy with it until it has ended."""
-        if not self._prepare_job_local(job_wrapper):
+        if self._should_stop or not self._prepare_job_local(job_wrapper):
             return
-        self._command_line(job_wrapper)
+        # Its name in older releases
+        write_script = getattr(self, "_LocalJobRunner__command_line", None) or self._command_line
+        write_script(job_wrapper)
         job = job_wrapper.get_job()
         # Galaxy begins jobs without this mark from the start when they were cut off. So it comes first: what has the
         # mark may have been started, and its trail tells.
@@ -132,8 +142,11 @@ class DurableLocalRunner(LocalJobRunner):  # type: ignore[misc,unused-ignore]
 
     def resume_job(self, job_wrapper: Any) -> None:
         """Find out how far a job has got, and see it through from there."""
+        if self._should_stop:
+            return
         trail = self._trail(job_wrapper)
-        stopped = job_wrapper.get_state() == model.Job.states.STOPPED
+        # Older releases know no such state.
+        stopped = job_wrapper.get_state() == getattr(model.Job.states, "STOPPED", None)
         if stopped:
             trail.kill()
         if stopped or trail.held or trail.has("ended"):
@@ -202,4 +215,5 @@ class DurableLocalRunner(LocalJobRunner):  # type: ignore[misc,unused-ignore]
         self._handle_metadata_if_needed(job_wrapper)
         job_state = JobState(job_wrapper, job_wrapper.job_destination)
         job_state.stop_job = False
+        job_state.exit_code_file = str(trail.path("ec"))
         self._finish_or_resubmit_job(job_state, output, errors, job_id=job_wrapper.get_id_tag())

@@ -288,7 +288,38 @@ def test_a_handler_is_current_until_its_own_settings_change(control: Modules, et
     assert [name for name, process in processes.items() if not process.current] == [*stale, "handler2"]
 
 
+def test_an_environment_counts_for_its_handler_alone(control: Modules, etc: Path) -> None:
+    environments = etc / "galaxy" / "handlers-environments.json"
+    write(etc, "handlers", handlers={"a": {}, "b": {}}, environments=str(environments))
+    handlers = control.control_for("galaxy", "handlers")
+    assert handlers.own_environment("a") == {}
+    for process in handlers.processes().values():
+        process.directory.mkdir(parents=True)
+        process.record()
+    environments.write_text('{"a": {"TOKEN": 7}}')
+    assert handlers.own_environment("a") == {"TOKEN": "7"}
+    assert [name for name, process in handlers.processes().items() if not process.current] == ["a"]
+
+
 # --- What it is called by and given -----------------------------------------------------------------------------------
+
+
+def test_dynamic_handlers_are_told_their_pools(control: Modules, etc: Path) -> None:
+    write(etc, "handlers", argv=["galaxy-main"], handlers={"a": {"pools": ["job-handlers", "job-handlers.x"]}, "b": {}})
+    handlers = control.control_for("galaxy", "handlers")
+    assert handlers.argv("a") == ["galaxy-main", "--server-name=a", "--attach-to-pool=job-handlers", "--attach-to-pool=job-handlers.x"]
+    assert handlers.argv("b") == ["galaxy-main", "--server-name=b"]
+
+
+def test_mules_run_in_the_slots_and_not_in_a_candidate(control: Modules, etc: Path) -> None:
+    write(etc, "web", argv=["uwsgi", "--ini-paste", "galaxy.ini"])
+    without = control.control_for("galaxy", "web")
+    mules = ["--mule=lib/galaxy/main.py", "--farm=job-handlers:1"]
+    write(etc, "web", argv=["uwsgi", "--ini-paste", "galaxy.ini"], slot_argv=mules)
+    web = control.control_for("galaxy", "web")
+    assert web.argv("1")[-2:] == mules
+    assert "mule" not in " ".join(web.argv("candidate"))
+    assert control.fingerprint(web.watch) != control.fingerprint(without.watch)
 
 
 @pytest.mark.parametrize(

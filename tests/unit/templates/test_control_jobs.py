@@ -75,6 +75,14 @@ def test_without_a_handler_of_the_same_tags_all_are_heirs() -> None:
     assert list(heirs({}, others)) == ["a", "b"]
 
 
+def test_workflows_are_inherited_by_schedulers_and_jobs_by_others() -> None:
+    others: dict[str, dict[str, Any]] = {"a": {"tags": []}, "w": {"workflow_scheduler": True}}
+    assert list(heirs({"tags": []}, others)) == ["a"]
+    assert list(heirs({"workflow_scheduler": True}, others)) == ["w"]
+    assert list(heirs({"workflow_scheduler": True}, {"a": {"tags": []}})) == ["a"]
+    assert list(heirs({"tags": []}, {"w": {"workflow_scheduler": True}})) == []
+
+
 def test_many_jobs_are_named_in_short() -> None:
     assert described([job(7, "running")]) == "job 7 (running, sort1)"
     assert described([job(number, "new") for number in range(13)]).endswith("job 9 (new, sort1) and 3 more")

@@ -93,7 +93,7 @@ def test_the_database_is_known(options: dict[str, str], environment: list[str], 
 )
 def test_methods_need_a_version_and_a_database(methods: Optional[tuple[str, ...]], version: str, database: str, expected: str) -> None:
     handling = Handling((Handler("handler0"),), methods, line=3)
-    findings = galaxy.handling_findings(handling, "job_conf.xml", galaxy.parse_version(version), database)
+    findings = galaxy.handling_findings(handling, "job_conf.xml", galaxy.Galaxy(galaxy.parse_version(version), database))
     assert len(findings) == bool(expected)
     for finding in findings:
         assert (finding.line, finding.severity) == (3, "error")
@@ -101,13 +101,70 @@ def test_methods_need_a_version_and_a_database(methods: Optional[tuple[str, ...]
 
 
 def test_without_handlers_every_method_is_good() -> None:
-    assert galaxy.handling_findings(Handling((), ("mem-self",)), "job_conf.xml", None, "sqlite") == []
+    assert galaxy.handling_findings(Handling((), ("mem-self",)), "job_conf.xml", galaxy.Galaxy(None, "sqlite")) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "method", "version", "database", "expected"),
+    [
+        ("dynamic", "db-skip-locked", "26.1.2", "postgresql", ""),
+        ("dynamic", "db-transaction-isolation", "26.1.2", "sqlite", ""),
+        ("dynamic", "db-transaction-isolation", "20.5.0", "sqlite", "whose handlers would never get a job: use PostgreSQL and db-skip-locked"),
+        ("static", "db-transaction-isolation", "20.5.0", "sqlite", "whose handlers would never get a job: use db-preassign ("),
+        ("dynamic", "db-preassign", "26.1.2", "postgresql", "themselves to a pool: use db-transaction-isolation, or db-skip"),
+        ("dynamic", "db-skip-locked", "18.09", "postgresql", "Galaxy 18.09 knows no pools of handlers, which came with 19.01"),
+        ("mules", "uwsgi-mule-message", "20.5.0", "sqlite", ""),
+        ("mules", "db-preassign", "21.09", "postgresql", ""),
+        ("mules", "uwsgi-mule-message", "26.1.2", "sqlite", "Galaxy 26.1.2 knows no mules, which were there from 18.01 to 22.01"),
+        ("mules", "uwsgi-mule-message", "17.09", "sqlite", "Galaxy 17.09 knows no mules"),
+        ("mules", "mem-self", "20.5.0", "sqlite", "the handlers get none: use uwsgi-mule-message ("),
+    ],
+)
+def test_handlers_need_a_version_that_knows_their_kind(mode: str, method: str, version: str, database: str, expected: str) -> None:
+    handling = Handling((Handler("handler0"),), (method,))
+    found = galaxy.Galaxy(galaxy.parse_version(version), database)
+    messages = [finding.message for finding in galaxy.handling_findings(handling, "job_conf.xml", found, mode, schedulers=True)]
+    assert bool(messages) == bool(expected)
+    assert not expected or any(expected in message for message in messages)
+
+
+@pytest.mark.parametrize(("version", "count"), [("20.5.0", 0), ("22.5.1", 1), ("26.1.2", 1), ("", 0)])
+def test_web_processes_that_run_jobs_need_names_of_their_own(version: str, count: int) -> None:
+    found = galaxy.handling_findings(Handling((), ("db-self",)), "job_conf.xml", galaxy.Galaxy(galaxy.parse_version(version)))
+    assert ["all have one name" in finding.message for finding in found] == [True] * count
+
+
+@pytest.mark.parametrize(("version", "method", "schedulers", "count"), [
+    ("20.5.0", "db-skip-locked", False, 1),
+    ("20.5.0", "db-skip-locked", True, 0),
+    ("20.5.0", "db-preassign", False, 0),
+    ("20.9.1", "db-skip-locked", False, 0),
+    ("", "db-skip-locked", False, 0),
+])
+def test_older_releases_need_schedulers_of_workflows(version: str, method: str, schedulers: bool, count: int) -> None:
+    handling = Handling((Handler("handler0"),), (method,))
+    found = galaxy.handling_findings(handling, "job_conf.xml", galaxy.Galaxy(galaxy.parse_version(version), "postgresql"), schedulers=schedulers)
+    assert ["{id: workflow0, workflow_scheduler: true}" in finding.message for finding in found] == [True] * count
+    assert [finding.severity for finding in found] == ["warning"] * count
+
+
+@pytest.mark.parametrize(("settings", "version", "method", "expected"), [
+    ({"max_grab": 8}, "26.1.2", "db-skip-locked", ""),
+    ({"max_grab": 8}, "26.1.2", "db-preassign", "max_grab means nothing with db-preassign"),
+    ({"ready_window_size": 8}, "26.1.2", "db-preassign", ""),
+    ({"ready_window_size": 8}, "21.5", "db-preassign", ""),
+    ({"ready_window_size": 8}, "20.5.0", "db-preassign", "Galaxy 20.5.0 does not know ready_window_size, which came with 21.05"),
+])
+def test_settings_mean_something_or_are_refused(settings: dict[str, int], version: str, method: str, expected: str) -> None:
+    handling = Handling((Handler("handler0"),), (method,), **settings)
+    found = galaxy.handling_findings(handling, "job_conf.xml", galaxy.Galaxy(galaxy.parse_version(version), "postgresql"))
+    assert [expected in finding.message for finding in found] == ([True] if expected else [])
 
 
 @pytest.mark.parametrize(("version", "count"), [("20.01", 1), ("20.05", 0), ("", 0)])
 def test_old_releases_read_no_yaml(version: str, count: int) -> None:
     handling = Handling((Handler("handler0"),), ("db-preassign",))
-    assert len(galaxy.handling_findings(handling, "job_conf.yml", galaxy.parse_version(version), "sqlite")) == count
+    assert len(galaxy.handling_findings(handling, "job_conf.yml", galaxy.Galaxy(galaxy.parse_version(version), "sqlite"))) == count
 
 
 @pytest.mark.parametrize(

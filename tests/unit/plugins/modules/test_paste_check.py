@@ -242,6 +242,17 @@ def test_the_database_and_the_version_decide_about_the_method(run_module: Run, p
     assert "hunter2" not in str(message)
 
 
+def test_handlers_that_attach_themselves_are_checked_like_others(run_module: Run, path: Path, job_conf: Path) -> None:
+    arguments: dict[str, Any] = {"path": str(path), "job_conf": str(job_conf), "handlers_mode": "dynamic", "purge_handlers": True}
+    assert run_module("paste_check", **arguments, handlers=HANDLERS, assign_with=["db-skip-locked"], max_grab=4)["findings"] == []
+    (message,) = messages(run_module("paste_check", **arguments, handlers=HANDLERS[:1], assign_with=["db-skip-locked"]))
+    assert message.startswith(f"{job_conf}:6: tool 'bwa': no handler has the id or tag 'special'")
+    (message,) = messages(run_module("paste_check", **arguments, handlers=HANDLERS, assign_with=["db-preassign"]))
+    assert "they know none of those that attach themselves" in message
+    found = messages(run_module("paste_check", **arguments, handlers=HANDLERS, assign_with=["db-skip-locked"], ready_window_size=9, galaxy_version="20.9"))
+    assert ["ready_window_size" in message for message in found] == [True]
+
+
 def test_what_breaks_handlers_is_an_error_where_there_are_some(run_module: Run, path: Path, job_conf: Path) -> None:
     path.write_text(GOOD + "server_name = web\ntrack_jobs_in_database = False\n", encoding="utf-8")
     result = run_module("paste_check", path=str(path), job_conf=str(job_conf), handlers=HANDLERS, purge_handlers=True)

@@ -1,0 +1,57 @@
+"""The other kinds of handlers, one after the other on the same host; each run of the playbook takes it from one to the next."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+POSTGRESQL = {"galaxy_database_connection": "postgresql:///galaxy?host=/var/run/postgresql"}
+
+
+def converge(play: Any, **variables: Any) -> None:
+    """Run the playbook with other variables."""
+    result = play("molecule/bullseye/converge.yml", "--extra-vars", json.dumps({**POSTGRESQL, **variables}))
+    assert result.returncode == 0, result.stdout
+
+
+def test_handlers_attach_themselves_to_pools(host: Any, play: Any, run_job: Any) -> None:
+    handlers = [
+        {"id": "dynamic0", "environment": {"OWN_TOKEN": "secret-of-dynamic0"}},
+        {"id": "special0", "tags": ["special"]},
+        {"id": "workflow0", "workflow_scheduler": True},
+    ]
+    converge(play, job_handlers_mode="dynamic", job_handlers=handlers, job_handlers_max_grab=4)
+    assert run_job() == "dynamic0"
+    job_conf = host.check_output("cat /srv/galaxy/config/job_conf.xml")
+    assert '<handlers assign_with="db-skip-locked" max_grab="4"/>' in job_conf
+    arguments = host.check_output("ps -C galaxy-main -o args=")
+    assert "--server-name=dynamic0 --attach-to-pool=job-handlers\n" in arguments + "\n"
+    assert "--server-name=special0 --attach-to-pool=job-handlers.special" in arguments
+    # What one is given is nobody else's business.
+    for name, count in (("dynamic0", 1), ("special0", 0)):
+        pid = host.check_output(f"systemctl show --property=MainPID --value galaxy-handler@{name}")
+        assert host.check_output(f"tr '\\0' '\\n' < /proc/{pid}/environ").count("OWN_TOKEN=secret-of-dynamic0") == count
+    assert host.file("/etc/galaxy/handlers-environments.json").mode == 0o640
+
+
+def test_mules_run_jobs(host: Any, play: Any, run_job: Any) -> None:
+    converge(play, job_handlers_mode="mules", job_handlers=2, uwsgi_handover="in_place")
+    assert run_job() in ("main.job-handlers.1", "main.job-handlers.2")
+    assert not host.run("pgrep -x galaxy-main").stdout
+    before = host.check_output("pgrep -f mule=lib/galaxy/main.py").split()
+    # A candidate is the web processes without mules, which would run jobs under the same names.
+    checked = host.run("galaxy-web check")
+    assert checked.rc == 0, checked.stdout + checked.stderr
+    assert host.check_output("pgrep -f mule=lib/galaxy/main.py").split() == before
+
+
+def test_supervisor_runs_handlers(host: Any, play: Any, run_job: Any) -> None:
+    supervisor = {"job_handlers_service_manager": "supervisor"}
+    converge(play, job_handlers=[{"id": "handler0"}], **supervisor)
+    assert run_job() == "handler0"
+    pid = host.check_output("supervisorctl pid galaxy-handler-handler0")
+    converge(play, job_handlers=[{"id": "handler0"}, {"id": "handler1"}], job_handlers_assign_with=["db-skip-locked"], **supervisor)
+    assert host.check_output("supervisorctl pid galaxy-handler-handler0") == pid
+    assert host.run("galaxy-handlers status").rc == 0
+    again = play("molecule/bullseye/converge.yml", "--extra-vars", json.dumps({**POSTGRESQL, "job_handlers": 2, **supervisor}))
+    assert "changed=0" in again.stdout, again.stdout
