@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Callable
 
 import yaml
+
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _servers
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def role_inputs() -> frozenset[str]:
     """The options of all roles, from their argument specifications."""
     specs = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in ROLES.glob("*/meta/argument_specs.yml")]

@@ -26,10 +26,10 @@ _SERVER_NAME = re.compile(r"--server-name[= ](\S+)")
 _BINARY = re.compile(r"(?P<virtualenv>/\S+)/bin/(?:python[\d.]*|paster|pserve|uwsgi)\b")
 
 # Options of [uwsgi] that the role sets in its own way, or that belong to the service manager now.
-_ROLE_OPTIONS = frozenset(
-    "chdir chmod-socket chown-socket daemonize daemonize2 die-on-term enable-threads gid home http http-socket https ini-paste lazy-apps logto "
-    "master module need-app no-orphans paste pidfile pidfile2 plugin plugins processes py-call-osafterfork socket stats strict threads thunder-lock "
-    "touch-reload uid uwsgi-socket vacuum venv virtualenv workers".split()
+_ROLE_OPTIONS = re.compile(
+    "chdir|chmod-socket|chown-socket|daemonize2?|die-on-term|enable-threads|gid|home|hook-.*|https?|http-socket|ini-paste|lazy-apps|logto|master|module|"
+    "need-app|no-orphans|paste|pidfile2?|plugins?|processes|py-call-.*|socket|stats|strict|threads|thunder-lock|touch-reload|uid|uwsgi-socket|vacuum|"
+    "venv|virtualenv|workers"
 )
 _LISTENERS = ("http", "http-socket", "socket", "uwsgi-socket")
 _POOL_SIZE, _MAX_OVERFLOW = 5, 10  # SQLAlchemy's
@@ -224,7 +224,7 @@ def _read_uwsgi(made: Plan, host: Host, document: _paste_ini.Document) -> None:
             port = option.value.rpartition(":")[2]
             if port.isdigit():
                 made.ports.append(int(port))
-        elif name not in _ROLE_OPTIONS and not name.startswith(("hook-", "py-call-")) and not (name, option.value) == ("pythonpath", "lib"):
+        elif not _ROLE_OPTIONS.fullmatch(name) and (name, option.value) != ("pythonpath", "lib"):
             value = int(option.value) if option.value.isdigit() else option.value
             problems = _uwsgi_options.problems({name: value})
             if problems:
@@ -281,7 +281,7 @@ def _read_handlers(made: Plan, host: Host, sections: Sequence[str]) -> None:
     if handling.assign_with:
         made.inputs["job_handlers_assign_with"] = list(handling.assign_with)
     else:
-        can_skip = _galaxy.database_kind(options, ()) == "postgresql" and host.version is not None and host.version >= (19, 1)
+        can_skip = _galaxy.database_kind(options, ()) == "postgresql" and host.version is not None and host.version.release >= (19, 1)
         made.inputs["job_handlers_assign_with"] = ["db-skip-locked" if can_skip else "db-preassign"]
     if options.get("track_jobs_in_database", "").lower() not in ("true", "yes", "on", "1"):
         made.app_options["track_jobs_in_database"] = "true"

@@ -24,8 +24,8 @@ _STATES = ("present", "absent")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 # A server gets a user and a directory in /etc of its name; these are somebody else's on every Debian.
-_TAKEN = frozenset(
-    "backup bin daemon games irc list lp mail man messagebus news nginx nobody postgres proxy root ssh sshd sudo supervisor sync sys systemd uucp www-data".split()
+_TAKEN = re.compile(
+    "backup|bin|daemon|games|irc|list|lp|mail|man|messagebus|news|nginx|nobody|postgres|proxy|root|sshd?|sudo|supervisor|sync|sys|systemd.*|uucp|www-data"
 )
 # What there is once on a host, whichever server asks for it: two answers would undo each other in every run.
 _OF_THE_HOST = {
@@ -103,7 +103,7 @@ def problems(servers: Any, known: Collection[str], only: Any = ()) -> list[str]:
 def _name_problems(where: str, name: Any, seen: dict[str, int], position: int) -> Iterator[str]:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         yield f"{where}.name is {name!r}: write a lower-case name of letters, digits and '-', at most 31 long, such as galaxy"
-    elif name in _TAKEN:
+    elif _TAKEN.fullmatch(name):
         yield f"{where}.name is {name!r}, which is that of something else on the host: write a name such as galaxy-{name}"
     elif name in seen:
         yield f"{where}.name is {name!r}, as in galaxy_servers[{seen[name]}]: give every server a name of its own"
@@ -141,7 +141,8 @@ def claims(name: str, values: Mapping[str, Any]) -> list[_Claim]:
     options = values.get("uwsgi_options")
     for option, value in (options.items() if isinstance(options, Mapping) else ()):
         if _LISTENER.fullmatch(str(option)):
-            found.extend(_Claim("the socket", _socket(item), name, f"uwsgi_options.{option}") for item in (value if isinstance(value, list) else [value]) if item)
+            items = value if isinstance(value, list) else [value]
+            found.extend(_Claim("the socket", _socket(item), name, f"uwsgi_options.{option}") for item in items if item)
     prefix = str(values.get("nginx_proxy_prefix") or "").rstrip("/")
     ports = [values.get("nginx_proxy_port"), values.get("nginx_proxy_ssl_port") if values.get("nginx_proxy_ssl_certificate") else None]
     for port in filter(None, ports):
@@ -169,7 +170,6 @@ def conflicts(servers: Mapping[str, Mapping[str, Any]]) -> list[str]:
         for claim in claims(name, values):
             first = owners.setdefault((claim.kind, claim.value), claim)
             if first.server != name:
-                found.append(
-                    f"the servers {first.server} and {name} would share {claim.kind} {mask_secrets(claim.value)}: give {name} a {claim.option} of its own in galaxy_servers"
-                )
+                remedy = f"give {name} a {claim.option} of its own in galaxy_servers"
+                found.append(f"the servers {first.server} and {name} would share {claim.kind} {mask_secrets(claim.value)}: {remedy}")
     return list(dict.fromkeys(found))

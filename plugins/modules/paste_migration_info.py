@@ -252,6 +252,13 @@ class Reader:
         return {path: text for path, text in texts.items() if OURS not in text}
 
 
+def program_file(path: str, text: Optional[str]) -> dict[str, Any]:
+    """A file of supervisor as M(galaxyops.uwsgi.file_set) takes it; the environment of a program may hold a secret."""
+    if text is None:
+        return {"path": path, "state": "absent"}
+    return {"path": path, "content": text, "mode": f"{stat.S_IMODE(os.stat(path).st_mode):04o}", "sensitive": True}
+
+
 def run(params: dict[str, Any]) -> dict[str, Any]:
     """Look at the host and return the result."""
     path = params["path"]
@@ -281,10 +288,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     result["files"] = sorted({*files, *map(os.path.realpath, files)})
     result["report"] = [f"{leftover.path}:{leftover.line}: {leftover.name}: {leftover.action}" for leftover in plan.leftovers]
     result["site_files"] = [{"path": site, "state": "absent"} for site in plan.sites]
-    result["program_files"] = [
-        {"path": program, "state": "absent"} if text is None else {"path": program, "content": text, "sensitive": True, "mode": oct(stat.S_IMODE(os.stat(program).st_mode))[2:].zfill(4)}
-        for program, text in plan.rewritten.items()
-    ]
+    result["program_files"] = [program_file(program, text) for program, text in plan.rewritten.items()]
     result["app_section"] = _paste_ini.application(text, path).section or "app:main"
     result["processes"] = processes(dataclasses.replace(host, server_dir=server_dir), plan.ports)
     return result

@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _handlers, _job_conf, _paste_ini
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_migration as migration
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy, _handlers, _job_conf, _paste_ini
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_migration as migration
 
 # In the manner of the sample of those years: a few options that are set, between hundreds that are commented out.
 COMMENTED = "".join(f"# What option_{number} does, in a line or two, and its default.\n#option_{number} = {number}%\n\n" for number in range(300))
@@ -114,7 +115,7 @@ HOST = migration.Host(
     HANDLING,
     {"/etc/supervisor/conf.d/galaxy.conf": SUPERVISOR},
     {"/etc/nginx/sites-enabled/galaxy": NGINX, "/etc/nginx/sites-enabled/blog": "server { listen 80; location / { proxy_pass http://127.0.0.1:3000; } }"},
-    (16, 10),
+    _galaxy.parse_version("16.10"),
 )
 PLAN = migration.plan(HOST)
 
@@ -223,13 +224,13 @@ def test_an_application_without_handlers_gets_none() -> None:
     assert "uwsgi_threads" not in plan.inputs
 
 
-@pytest.mark.parametrize(("version", "method"), [(None, "db-preassign"), ((18, 9), "db-preassign"), ((19, 1), "db-skip-locked"), ((26, 1), "db-skip-locked")])
-def test_jobs_are_assigned_as_the_version_can(version: object, method: str) -> None:
-    assert without(version=version).inputs["job_handlers_assign_with"] == [method]
+@pytest.mark.parametrize(("version", "method"), [("", "db-preassign"), ("18.09", "db-preassign"), ("19.01", "db-skip-locked"), ("26.1.2", "db-skip-locked")])
+def test_jobs_are_assigned_as_the_version_can(version: str, method: str) -> None:
+    assert without(version=_galaxy.parse_version(version)).inputs["job_handlers_assign_with"] == [method]
 
 
 def test_what_is_said_about_assignment_stays() -> None:
-    plan = without(job_conf=dataclasses.replace(HANDLING, assign_with=("db-transaction-isolation",)), version=(19, 9))
+    plan = without(job_conf=dataclasses.replace(HANDLING, assign_with=("db-transaction-isolation",)), version=_galaxy.parse_version("19.09"))
     assert plan.inputs["job_handlers_assign_with"] == ["db-transaction-isolation"]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from ansible_collections.galaxyops.uwsgi.plugins.filter.servers import role_inputs
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _servers
 
