@@ -194,6 +194,7 @@ import dataclasses
 import glob
 import os
 import pwd
+import re
 import stat
 from typing import Any, Optional
 
@@ -203,6 +204,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy, _j
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_migration as migration
 
 OURS = "(galaxyops.uwsgi."
+_SERVICE = re.compile(r"/([^/\n]+\.service)$", re.MULTILINE)
 
 
 def processes(host: migration.Host, ports: list[int]) -> list[dict[str, Any]]:
@@ -214,12 +216,12 @@ def processes(host: migration.Host, ports: list[int]) -> list[dict[str, Any]]:
             with contextlib.suppress(OSError):
                 command = _read(f"/proc/{process.pid}/cmdline").rstrip("\0").split("\0")
                 directory = os.readlink(f"/proc/{process.pid}/cwd")
-                unit = _read(f"/proc/{process.pid}/cgroup").strip().rpartition("/")[2]
+                units = _SERVICE.findall(_read(f"/proc/{process.pid}/cgroup"))
                 if migration.is_about(host, " ".join(command), directory):
                     seen[process.pid] = {
                         "pid": process.pid,
                         "port": found[inode],
-                        "unit": unit if unit.endswith(".service") else "",
+                        "unit": units[-1] if units else "",
                         "command": command,
                         "directory": directory,
                     }

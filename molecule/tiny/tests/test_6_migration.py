@@ -65,8 +65,15 @@ VARIABLES = {
     "uwsgi_instance": "old",
     "uwsgi_config_file": CONFIG,
     # What the variables of this host say of its other application.
-    **{"uwsgi_virtualenv": "/srv/old/.venv", "uwsgi_chdir": "/srv/old", "uwsgi_user": "old", "uwsgi_group": "old", "uwsgi_options": {}},
-    **{"nginx_proxy_ssl_certificate": "", "nginx_proxy_ssl_certificate_key": "", "nginx_proxy_x_accel_dirs": [], "nginx_proxy_config_file": ""},
+    "uwsgi_virtualenv": "/srv/old/.venv",
+    "uwsgi_chdir": "/srv/old",
+    "uwsgi_user": "old",
+    "uwsgi_group": "old",
+    "uwsgi_options": {},
+    "nginx_proxy_ssl_certificate": "",
+    "nginx_proxy_ssl_certificate_key": "",
+    "nginx_proxy_x_accel_dirs": [],
+    "nginx_proxy_config_file": "",
 }
 STATE = "cat {} /etc/supervisor/conf.d/galaxy.conf /etc/nginx/sites-enabled/old; readlink /etc/nginx/sites-enabled/old; supervisorctl status | cut -c-40"
 
