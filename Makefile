@@ -69,8 +69,9 @@ build: setup ## The artifact to install or publish, in build/
 	ansible-galaxy collection build --force --output-path build
 
 .PHONY: docs
-docs: setup ## Write the roles' option tables into their READMEs
+docs: setup ## Write the roles' option tables into their READMEs, and docs/reference.md
 	@tools/role_readme.py
+	@tools/reference.py
 
 .PHONY: clean
 clean: ## Remove what the other targets left, except .venv and the demo

@@ -12,11 +12,13 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_formats, _uwsgi_options, _uwsgi_sockets
 
 
-def uwsgi_configuration(options: dict[str, Any], form: str, paste_file: str, directory: str, paste_include: str) -> dict[str, Any]:
+def uwsgi_configuration(
+    options: dict[str, Any], form: str, paste_file: str, directory: str, paste_include: str, app: str = "main"
+) -> dict[str, Any]:
     """Write I(options) in one form, and list for M(galaxyops.uwsgi.file_set) the files that it has and those that others would have."""
     if form not in _uwsgi_formats.FORMATS:
         raise AnsibleFilterError(f"{form!r} is no form of uWSGI options: use one of {', '.join(_uwsgi_formats.FORMATS)}")
-    made = _uwsgi_formats.configuration(options, form, paste_file, directory, paste_include)
+    made = _uwsgi_formats.configuration(options, form, paste_file, directory, paste_include, app)
     names = _uwsgi_formats.file_names(directory, paste_include)
     return {
         "section": dict(made.section),

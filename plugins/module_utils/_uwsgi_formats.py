@@ -133,16 +133,19 @@ def file_names(directory: str, paste_include: str) -> list[str]:
     return [paste_include, *(f"{directory}/uwsgi.{extension}" for extension in EXTENSIONS.values())]
 
 
-def configuration(options: Mapping[str, Any], form: str, paste_file: str, directory: str, paste_include: str) -> Configuration:
-    """Write I(options), and the load of the application in I(paste_file), in one form.
+def configuration(options: Mapping[str, Any], form: str, paste_file: str, directory: str, paste_include: str, app: str = "main") -> Configuration:
+    """Write I(options), and the load of the application I(app) in I(paste_file), in one form.
 
     Files of their own are in I(directory), but for what the section of a Paste Deploy file includes.
     """
+    # The short ways to say it know the application main only.
+    application = f"config:{paste_file}" if app == "main" else f"config:{paste_file}#{app}"
     if form == "paste":
         inside, outside = split(options, form, paste_include)
-        return Configuration(section=inside, files={paste_include: ini(outside)} if outside else {}, argv=["--ini-paste", paste_file])
+        argv = ["--ini-paste", paste_file] if app == "main" else ["--ini", paste_file, "--paste", application]
+        return Configuration(section=inside, files={paste_include: ini(outside)} if outside else {}, argv=argv)
     include = f"{directory}/uwsgi.ini"
-    inside, outside = split({**options, "paste": f"config:{paste_file}"}, form, include)
+    inside, outside = split({**options, "paste": application}, form, include)
     files = {include: ini(outside)} if outside else {}
     if form == "command_line":
         return Configuration(files=files, argv=command_line(inside))

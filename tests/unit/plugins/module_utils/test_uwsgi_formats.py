@@ -117,6 +117,8 @@ def test_the_filter_lists_the_files_of_other_forms_as_absent() -> None:
         ("/etc/galaxy/uwsgi.xml", "absent"),
     ]
     assert uwsgi_configuration({"threads": 4}, "paste", "/g.ini", "/e", "/u.ini")["section"] == {"threads": 4}
+    assert uwsgi_configuration({}, "paste", "/g.ini", "/e", "/u.ini", "x")["argv"] == ["--ini", "/g.ini", "--paste", "config:/g.ini#x"]
+    assert "paste = config:/g.ini#x" in str(uwsgi_configuration({}, "ini", "/g.ini", "/e", "/u.ini", "x")["files"])
     with pytest.raises(AnsibleFilterError, match="use one of paste, ini"):
         uwsgi_configuration({}, "toml", "/g.ini", "/e", "/u.ini")
 

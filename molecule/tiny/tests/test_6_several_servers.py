@@ -1,0 +1,129 @@
+"""Two servers on one host: each has its own settings, and what happens to one does not touch the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from slots import serving
+
+PREPARE = """
+set -eu
+for name in one two; do
+    mkdir -p /srv/$name
+    cp /srv/tiny/tiny_app.py /srv/$name
+    printf '[app:main]\\npaste.app_factory = tiny_app:app_factory\\nversion = %s\\n' $name > /srv/$name/tiny.ini
+    id $name >/dev/null 2>&1 || useradd --system --home-dir /srv/$name $name
+    test -x /srv/$name/venv/bin/pip || { python3 -m venv /srv/$name/venv && /srv/$name/venv/bin/pip install --quiet PasteDeploy; }
+done
+"""
+OURS = (
+    "find /etc /usr/local /run /var/www /var/lib/galaxyops -xdev ! -path '/run/systemd/*' -regex '.*/{name}\\([.-].*\\)?'; "
+    "systemctl list-units --type=service,socket --all --plain --no-legend '{name}-*'"
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def only_one(name: str, host: Any, play: Any) -> Iterator[None]:
+    """The lists of Ansible are the same on every host; it is left as it was found."""
+    if name != "bookworm":
+        pytest.skip("the same on every host")
+    host.check_output("cat > /tmp/prepare.sh <<'END'\n" + PREPARE + "END\nsh /tmp/prepare.sh")
+    yield
+    servers = [{"name": server, "state": "absent"} for server in ("one", "two")]
+    assert play("molecule/tiny/servers.yml", "--extra-vars", json.dumps({"galaxy_servers": servers})).returncode == 0
+
+
+def masters(host: Any) -> dict[str, str]:
+    """The main process of each server."""
+    return {name: host.check_output(f"systemctl show --property=MainPID --value {name}-web@{serving(host, name)}") for name in ("one", "two")}
+
+
+def answer(site: Any, name: str) -> Any:
+    """What a server answers."""
+    response = site.get("/", headers={"Host": f"{name}.example.org"})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def removal_of(name: str) -> str:
+    """The list in which one of them is to be removed."""
+    servers = [
+        {"name": other, "nginx_proxy_server_names": [f"{other}.example.org"], "state": "absent" if other == name else "present"} for other in ("one", "two")
+    ]
+    return json.dumps({"galaxy_servers": servers})
+
+
+def test_each_serves_under_its_own_name_with_its_own_settings(host: Any, play: Any, site: Any) -> None:
+    result = play("molecule/tiny/servers.yml")
+    assert result.returncode == 0, result.stdout
+    for name in ("one", "two"):
+        assert answer(site, name)["version"] == name
+    assert host.check_output("sed -n 's/^processes = //p' /srv/one/tiny.ini /srv/two/tiny.ini").split() == ["1", "2"]
+    owners = host.check_output("stat -c %U /run/one/web.sock /run/two/web.sock").split()
+    assert owners == ["one", "two"]
+
+
+def test_a_second_run_changes_nothing(play: Any) -> None:
+    result = play("molecule/tiny/servers.yml")
+    assert "changed=0 " in result.stdout, result.stdout
+
+
+def test_a_restart_of_one_leaves_the_other_alone(host: Any) -> None:
+    before = masters(host)
+    host.check_output("two-web restart")
+    after = masters(host)
+    assert after["one"] == before["one"]
+    assert after["two"] != before["two"]
+
+
+def test_a_change_of_one_leaves_the_other_alone(host: Any, play: Any, site: Any) -> None:
+    before = masters(host)
+    host.check_output("sed -i 's/^version = .*/version = 1.1/' /srv/one/tiny.ini")
+    assert play("molecule/tiny/servers.yml").returncode == 0
+    assert answer(site, "one")["version"] == "1.1"
+    after = masters(host)
+    assert after["one"] != before["one"]
+    assert after["two"] == before["two"]
+
+
+def test_the_restart_playbook_restarts_the_one_that_is_named(host: Any, play: Any) -> None:
+    before = masters(host)
+    servers = [{"name": "one"}, {"name": "two"}]
+    variables = {"site_hosts": "molecule", "restart": "web", "galaxy_servers": servers, "only_servers": ["one"]}
+    result = play("playbooks/restart.yml", "--extra-vars", json.dumps(variables))
+    assert result.returncode == 0, result.stdout
+    after = masters(host)
+    assert after["one"] != before["one"]
+    assert after["two"] == before["two"]
+
+
+def test_removing_one_leaves_the_other_alone(host: Any, play: Any, site: Any) -> None:
+    before = masters(host)
+    result = play("molecule/tiny/servers.yml", "--extra-vars", removal_of("one"))
+    assert result.returncode == 0, result.stdout
+    assert host.check_output(OURS.format(name="one")) == ""
+    assert host.check_output("cat /srv/one/tiny.ini").count("[") == 1
+    assert answer(site, "two")["version"] == "two"
+    assert host.check_output(f"systemctl show --property=MainPID --value two-web@{serving(host, 'two')}") == before["two"]
+    again = play("molecule/tiny/servers.yml", "--extra-vars", removal_of("one"))
+    assert "changed=0 " in again.stdout, again.stdout
+
+
+def test_site_finds_what_two_servers_would_share_before_anything_changes(play: Any) -> None:
+    """The whole of site.yml, which stops at its checks: the variables of this host say that both have one configuration file."""
+    servers = [{"name": "three"}, {"name": "four"}]
+    result = play("playbooks/site.yml", "--extra-vars", json.dumps({"site_hosts": "molecule", "galaxy_servers": servers}))
+    assert result.returncode != 0
+    assert "the servers three and four would share the configuration file /srv/tiny/tiny.ini: give four a uwsgi_config_file" in result.stdout, result.stdout
+    assert "changed=0 " in result.stdout, result.stdout
+
+
+def test_site_names_every_mistake_in_the_list(play: Any) -> None:
+    servers = [{"name": "Three"}, {"name": "four", "uwsgi_thread": 4}]
+    result = play("playbooks/site.yml", "--extra-vars", json.dumps({"site_hosts": "molecule", "galaxy_servers": servers}))
+    assert result.returncode != 0
+    for part in ("galaxy_servers[0].name is 'Three'", "galaxy_servers[1].uwsgi_thread is no option of a role: write 'uwsgi_threads' instead"):
+        assert part in result.stdout, result.stdout

@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Several Galaxy servers on one host as one list: each entry holds what the roles are told about that server.
+
+A server takes its name, its user and its paths from one word, so that two of them have nothing in common
+unless somebody says so; where somebody does, conflicts() finds it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import mask_secrets
+
+_REMEDY = "write a list such as [{name: main, nginx_proxy_server_names: [galaxy.example.org]}, {name: test, nginx_proxy_server_names: [test.example.org]}]"
+_OWN_KEYS = ("name", "state")
+_STATES = ("present", "absent")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+
+# A server gets a user and a directory in /etc of its name; these are somebody else's on every Debian.
+_TAKEN = re.compile(
+    "backup|bin|daemon|games|irc|list|lp|mail|man|messagebus|news|nginx|nobody|postgres|proxy|root|sshd?|sudo|supervisor|sync|sys|systemd.*|uucp|www-data"
+)
+# What there is once on a host, whichever server asks for it: two answers would undo each other in every run.
+_OF_THE_HOST = {
+    "nginx_proxy_worker_connections": "is for nginx as a whole: set it beside galaxy_servers, not in it",
+}
+# What becomes of the name. The state goes to the roles that have one; Galaxy itself, with its data, is never removed.
+_STATE_OPTIONS = ("job_handlers_state", "nginx_proxy_state", "uwsgi_state")
+
+# What may belong to one server only, by its option and what is said of it. A path is compared as the host would.
+_EXCLUSIVE = {
+    "galaxy_config_file": "the configuration file",
+    "galaxy_database_connection": "the database",
+    "galaxy_mutable_data_dir": "the directory of the data",
+    "galaxy_root": "the directory",
+    "galaxy_server_dir": "the directory of the program",
+    "galaxy_venv_dir": "the virtualenv",
+    "job_handlers_config_file": "the job configuration",
+    "job_handlers_galaxy_config_file": "the configuration file",
+    "job_handlers_instance": "the name of processes and files",
+    "nginx_proxy_instance": "the name of the site",
+    "uwsgi_config_file": "the configuration file",
+    "uwsgi_instance": "the name of processes and files",
+    "uwsgi_virtualenv": "the virtualenv",
+}
+# Every option that conflicts() looks at.
+CLAIM_OPTIONS = (
+    *_EXCLUSIVE, "nginx_proxy_port", "nginx_proxy_prefix", "nginx_proxy_server_names", "nginx_proxy_ssl_certificate", "nginx_proxy_ssl_port", "uwsgi_options",
+)  # fmt: skip
+_LISTENER = re.compile(r"(?:.*-)?(?:socket|http|https|stats|stats-server)")
+
+
+def defaults(name: str) -> dict[str, str]:
+    """What a server gets from its I(name); everything else follows from these by the defaults of the roles."""
+    return {"galaxy_root": f"/srv/{name}", "galaxy_user": name, "uwsgi_instance": name}
+
+
+def expand(servers: Iterable[Mapping[str, Any]], only: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Each server as its C(name), its C(state) and the C(inputs) of the roles; those I(only), if any are named."""
+    return [
+        {"name": server["name"], "state": server.get("state", "present"), "inputs": _inputs(server)}
+        for server in servers
+        if not only or server["name"] in only
+    ]
+
+
+def _inputs(server: Mapping[str, Any]) -> dict[str, Any]:
+    state = dict.fromkeys(_STATE_OPTIONS, "absent") if server.get("state") == "absent" else {}
+    own = {key: value for key, value in server.items() if key not in _OWN_KEYS}
+    return {**defaults(server["name"]), **own, **state}
+
+
+def problems(servers: Any, known: Collection[str], only: Any = ()) -> list[str]:
+    """Say what is wrong with the list that a user writes, and what to write instead; I(known) are the inputs of the roles."""
+    if not isinstance(servers, list) or not servers:
+        return [f"galaxy_servers is {servers!r}: {_REMEDY}, or leave it out for one server"]
+    found = []
+    seen: dict[str, int] = {}
+    for position, server in enumerate(servers):
+        where = f"galaxy_servers[{position}]"
+        if not isinstance(server, Mapping) or "name" not in server:
+            found.append(f"{where} is {server!r}, which has no name: {_REMEDY}")
+            continue
+        found.extend(_name_problems(where, server["name"], seen, position))
+        if server.get("state", "present") not in _STATES:
+            found.append(f"{where}.state is {server['state']!r}: write present or absent")
+        found.extend(_key_problems(where, server, known))
+    names = sorted(seen)
+    if isinstance(only, str) or not all(isinstance(name, str) for name in only):
+        found.append(f"only_servers is {only!r}: write a list of names, such as {names[:1]}")
+    else:
+        found.extend(f"only_servers names {name!r}, which is none of the galaxy_servers: {', '.join(names)}" for name in only if name not in seen)
+    return found
+
+
+def _name_problems(where: str, name: Any, seen: dict[str, int], position: int) -> Iterator[str]:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        yield f"{where}.name is {name!r}: write a lower-case name of letters, digits and '-', at most 31 long, such as galaxy"
+    elif _TAKEN.fullmatch(name):
+        yield f"{where}.name is {name!r}, which is that of something else on the host: write a name such as galaxy-{name}"
+    elif name in seen:
+        yield f"{where}.name is {name!r}, as in galaxy_servers[{seen[name]}]: give every server a name of its own"
+    else:
+        seen[name] = position
+
+
+def _key_problems(where: str, server: Mapping[str, Any], known: Collection[str]) -> Iterator[str]:
+    for key in server:
+        if key in _OWN_KEYS:
+            continue
+        if key in _OF_THE_HOST:
+            yield f"{where}.{key} {_OF_THE_HOST[key]}"
+        elif key in _STATE_OPTIONS:
+            yield f"{where}.{key} is not for a single role: write 'state: absent' to remove the server"
+        elif key not in known:
+            similar = difflib.get_close_matches(str(key), [*_OWN_KEYS, *known], n=1)
+            remedy = f"write '{similar[0]}' instead" if similar else "an entry has name, state and the options of the roles"
+            yield f"{where}.{key} is no option of a role: {remedy}"
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """Something that one server alone may have, and the option that says so."""
+
+    kind: str
+    value: str
+    server: str
+    option: str
+
+
+def claims(name: str, values: Mapping[str, Any]) -> list[_Claim]:
+    """What the server I(name) takes for itself, told by the I(values) that the options of the roles have for it."""
+    found = [_Claim(_EXCLUSIVE[option], _same(value), name, option) for option, value in values.items() if option in _EXCLUSIVE and value]
+    options = values.get("uwsgi_options")
+    for option, value in (options.items() if isinstance(options, Mapping) else ()):
+        if _LISTENER.fullmatch(str(option)):
+            items = value if isinstance(value, list) else [value]
+            found.extend(_Claim("the socket", _socket(item), name, f"uwsgi_options.{option}") for item in items if item)
+    prefix = str(values.get("nginx_proxy_prefix") or "").rstrip("/")
+    ports = [values.get("nginx_proxy_port"), values.get("nginx_proxy_ssl_port") if values.get("nginx_proxy_ssl_certificate") else None]
+    for port in filter(None, ports):
+        for host in values.get("nginx_proxy_server_names") or ["*"]:
+            found.append(_Claim("the address", f"{host}:{port}{prefix}", name, "nginx_proxy_prefix" if prefix else "nginx_proxy_server_names"))
+    return found
+
+
+def _same(value: Any) -> str:
+    text = str(value)
+    return posixpath.normpath(text) if text.startswith("/") else text
+
+
+def _socket(value: Any) -> str:
+    """A TCP port is taken whatever the address; a file is a file."""
+    text = str(value)
+    return text if text.startswith("/") else f"port {text.rpartition(':')[2]}"
+
+
+def conflicts(servers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say what two servers on one host would share, which they must not; I(servers) has the values of each by its name."""
+    owners: dict[tuple[str, str], _Claim] = {}
+    found = []
+    for name, values in servers.items():
+        for claim in claims(name, values):
+            first = owners.setdefault((claim.kind, claim.value), claim)
+            if first.server != name:
+                remedy = f"give {name} a {claim.option} of its own in galaxy_servers"
+                found.append(f"the servers {first.server} and {name} would share {claim.kind} {mask_secrets(claim.value)}: {remedy}")
+    return list(dict.fromkeys(found))

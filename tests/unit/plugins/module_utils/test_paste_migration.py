@@ -1,0 +1,257 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a Galaxy that Paste serves would be in the options of the roles."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy, _handlers, _job_conf, _paste_ini
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_migration as migration
+
+# In the manner of the sample of those years: a few options that are set, between hundreds that are commented out.
+COMMENTED = "".join(f"# What option_{number} does, in a line or two, and its default.\n#option_{number} = {number}%\n\n" for number in range(300))
+INI = f"""\
+# A sample, adapted by an administrator.
+
+[server:main]
+use = egg:Paste#http
+port = 8080
+#host = 0.0.0.0
+use_threadpool = True
+threadpool_workers = 10
+
+[server:web0]
+use = egg:Paste#http
+port = 8081
+threadpool_workers = 7
+
+[server:handler0]
+use = egg:Paste#http
+port = 8090
+threadpool_workers = 20
+
+[server:handler1]
+use = egg:Paste#http
+port = 8091
+
+[filter:gzip]
+use = egg:Paste#gzip
+
+[filter:proxy-prefix]
+use = egg:PasteDeploy#prefix
+prefix = /galaxy
+
+[app:main]
+paste.app_factory = galaxy.web.buildapp:app_factory
+filter-with = proxy-prefix
+{COMMENTED}
+database_connection = postgresql://galaxy:p%%40ss@localhost/galaxy
+job_config_file = config/job_conf.xml
+nginx_x_accel_redirect_base = /_x_accel_redirect
+file_path = /data/galaxy/files
+
+[uwsgi]
+socket = 127.0.0.1:4001
+processes = 3
+buffer-size = 16384
+harakiri = 600
+pythonpath = lib
+master = True
+"""
+SUPERVISOR = """\
+; of the training
+[program:web]
+command         = /srv/galaxy/.venv/bin/python ./scripts/paster.py serve config/galaxy.ini --server-name=web0 --log-file=web.log
+directory       = /srv/galaxy/server
+user            = gxuser ; not root
+environment     = PATH="/srv/galaxy/.venv/bin:/usr/bin",DRMAA_LIBRARY_PATH="/usr/lib/libdrmaa.so"
+
+[program:handler]
+command         = python ./lib/galaxy/main.py -c config/galaxy.ini --server-name=handler%(process_num)s
+process_name    = handler%(process_num)s
+numprocs        = 2
+directory       = /srv/galaxy/server
+user            = gxuser
+
+[group:galaxy]
+programs = web,handler
+
+[program:munge]
+command = /usr/sbin/munged
+
+[group:mixed]
+programs = handler,munge
+"""
+NGINX = """\
+upstream galaxy { server localhost:8081; }
+server {
+    listen 80;
+    server_name galaxy.example.org;
+    return 301 https://$host$request_uri;
+}
+server {
+    listen 443 ssl;
+    server_name galaxy.example.org "www.example.org"; # both
+    ssl_certificate /etc/ssl/galaxy.pem;
+    ssl_certificate_key /etc/ssl/galaxy.key;
+    client_max_body_size 10g;
+    location / { proxy_pass http://galaxy; }
+}
+"""
+HANDLING = _job_conf.Handling(
+    handlers=(_job_conf.Handler("handler0", ("handlers",), ()), _job_conf.Handler("handler1", ("handlers", "big"), ("slurm",))), default="handlers"
+)
+HOST = migration.Host(
+    "/srv/galaxy/server/config/galaxy.ini",
+    INI,
+    "/srv/galaxy/server",
+    "root",
+    HANDLING,
+    {"/etc/supervisor/conf.d/galaxy.conf": SUPERVISOR},
+    {"/etc/nginx/sites-enabled/galaxy": NGINX, "/etc/nginx/sites-enabled/blog": "server { listen 80; location / { proxy_pass http://127.0.0.1:3000; } }"},
+    _galaxy.parse_version("16.10"),
+)
+PLAN = migration.plan(HOST)
+
+
+def without(**changes: object) -> migration.Plan:
+    """The plan of a host that differs."""
+    return migration.plan(dataclasses.replace(HOST, **changes))  # type: ignore[arg-type]
+
+
+def test_everything_known_of_the_host_becomes_an_option() -> None:
+    assert PLAN.inputs == {
+        "galaxy_config_file": "/srv/galaxy/server/config/galaxy.ini",
+        "galaxy_server_dir": "/srv/galaxy/server",
+        "galaxy_user": "gxuser",
+        "galaxy_venv_dir": "/srv/galaxy/.venv",
+        "job_handlers": [{"id": "handler0", "tags": ["handlers"]}, {"id": "handler1", "tags": ["handlers", "big"], "plugins": ["slurm"]}],
+        "job_handlers_assign_with": ["db-preassign"],
+        "job_handlers_config_file": "/srv/galaxy/server/config/job_conf.xml",
+        "job_handlers_default": "handlers",
+        "nginx_proxy_client_max_body_size": "10g",
+        "nginx_proxy_port": 80,
+        "nginx_proxy_prefix": "/galaxy",
+        "nginx_proxy_server_names": ["galaxy.example.org", "www.example.org"],
+        "nginx_proxy_ssl_certificate": "/etc/ssl/galaxy.pem",
+        "nginx_proxy_ssl_certificate_key": "/etc/ssl/galaxy.key",
+        "nginx_proxy_ssl_port": 443,
+        "nginx_proxy_x_accel_base": "/_x_accel_redirect",
+        "nginx_proxy_x_accel_dirs": ["/data/galaxy"],
+        "uwsgi_options": {"buffer-size": 16384, "harakiri": 600},
+        "uwsgi_processes": 3,
+        "uwsgi_threads": 10,
+    }
+    assert _handlers.problems(PLAN.inputs["job_handlers"]) == []
+
+
+def test_each_leftover_has_its_file_and_line() -> None:
+    found = {(leftover.kind, leftover.name): leftover for leftover in PLAN.leftovers}
+    lines = INI.splitlines()
+    for kind, name in (("server", "server:main"), ("server", "server:handler1"), ("filter", "filter:proxy-prefix")):
+        assert lines[found[kind, name].line - 1] == f"[{name}]"
+    assert lines[found["socket", "socket = 127.0.0.1:4001"].line - 1] == "socket = 127.0.0.1:4001"
+    assert found["program", "handler"].path == "/etc/supervisor/conf.d/galaxy.conf"
+    assert SUPERVISOR.splitlines()[found["program", "handler"].line - 1] == "[program:handler]"
+    assert "port 8090" in found["server", "server:handler0"].action
+    assert found["site", "galaxy"].line == 7
+    assert PLAN.ports == [8080, 8081, 8090, 8091, 4001]
+
+
+def test_programs_are_told_apart_and_others_stay_in_the_file() -> None:
+    assert (PLAN.web_programs, PLAN.handler_programs) == (["web"], ["handler"])
+    assert PLAN.groups == ["galaxy", "mixed"]
+    (text,) = PLAN.rewritten.values()
+    assert text is not None
+    assert "; of the training" in text
+    assert {section.name for section in _paste_ini.parse(text).sections} == {"program:munge", "group:mixed"}
+    assert _paste_ini.get_options(text, "group:mixed") == {"programs": "munge"}
+
+
+def test_a_file_of_which_nothing_is_left_goes() -> None:
+    text = SUPERVISOR[: SUPERVISOR.index("[program:munge]")]
+    assert without(supervisor={"/x.conf": text}).rewritten == {"/x.conf": None}
+
+
+def test_environment_of_a_program_is_noted_by_name_only() -> None:
+    (note,) = PLAN.notes
+    assert "/etc/supervisor/conf.d/galaxy.conf:2: [program:web] sets DRMAA_LIBRARY_PATH" in note
+    assert "libdrmaa" not in note
+
+
+def test_programs_of_something_else_stay() -> None:
+    other = "[program:web]\ncommand = /opt/other/bin/paster serve other.ini\ndirectory = /opt/other\n"
+    plan = without(supervisor={"/other.conf": other})
+    assert (plan.rewritten, plan.web_programs) == ({}, [])
+
+
+def test_a_broken_file_of_supervisor_is_noted() -> None:
+    (problem,) = without(supervisor={"/x.conf": "web\n"}).problems
+    assert problem.startswith("/x.conf:1:")
+
+
+def test_sites_of_something_else_stay() -> None:
+    assert PLAN.sites == ["/etc/nginx/sites-enabled/galaxy"]
+
+
+def test_a_file_with_two_sites_is_left_alone() -> None:
+    plan = without(nginx={"/x": NGINX + "server { server_name other; root /srv/other; }\n"})
+    assert plan.sites == []
+    assert any("/x:15: the file has a site of something else too" in problem for problem in plan.problems), plan.problems
+
+
+def test_sites_with_a_port_of_an_earlier_uwsgi_are_found() -> None:
+    assert without(nginx={"/x": "server { listen 8000; location / { uwsgi_pass 127.0.0.1:4001; } }"}).sites == ["/x"]
+
+
+def test_without_a_job_configuration_the_servers_are_the_handlers() -> None:
+    plan = without(job_conf=None)
+    assert plan.inputs["job_handlers"] == [{"id": "handler0", "tags": []}, {"id": "handler1", "tags": []}]
+    assert plan.app_options == {"track_jobs_in_database": "true"}
+
+
+def test_an_application_without_handlers_gets_none() -> None:
+    plan = migration.plan(migration.Host("/srv/app/app.ini", "[server:main]\nuse = egg:Paste#http\n\n[app:main]\nuse = egg:app\n", "/srv/app", "app"))
+    assert "job_handlers" not in plan.inputs
+    assert plan.app_options == {}
+    assert plan.ports == [8080]
+    assert "uwsgi_threads" not in plan.inputs
+
+
+@pytest.mark.parametrize(("version", "method"), [("", "db-preassign"), ("18.09", "db-preassign"), ("19.01", "db-skip-locked"), ("26.1.2", "db-skip-locked")])
+def test_jobs_are_assigned_as_the_version_can(version: str, method: str) -> None:
+    assert without(version=_galaxy.parse_version(version)).inputs["job_handlers_assign_with"] == [method]
+
+
+def test_what_is_said_about_assignment_stays() -> None:
+    plan = without(job_conf=dataclasses.replace(HANDLING, assign_with=("db-transaction-isolation",)), version=_galaxy.parse_version("19.09"))
+    assert plan.inputs["job_handlers_assign_with"] == ["db-transaction-isolation"]
+
+
+def test_more_threads_than_connections_get_connections() -> None:
+    plan = without(text=INI.replace("threadpool_workers = 10", "threadpool_workers = 30"))
+    assert plan.inputs["uwsgi_threads"] == 30
+    assert plan.app_options["database_engine_option_max_overflow"] == "25"
+
+
+def test_an_option_of_uwsgi_that_would_do_harm_is_left_out_and_noted() -> None:
+    plan = without(text=INI.replace("harakiri = 600", "buffer-sizes = 1\nstats-http = 1   # no"))
+    assert any("stats-http" in note and "left out" in note for note in plan.notes), plan.notes
+    assert "stats-http" not in plan.inputs["uwsgi_options"]
+
+
+def test_what_cannot_be_read_is_named() -> None:
+    with pytest.raises(_paste_ini.PasteIniError, match="set twice"):
+        without(text="[app:main]\na = 1\na = 2\n")
+
+
+@given(st.text(alphabet="server{};#\"'\\ \n:80proxy_pass", max_size=60))
+def test_any_text_can_be_read_as_nginx_reads_it(text: str) -> None:
+    for directive in migration.parse_nginx(text).find("server"):
+        assert 1 <= directive.line <= text.count("\n") + 1

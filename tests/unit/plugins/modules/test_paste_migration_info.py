@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests of the module paste_migration_info, which really run it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port that nobody uses."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        number = int(taken.getsockname()[1])
+    yield number
+
+
+@pytest.fixture
+def host(tmp_path: Path, port: int) -> dict[str, Any]:
+    """What a module is told of a host that lies in a directory."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "supervisor").mkdir()
+    (tmp_path / "available").mkdir()
+    (tmp_path / "enabled").mkdir()
+    ini = tmp_path / "config" / "galaxy.ini"
+    ini.write_text(f"[server:main]\nuse = egg:Paste#http\nport = {port}\n\n[app:main]\nuse = egg:app\njob_config_file = config/job_conf.xml\n")
+    (tmp_path / "config" / "job_conf.xml").write_text('<job_conf><handlers><handler id="runner7" tags="big"/></handlers></job_conf>')
+    (tmp_path / "supervisor" / "galaxy.conf").write_text(
+        f"[program:web]\ncommand = {tmp_path}/.venv/bin/paster serve {ini}\ndirectory = {tmp_path}\nenvironment = SECRET=swordfish\n\n[program:other]\ncommand = x\n"
+    )
+    (tmp_path / "available" / "galaxy").write_text(f"server {{ server_name a.example.org; location / {{ proxy_pass http://localhost:{port}; }} }}\n")
+    (tmp_path / "enabled" / "galaxy").symlink_to("../available/galaxy")
+    (tmp_path / "enabled" / "ours.conf").write_text(f"# Written by Ansible (galaxyops.uwsgi.nginx_proxy)\nserver {{ proxy_pass http://localhost:{port}; }}\n")
+    return {
+        "path": str(ini),
+        "supervisor_dir": str(tmp_path / "supervisor"),
+        "nginx_dirs": [str(tmp_path / "enabled")],
+        "backup_dir": str(tmp_path / "backup"),
+    }
+
+
+def test_a_host_is_read(run_module: Run, host: dict[str, Any], tmp_path: Path) -> None:
+    result = run_module("paste_migration_info", **host)
+    assert not result["changed"]
+    inputs = result["inputs"]
+    assert inputs["job_handlers"] == [{"id": "runner7", "tags": ["big"]}]
+    assert inputs["galaxy_server_dir"] == str(tmp_path)
+    assert inputs["galaxy_venv_dir"] == f"{tmp_path}/.venv"
+    assert inputs["nginx_proxy_server_names"] == ["a.example.org"]
+    assert result["web_programs"] == result["groups"] == ["web"]
+    assert result["site_files"] == [{"path": f"{tmp_path}/enabled/galaxy", "state": "absent"}]
+    (program,) = result["program_files"]
+    assert program["sensitive"] is True
+    assert program["content"] == "[program:other]\ncommand = x\n"
+    assert set(result["files"]) == {
+        f"{tmp_path}/{name}" for name in ("config/galaxy.ini", "config/job_conf.xml", "supervisor/galaxy.conf", "enabled/galaxy", "available/galaxy")
+    }
+    assert f"{tmp_path}/config/galaxy.ini:1: server:main: port" in result["report"][0]
+    assert "swordfish" not in str(result)
+
+
+def test_the_same_is_returned_after_the_migration(run_module: Run, host: dict[str, Any], tmp_path: Path) -> None:
+    before = run_module("paste_migration_info", **host)
+    for file in before["files"]:
+        kept = Path(host["backup_dir"] + file)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, kept, follow_symlinks=False)
+    (tmp_path / "enabled" / "galaxy").unlink()
+    (tmp_path / "supervisor" / "galaxy.conf").write_text("[program:other]\ncommand = x\n")
+    (tmp_path / "config" / "galaxy.ini").write_text("[app:main]\nuse = egg:app\n")
+    after = run_module("paste_migration_info", **host)
+    assert after["inputs"] == before["inputs"]
+    assert after["leftovers"] == before["leftovers"]
+    assert after["program_files"] == before["program_files"]
+
+
+def test_a_file_of_supervisor_that_is_gone_stays_gone(run_module: Run, host: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "supervisor" / "galaxy.conf"
+    text = path.read_text().partition("[program:other]")[0]
+    kept = Path(host["backup_dir"] + str(path))
+    kept.parent.mkdir(parents=True)
+    kept.write_text(text)
+    path.unlink()
+    assert run_module("paste_migration_info", **host)["program_files"] == [{"path": str(path), "state": "absent"}]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+def test_the_process_that_listens_is_found_by_its_command(run_module: Run, host: dict[str, Any], tmp_path: Path, port: int) -> None:
+    """One that has nothing to do with the file is left alone, although it listens to the port."""
+    code = f"import socket, time; s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen(); print('ready', flush=True); time.sleep(60)"
+    for command, found in ((["paster", "serve", host["path"]], 1), (["other"], 0)):
+        with subprocess.Popen([sys.executable, "-c", code, *command], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            result = run_module("paste_migration_info", **host)
+            process.kill()
+        assert [entry["pid"] for entry in result["processes"]] == [process.pid][:found]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "galaxy.ini does not exist: correct the path"), ("[app:main]\na = 1\na = 2\n", "galaxy.ini:3: [app:main] a: set twice")],
+)
+def test_what_cannot_be_read_is_named(run_module: Run, host: dict[str, Any], content: Any, message: str) -> None:
+    path = Path(host["path"])
+    path.unlink() if content is None else path.write_text(content)
+    result = run_module("paste_migration_info", **host)
+    assert result["failed"]
+    assert message in result["msg"]
