@@ -20,6 +20,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Fi
 
 # The packages that bring bin/uwsgi.
 _PACKAGES = ("pyuwsgi", "uwsgi")
+_MODULE_PACKAGE = "uwsgidecorators"
 _LINKED_PYTHON = re.compile(rb"libpython(3\.\d+)")
 _OPTION = re.compile(r"^\s+(?:-.\|)?--(\S+)", re.MULTILINE)
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*((?:(?:[<>=!]=?|===)[^,]+,?\s*)*)$")
@@ -91,18 +92,18 @@ def _linked_python(program: str) -> str:
 
 
 def installed_packages(path: str) -> dict[str, str]:
-    """The packages in the virtualenv at I(path) that bring a uWSGI, and their versions."""
+    """The packages in the virtualenv at I(path) that bring a uWSGI, or its Python module alone, and their versions."""
     found = {}
     for directory in sorted(glob.glob(os.path.join(glob.escape(path), "lib", "python3*", "site-packages", "*.dist-info"))):
         name, _dash, version = os.path.basename(directory)[: -len(".dist-info")].partition("-")
-        if name.lower() in _PACKAGES:
+        if name.lower() in (*_PACKAGES, _MODULE_PACKAGE):
             found[name.lower()] = version
     return found
 
 
 def installed_uwsgi(path: str) -> tuple[str, str]:
     """The package in the virtualenv at I(path) that brings uWSGI, and its version."""
-    return next(iter(installed_packages(path).items()), ("", ""))
+    return next((found for found in installed_packages(path).items() if found[0] in _PACKAGES), ("", ""))
 
 
 def distribution_findings(path: str, python: str = "/usr/bin/python3") -> list[Finding]:

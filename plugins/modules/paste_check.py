@@ -341,7 +341,7 @@ options:
     app:main:
       job_config_file: /srv/galaxy/config/job_conf.xml
 uwsgi_packages:
-  description: The packages in O(virtualenv) that bring a uWSGI.
+  description: The packages in O(virtualenv) that bring a uWSGI, or its Python module alone.
   returned: always
   type: list
   elements: str
