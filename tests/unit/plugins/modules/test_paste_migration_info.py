@@ -39,7 +39,8 @@ def host(tmp_path: Path, port: int) -> dict[str, Any]:
     ini.write_text(f"[server:main]\nuse = egg:Paste#http\nport = {port}\n\n[app:main]\nuse = egg:app\njob_config_file = config/job_conf.xml\n")
     (tmp_path / "config" / "job_conf.xml").write_text('<job_conf><handlers><handler id="runner7" tags="big"/></handlers></job_conf>')
     (tmp_path / "supervisor" / "galaxy.conf").write_text(
-        f"[program:web]\ncommand = {tmp_path}/.venv/bin/paster serve {ini}\ndirectory = {tmp_path}\nenvironment = SECRET=swordfish\n\n[program:other]\ncommand = x\n"
+        f"[program:web]\ncommand = {tmp_path}/.venv/bin/paster serve {ini}\ndirectory = {tmp_path}\nenvironment = SECRET=swordfish\n\n"
+        "[program:other]\ncommand = x\n"
     )
     (tmp_path / "available" / "galaxy").write_text(f"server {{ server_name a.example.org; location / {{ proxy_pass http://localhost:{port}; }} }}\n")
     (tmp_path / "enabled" / "galaxy").symlink_to("../available/galaxy")
