@@ -9,11 +9,12 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv as virtualenv
@@ -117,6 +118,7 @@ def test_uwsgi_takes_the_options_it_tells(uwsgi: virtualenv.Uwsgi, tmp_path: Pat
     assert not accepted([*names, "no-such-option"], tmp_path)
 
 
+@settings(max_examples=20)  # each starts uWSGI
 @given(st.from_regex(r"[a-z]{2,8}(-[a-z]{1,8}){0,2}", fullmatch=True))
 def test_uwsgi_refuses_what_it_does_not_tell(uwsgi: virtualenv.Uwsgi, tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     if name not in uwsgi.options:
@@ -138,13 +140,14 @@ def test_a_uwsgi_that_does_not_start_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize(("user", "uid"), [("nobody", "65534"), ("", "65534"), ("no-such-user", None)])
-def test_root_asks_as_somebody_else(tmp_path: Path, user: str, uid: Any) -> None:
-    for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        directory.chmod(0o755)
-    program = make(tmp_path / "venv") / "bin" / "uwsgi"
-    program.write_text("#!/bin/sh\nid -u >&2\nid -G >&2\nexit 1\n", encoding="utf-8")
-    program.chmod(0o755)
-    _found, findings = virtualenv.read_uwsgi(str(tmp_path / "venv"), user)
+def test_root_asks_as_somebody_else(user: str, uid: Any) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)  # those of pytest are for root alone
+        program = make(directory / "venv") / "bin" / "uwsgi"
+        program.write_text("#!/bin/sh\nid -u >&2\nid -G >&2\nexit 1\n", encoding="utf-8")
+        program.chmod(0o755)
+        _found, findings = virtualenv.read_uwsgi(str(directory / "venv"), user)
     assert [f"{uid}\n{uid}" in finding.message for finding in findings] == ([True] if uid else [])
 
 
