@@ -28,7 +28,7 @@ from typing import Any, Optional
 from .common import ETC, Control, ControlError, Process, Refusal, available_memory, born, children, drop_privileges, fingerprint, memory, say
 from .logs import LogService
 from .stats import StatsError, ask
-from .supervisor import supervisorctl
+from .supervisor import state, supervisorctl
 from .systemd import Systemd, systemctl
 
 SLOTS = ("1", "2")
@@ -556,11 +556,14 @@ class ZergPool(PublicSocket):
         return json.dumps([self.web.config["user"], self.web.config["socket_group"]])
 
     def open(self) -> None:
-        """Wait for the pool, which supervisor has started; one that was made for other users is replaced."""
+        """Wait for the pool, which supervisor starts unless somebody has stopped it; one that was made for other users is replaced."""
         made_from = self.link / "definition"
         if made_from.exists() and made_from.read_text() != self._definition():
             say(f"replace {self.program}")
             supervisorctl("restart", self.program)
+        elif state(self.program) in ("STOPPED", "EXITED", "FATAL"):
+            say(f"start {self.program}")
+            supervisorctl("start", self.program)
         deadline = time.monotonic() + 30
         while not (made_from.exists() and made_from.read_text() == self._definition() and answers(str(self.link / "private" / "zerg.sock"))):
             if time.monotonic() > deadline:

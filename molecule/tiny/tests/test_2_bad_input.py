@@ -155,7 +155,7 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def outcome(only_one: None, host: Any, site: Any, play: Any, container: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
+def outcome(host: Any, site: Any, play: Any, container: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
     """Make all mistakes in one run."""
     names = {f"mistake{number}": {"ansible_host": container, "role_under_test": mistake.role, **mistake.variables} for number, mistake in enumerate(MISTAKES)}
     inventory = tmp_path_factory.mktemp("inventory") / "mistakes.json"
