@@ -125,6 +125,27 @@ def test_uwsgi_refuses_what_it_does_not_tell(uwsgi: virtualenv.Uwsgi, tmp_path_f
         assert not accepted([name], tmp_path_factory.mktemp("options"))
 
 
+def test_a_second_uwsgi_is_found(tmp_path: Path) -> None:
+    """Whatever the case of its name: pip writes that of the source distribution as the version of pip has it."""
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    for name in ("uWSGI-2.0.30.dist-info", "pyuwsgi-2.0.30.post1.dist-info", "uwsgitop-0.12.dist-info"):
+        (site / name).mkdir(parents=True)
+    assert virtualenv.installed_packages(str(tmp_path)) == {"pyuwsgi": "2.0.30.post1", "uwsgi": "2.0.30"}
+    assert virtualenv.installed_packages(str(tmp_path / "none")) == {}
+
+
+def test_the_distributions_uwsgi_needs_the_distributions_python(tmp_path: Path) -> None:
+    for minor in ("3.11", "3.12"):
+        (tmp_path / f"python{minor}").write_text("")
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    (tmp_path / "venv" / "bin" / "python3").symlink_to(tmp_path / "python3.12")
+    (finding,) = virtualenv.distribution_findings(str(tmp_path / "venv"), str(tmp_path / "python3.11"))
+    assert "its Python is 3.12, and the uWSGI of the distribution has 3.11 built in" in finding.message
+    assert "uwsgi_install_method" in finding.message
+    assert virtualenv.distribution_findings(str(tmp_path / "venv"), str(tmp_path / "python3.12")) == []
+    assert virtualenv.distribution_findings(str(tmp_path / "not there yet"), str(tmp_path / "python3.12")) == []
+
+
 def test_no_uwsgi_is_no_problem(tmp_path: Path) -> None:
     assert virtualenv.read_uwsgi(str(make(tmp_path / "venv"))) == (None, [])
 
