@@ -415,6 +415,8 @@ class Control:
         path = os.pathsep.join(filter(None, [*self.config.get("python_path", []), environment.get("PYTHONPATH")]))
         if path:
             environment["PYTHONPATH"] = path
+        # uWSGI reads its variables in their order, and knows no option of a plugin before it has that.
+        environment = dict(sorted(environment.items(), key=lambda variable: variable[0] != "UWSGI_PLUGINS"))
         argv = self.argv(name)
         os.chdir(self.config["chdir"])
         try:

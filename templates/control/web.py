@@ -619,7 +619,9 @@ class ZergPool(PublicSocket):
         backlog = min(4096, int(Path("/proc/sys/net/core/somaxconn").read_text()))
         uwsgi = self.web.config["argv"][0]
         sockets = f"{pool}/private/zerg.sock:{pool}/web.sock"
-        os.execv(uwsgi, [uwsgi, "--master", "--die-on-term", "--zerg-pool", sockets, "--listen", str(backlog), "--disable-logging"])
+        # The distribution's uWSGI needs a plugin for everything.
+        plugin = ["--plugin", "zergpool"] if "--plugin" in self.web.config["argv"] else []
+        os.execv(uwsgi, [uwsgi, *plugin, "--master", "--die-on-term", "--zerg-pool", sockets, "--listen", str(backlog), "--disable-logging"])
 
     def close(self) -> None:
         self.web.manager.forget(self.program)
