@@ -13,12 +13,10 @@ from tiny_proof import CONFIG, VARIABLES, flawless
 
 OPTIONS = VARIABLES["vars"]["uwsgi_options"]
 WRITTEN = "ls /etc/tiny/uwsgi.* /srv/tiny/uwsgi-tiny.ini 2>/dev/null; grep -c '^\\[uwsgi\\]' /srv/tiny/tiny.ini; true"
-# What each format leaves on the host, and how many [uwsgi] sections.
+# What each format leaves on the host, and how many [uwsgi] sections. To the host INI, JSON and XML are files as YAML is; what uWSGI makes of
+# each is in the unit tests.
 FORMATS = {
-    "ini": ["/etc/tiny/uwsgi.ini", "0"],
     "yaml": ["/etc/tiny/uwsgi.yml", "0"],
-    "json": ["/etc/tiny/uwsgi.json", "0"],
-    "xml": ["/etc/tiny/uwsgi.xml", "0"],
     "command_line": ["0"],
     "environment": ["/etc/tiny/uwsgi.ini", "0"],
     "emperor": ["/etc/tiny/uwsgi.ini", "0"],
@@ -108,7 +106,7 @@ def test_http_alone_with_static_maps(host: Any, play: Any) -> None:
     serves(host, "http://127.0.0.1:8081")
     listening = host.check_output("ls /etc/systemd/system | grep 'tiny.*socket'; ls /etc/systemd/system/sockets.target.wants | grep tiny")
     assert listening.split() == ["tiny-web-http-8081.socket"] * 2
-    assert host.run("curl -s http://127.0.0.1:8080/").rc == 7
+    assert host.run("curl -s http://127.0.0.1:8080/").rc == 7  # refused
     assert host.run("tiny-web status").rc == 0
 
 
