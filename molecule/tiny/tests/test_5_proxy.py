@@ -22,11 +22,12 @@ BALANCER = "--interface 127.0.0.2"
 STRANGER = "--interface 127.0.0.1"
 
 
+pytestmark = pytest.mark.one_host
+
+
 @pytest.fixture(autouse=True, scope="module")
-def proxy(name: str, play: Any) -> Iterator[None]:
+def proxy(play: Any) -> Iterator[None]:
     """The site with all of that, and as it was before for whatever comes next."""
-    if name != "bookworm":
-        pytest.skip("the same on every host")
     result = play("molecule/tiny/nginx_alone.yml", "--extra-vars", json.dumps(OPTIONS))
     assert result.returncode == 0, result.stdout
     yield
