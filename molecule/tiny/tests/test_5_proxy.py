@@ -12,6 +12,7 @@ import pytest
 
 OPTIONS = {
     "nginx_proxy_prefix": "/tiny",
+    "nginx_proxy_static_dir": "/srv/tiny/one",
     "nginx_proxy_acme_root": "/srv/acme",
     "nginx_proxy_log_format": "json",
     "nginx_proxy_trusted_proxies": ["127.0.0.2"],
@@ -56,6 +57,15 @@ def test_uploads_and_downloads_work_below_it(site: Any) -> None:
     assert site.post("/tiny/upload", data=b"x" * 5_000_000).json()["bytes"] == 5_000_000
     response = site.get("/tiny/download?file=/srv/tiny/data/letters.txt", headers={"Range": "bytes=1-3"})
     assert (response.status_code, response.text) == (206, "bcd")
+
+
+def test_static_files_are_below_it(site: Any) -> None:
+    response = site.get("/tiny/static/hello.txt")
+    assert (response.text, "max-age" in response.headers["Cache-Control"]) == ("one\n", True)
+    assert site.get("/static/hello.txt").status_code == 404
+    # What is not there is left to the application.
+    for path in ("/static/none", "/favicon.ico"):
+        assert site.get(f"/tiny{path}").json()["environ"]["PATH_INFO"] == path
 
 
 def test_the_balancer_is_believed(host: Any) -> None:
