@@ -52,7 +52,7 @@ _EXCLUSIVE = {
 }
 # Every option that conflicts() looks at.
 CLAIM_OPTIONS = (
-    *_EXCLUSIVE, "nginx_proxy_port", "nginx_proxy_prefix", "nginx_proxy_server_names", "nginx_proxy_ssl_certificate", "nginx_proxy_ssl_port", "uwsgi_options",
+    *_EXCLUSIVE, "nginx_proxy_port", "nginx_proxy_server_names", "nginx_proxy_ssl_certificate", "nginx_proxy_ssl_port", "uwsgi_options",
 )  # fmt: skip
 _LISTENER = re.compile(r"(?:.*-)?(?:socket|http|https|stats|stats-server)")
 
@@ -143,11 +143,11 @@ def claims(name: str, values: Mapping[str, Any]) -> list[_Claim]:
         if _LISTENER.fullmatch(str(option)):
             items = value if isinstance(value, list) else [value]
             found.extend(_Claim("the socket", _socket(item), name, f"uwsgi_options.{option}") for item in items if item)
-    prefix = str(values.get("nginx_proxy_prefix") or "").rstrip("/")
+    # Whatever the prefix: nginx takes all that it knows of a name on a port from one site.
     ports = [values.get("nginx_proxy_port"), values.get("nginx_proxy_ssl_port") if values.get("nginx_proxy_ssl_certificate") else None]
     for port in filter(None, ports):
         for host in values.get("nginx_proxy_server_names") or ["*"]:
-            found.append(_Claim("the address", f"{host}:{port}{prefix}", name, "nginx_proxy_prefix" if prefix else "nginx_proxy_server_names"))
+            found.append(_Claim("the address", f"{host}:{port}", name, "nginx_proxy_server_names"))
     return found
 
 

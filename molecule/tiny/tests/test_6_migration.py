@@ -182,12 +182,6 @@ def test_the_way_back_is_as_smooth(host: Any, play: Any, site: Any, visitor: Vis
     assert not host.file("/usr/local/sbin/old-web").exists
 
 
-def test_it_can_be_moved_again(play: Any, site: Any, host: Any) -> None:
-    assert migrate(play).returncode == 0
-    assert version(site) == ("old", True)
-    assert migrate(play, migrate_state="undone").returncode == 0
-
-
 def test_what_is_in_the_way_is_named(host: Any, play: Any) -> None:
     host.check_output("echo 'server { server_name other.example.org; return 404; }' >> /etc/nginx/sites-available/old")
     result = migrate(play)

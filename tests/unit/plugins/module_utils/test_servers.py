@@ -97,7 +97,7 @@ def test_servers_with_names_of_their_own_share_nothing() -> None:
         ({"uwsgi_config_file": "/etc/galaxy.ini"}, ["the configuration file /etc/galaxy.ini"]),
         ({"uwsgi_instance": "galaxy"}, ["the name of processes and files galaxy"]),
         ({"nginx_proxy_server_names": []}, ["the address *:80", "nginx_proxy_server_names"]),
-        ({"nginx_proxy_server_names": ["g.example.org"], "nginx_proxy_prefix": "/g/"}, ["the address g.example.org:80/g", "nginx_proxy_prefix"]),
+        ({"nginx_proxy_server_names": ["g.example.org"]}, ["the address g.example.org:80: give test a nginx_proxy_server_names"]),
         ({"uwsgi_options": {"socket": "127.0.0.1:4001"}}, ["the socket port 4001", "uwsgi_options.socket"]),
         ({"uwsgi_options": {"http-socket": ["/run/a.sock"]}}, ["the socket /run/a.sock"]),
         ({"galaxy_database_connection": "postgresql://g:swordfish@db/galaxy"}, ["the database postgresql://g:********@db/galaxy"]),
@@ -114,9 +114,11 @@ def test_one_server_may_name_a_thing_twice() -> None:
     assert _servers.conflicts({"main": {**SEPARATE["main"], **values}}) == []
 
 
-def test_one_name_with_two_prefixes_is_no_conflict() -> None:
+def test_one_name_with_two_prefixes_would_be_one_site_to_nginx() -> None:
     servers = both(nginx_proxy_server_names=["g.example.org"])
     servers["test"]["nginx_proxy_prefix"] = "/test"
+    assert len(_servers.conflicts(servers)) == 1
+    servers["test"]["nginx_proxy_port"] = 8080
     assert _servers.conflicts(servers) == []
 
 
@@ -130,4 +132,4 @@ def test_the_certificate_of_two_sites_makes_their_second_port_count() -> None:
 def test_site_asks_for_all_that_could_be_shared(root: Path) -> None:
     task = yaml.safe_load((root / "playbooks" / "tasks" / "check.yml").read_text())[0]
     assert sorted(task["vars"]["__site_options"]) == sorted(_servers.CLAIM_OPTIONS)
-    assert set(_servers.CLAIM_OPTIONS) <= role_inputs() | {"nginx_proxy_prefix"}
+    assert set(_servers.CLAIM_OPTIONS) <= role_inputs()
