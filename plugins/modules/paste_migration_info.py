@@ -204,7 +204,8 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy, _j
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_migration as migration
 
 OURS = "(galaxyops.uwsgi."
-_SERVICE = re.compile(r"/([^/\n]+\.service)$", re.MULTILINE)
+# Not what a person who was logged in, or a job of cron, has left running: that is a process of its own.
+_SERVICE = re.compile(r"/(?!cron\.|sshd?\.|user@)([^/\n]+\.service)$", re.MULTILINE)
 
 
 def processes(host: migration.Host, ports: list[int]) -> list[dict[str, Any]]:

@@ -148,6 +148,7 @@ def version(site: Any) -> tuple[str, bool]:
 def test_the_plan_is_shown_and_nothing_done(host: Any, play: Any, site: Any, state: str) -> None:
     result = migrate(play, "--check", "--diff")
     assert result.returncode == 0, result.stdout
+    assert "There is nothing to go back to: /var/backups/galaxyops/old" in migrate(play, migrate_state="undone").stdout
     for part in ("uwsgi_threads: 6", "- old.example.org", f"{CONFIG}:1: server:main: port 18080 is no longer used", "galaxy.conf:1: web: stopped"):
         assert part in result.stdout, result.stdout
     assert host.check_output(STATE.format(CONFIG)) == state
