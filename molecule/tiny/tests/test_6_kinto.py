@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 ORIGINAL = (Path(__file__).parents[1] / "files" / "kinto.ini").read_text()
 PREPARE = """
@@ -37,18 +38,21 @@ def only_one(name: str, host: Any, play: Any) -> Iterator[None]:
 def test_an_application_that_is_not_called_main_is_served(play: Any, site: Any) -> None:
     result = play("molecule/tiny/kinto.yml")
     assert result.returncode == 0, result.stdout
-    answer = site.get("/store/v1/", headers={**HOST, "Accept-Encoding": "gzip"}).json()
+    answer = site.get("/v1/", headers={**HOST, "Accept-Encoding": "gzip"}).json()
     assert answer["project_name"] == "somebody else's"
-    assert answer["url"].endswith("/store/v1/")
+    assert answer["url"].endswith("/v1/")
     assert site.get("/dotted/v1/", headers=HOST).json()["project_name"] == "the same by its dotted name"
 
 
 def test_it_works(site: Any) -> None:
     """What is written can be read again."""
-    records = "/store/v1/buckets/default/collections/notes/records"
-    written = site.post(records, json={"data": {"text": "hello"}}, auth=("me", "secret"), headers=HOST)
+    collection = "/v1/buckets/mine/collections/notes"
+    options = {"auth": ("me", "secret"), "headers": HOST, "timeout": 60}
+    for place in ("/v1/buckets/mine", collection):
+        assert requests.put(site.url + place, **options).status_code == 201
+    written = site.post(f"{collection}/records", json={"data": {"text": "hello"}}, **options)
     assert written.status_code == 201, written.text
-    read = site.get(records, auth=("me", "secret"), headers=HOST).json()
+    read = site.get(f"{collection}/records", **options).json()
     assert [record["text"] for record in read["data"]] == ["hello"]
 
 
