@@ -150,6 +150,11 @@ ports:
   returned: success
   type: list
   elements: int
+listening:
+  description: Those of RV(ports) that somebody listens to now.
+  returned: success
+  type: list
+  elements: int
 web_programs:
   description: The programs of supervisor that serve the site.
   returned: success
@@ -293,6 +298,8 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     result["site_files"] = [{"path": site, "state": "absent"} for site in plan.sites]
     result["program_files"] = [program_file(program, text) for program, text in plan.rewritten.items()]
     result["app_section"] = _paste_ini.application(text, path).section or "app:main"
+    # Who that is cannot be seen everywhere, as in a container.
+    result["listening"] = sorted({listener.port for listener in _listeners.read_listeners()} & set(plan.ports))
     result["processes"] = processes(dataclasses.replace(host, server_dir=server_dir), plan.ports)
     return result
 

@@ -13,6 +13,7 @@ import requests
 CONFIG = "/srv/old/config/galaxy.ini"
 PREPARE = """
 set -eu
+rm -rf /var/backups/galaxyops
 mkdir -p /srv/old/config /srv/old/lib
 cp /srv/tiny/tiny_app.py /srv/old/lib
 id old >/dev/null 2>&1 || useradd --system --home-dir /srv/old old
