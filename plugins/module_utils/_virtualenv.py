@@ -92,12 +92,15 @@ def _linked_python(program: str) -> str:
 
 
 def installed_packages(path: str) -> dict[str, str]:
-    """The packages in the virtualenv at I(path) that bring a uWSGI, or its Python module alone, and their versions."""
+    """The packages in the virtualenv at I(path) that bring a uWSGI, or its Python module alone, and their versions.
+
+    An older pip without C(wheel) installs what it builds as an egg.
+    """
     found = {}
-    for directory in sorted(glob.glob(os.path.join(glob.escape(path), "lib", "python3*", "site-packages", "*.dist-info"))):
-        name, _dash, version = os.path.basename(directory)[: -len(".dist-info")].partition("-")
-        if name.lower() in (*_PACKAGES, _MODULE_PACKAGE):
-            found[name.lower()] = version
+    for directory in sorted(glob.glob(os.path.join(glob.escape(path), "lib", "python3*", "site-packages", "*-info"))):
+        match = re.fullmatch(r"([^-]+)-([^-]+)(?:-py3\.\d+)?\.(?:dist|egg)-info", os.path.basename(directory))
+        if match and match.group(1).lower() in (*_PACKAGES, _MODULE_PACKAGE):
+            found[match.group(1).lower()] = match.group(2)
     return found
 
 

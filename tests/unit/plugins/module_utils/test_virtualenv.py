@@ -126,9 +126,9 @@ def test_uwsgi_refuses_what_it_does_not_tell(uwsgi: virtualenv.Uwsgi, tmp_path_f
 
 
 def test_a_second_uwsgi_is_found(tmp_path: Path) -> None:
-    """Whatever the case of its name: pip writes that of the source distribution as the version of pip has it."""
+    """Whatever the case of its name, and whether it is an egg: that depends on the version of pip."""
     site = tmp_path / "lib" / "python3.11" / "site-packages"
-    for name in ("uWSGI-2.0.30.dist-info", "pyuwsgi-2.0.30.post1.dist-info", "uwsgitop-0.12.dist-info"):
+    for name in ("uWSGI-2.0.30.egg-info", "pyuwsgi-2.0.30.post1.dist-info", "uwsgitop-0.12.dist-info"):
         (site / name).mkdir(parents=True)
     assert virtualenv.installed_packages(str(tmp_path)) == {"pyuwsgi": "2.0.30.post1", "uwsgi": "2.0.30"}
     assert virtualenv.installed_packages(str(tmp_path / "none")) == {}
