@@ -32,7 +32,7 @@ def run_job(host: Any, site: Any, admin_key: str, request: pytest.FixtureRequest
         output, sort = user.sort(dataset)
         for job in (upload, sort):
             assert user.galaxy.jobs.wait_for_job(job, maxwait=90, interval=0.5, check=False)["state"] == "ok"
-        assert user.download(output).text == "apple\npear\nquince\n"
+        assert user.galaxy.datasets.download_dataset(output) == b"apple\npear\nquince\n"
         tool, handler, _state = json.loads(host.check_output("cd /srv/galaxy/server && runuser -u galaxy -- /srv/galaxy/venv/bin/python -c %s", LAST_JOB))
         assert tool == "sort1"
         return str(handler)
