@@ -225,7 +225,7 @@ def routing_problems(handling: Handling, references: Iterable[Reference], path: 
     if not handling.handlers:
         return []
     found = []
-    known = ", ".join(sorted(handling.names))
+    known = ", ".join(sorted(handling.names - {DEFAULT_TAG}))
     for reference in references:
         if reference.name not in handling.names:
             message = f"{reference.who}: no handler has the id or tag {reference.name!r}, so its jobs would wait for ever: use one of {known}"

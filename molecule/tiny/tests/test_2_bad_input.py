@@ -126,7 +126,7 @@ MISTAKES = [
         prepare="printf '<job_conf>\\n  <handlers>\\n</job_conf>\\n' > /srv/tiny/broken-job_conf.xml"
     ),
     job_handlers(1, ["db-skip-locked needs PostgreSQL", "the database is SQLite", "use db-preassign"], job_handlers_assign_with=["db-skip-locked"]),
-    job_handlers(1, ["with db-self the web processes run the jobs themselves"], job_handlers_assign_with=["db-self"]),
+    job_handlers(1, ["uwsgi_handover", "job_handlers_assign_with db-self jobs run in the web processes", "in_place"], job_handlers_assign_with=["db-self"]),
     job_handlers([{"id": "special0", "tags": ["special"]}], ["jobs that name no handler would wait for ever", "job_handlers_default"]),
     job_handlers(1, ["GALAXY_CONFIG_OVERRIDE_SERVER_NAME"], job_handlers_environment={"GALAXY_CONFIG_OVERRIDE_SERVER_NAME": "x"}),
     job_handlers(1, ["[app:main] server_name", "remove the line"], job_handlers_galaxy_config_file="/srv/tiny/broken-name.ini")._replace(
