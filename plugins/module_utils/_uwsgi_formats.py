@@ -73,7 +73,7 @@ def command_line(options: Mapping[str, Any]) -> list[str]:
     An argument C(--master=true) is an error, as C(--master) takes no value there, and which options take one only uWSGI knows. A name that
     is a placeholder is no argument at all. So these are set by C(--set).
     """
-    placeholders = {name for _, value in pairs(options) for name in _PLACEHOLDER.findall(value)}
+    placeholders = {name for _name, value in pairs(options) for name in _PLACEHOLDER.findall(value)}
     return [f"--set={name}={value}" if value in ("true", "false") or name in placeholders else f"--{name}={value}" for name, value in pairs(options)]
 
 
@@ -91,16 +91,16 @@ def _paste_holds(_name: str, value: Any) -> bool:
 
 
 def _yaml_holds(_name: str, value: Any) -> bool:
-    return all(_YAML_PLAIN.fullmatch(item) for _, item in pairs({"": value}))
+    return all(_YAML_PLAIN.fullmatch(item) for _name, item in pairs({"": value}))
 
 
 def _xml_holds(name: str, value: Any) -> bool:
     # An empty element means 1.
-    return bool(_XML_NAME.fullmatch(name)) and name != "app" and all(item and not re.search("[&<]|]]>", item) for _, item in pairs({"": value}))
+    return bool(_XML_NAME.fullmatch(name)) and name != "app" and all(item and not re.search("[&<]|]]>", item) for _name, item in pairs({"": value}))
 
 
 def _command_line_holds(_name: str, value: Any) -> bool:
-    return not any(_MAGIC.search(item) for _, item in pairs({"": value}))
+    return not any(_MAGIC.search(item) for _name, item in pairs({"": value}))
 
 
 def _environment_holds(name: str, value: Any) -> bool:

@@ -651,7 +651,7 @@ def test_each_inherited_socket_gets_its_protocol(etc: Path, run: Path, tmp_path:
     argv = [uwsgi, "--master", "--die-on-term", "--need-app", "--wsgi-file", str(tmp_path / "app.py")]
     who = {"user": account.pw_name, "group": grp.getgrgid(account.pw_gid).gr_name, "environment_file": str(tmp_path / "web.env")}
     write(etc, "web", argv=argv, chdir=str(tmp_path), virtualenv=sys.prefix, health={**HEALTH, "timeout": 30}, **who)
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _number in range(2)]
     addresses = [listener.getsockname() for listener in sockets]
     # Beyond those that are about to be replaced.
     descriptors = [fcntl.fcntl(listener, fcntl.F_DUPFD, 100) for listener in sockets]

@@ -167,7 +167,7 @@ def test_each_leftover_has_its_file_and_line() -> None:
 def test_programs_are_told_apart_and_others_stay_in_the_file() -> None:
     assert (PLAN.web_programs, PLAN.handler_programs) == (["web"], ["handler"])
     assert PLAN.groups == ["galaxy", "mixed"]
-    (text,) = PLAN.rewritten.values()
+    (text,) = list(PLAN.rewritten.values())
     assert text is not None
     assert "; of the training" in text
     assert {section.name for section in _paste_ini.parse(text).sections} == {"program:munge", "group:mixed"}

@@ -41,12 +41,12 @@ def made(options: dict[str, Any], form: str, directory: str = "/d", paste: str =
 def read_ini(text: str) -> list[tuple[str, str]]:
     """Read an INI file as uWSGI does, as far as that goes without its placeholders."""
     lines = [line.partition("=") for line in text.split("\n")[1:] if line]
-    return [(name.strip(), value.strip()) for name, _, value in lines]
+    return [(name.strip(), value.strip()) for name, _equals, value in lines]
 
 
 def read_yaml(text: str) -> list[tuple[str, str]]:
     """Read YAML as libyaml does: pairs of scalars, repeated or not, all of them text."""
-    ((_, mapping),) = yaml.compose(text).value
+    ((_section, mapping),) = yaml.compose(text).value
     return [(key.value, value.value) for key, value in mapping.value]
 
 
@@ -62,7 +62,7 @@ def read(configuration: formats.Configuration, form: str) -> list[tuple[str, str
         found = [(element.tag, element.text or "") for element in ElementTree.fromstring(files.pop("/d/uwsgi.xml"))]
     elif form == "command_line":
         arguments = [re.sub("^(--set=|--)", "", argument) for argument in configuration.argv]
-        found = [(name, value) for name, _, value in (argument.partition("=") for argument in arguments)]
+        found = [(name, value) for name, _equals, value in (argument.partition("=") for argument in arguments)]
     elif form == "environment":
         found = [(name[6:].lower().replace("_", "-"), value) for name, value in configuration.environment.items()]
     elif form in ("ini", "emperor"):
@@ -153,10 +153,10 @@ def test_uwsgi_reads_every_value_in_every_form(form: str, tmp_path: Path) -> Non
     used = "".join(f"%({name})" for name in (*placeholders, "repeated"))
     options = {**placeholders, "repeated": ["one", "two", "th#ree"], "pythonpath": str(tmp_path), "need-app": True, "logformat": used}
     process = Written(tmp_path, form, options).start("--show-config", "--no-server")
-    output, _ = process.communicate(timeout=60)
+    output, _error = process.communicate(timeout=60)
     assert process.returncode == 0, output
     section = output.partition("[uwsgi]\n")[2].partition(";end of configuration")[0]
-    read_back = [(name, value) for name, _, value in (line.partition(" = ") for line in section.splitlines())]
+    read_back = [(name, value) for name, _equals, value in (line.partition(" = ") for line in section.splitlines())]
     found = {name: value for name, value in read_back if name in placeholders}
     # What it replaces in files: %n is the name of the file, and %% is a %.
     odd = [name for name, value in placeholders.items() if found[name] != value]

@@ -89,7 +89,7 @@ def test_queue_of_a_unix_socket_is_the_kernels(directory: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(10)
-        clients = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        clients = [socket.socket(socket.AF_UNIX) for _number in range(3)]
         for client in clients:
             client.connect(path)
         accepted, _address = listener.accept()

@@ -72,7 +72,7 @@ def run_dir() -> Iterator[Path]:
 def test_counts_what_a_real_uwsgi_did(run_module: Run, run_dir: Path) -> None:
     http = run_dir / "galaxy" / "web-2" / "http.sock"
     before = run_module("uwsgi_info", instance="galaxy", run_dir=str(run_dir))
-    for _ in range(10):
+    for _number in range(10):
         assert get(http, "/") == 200
     # Without a word from the application, uWSGI hangs up.
     with pytest.raises(RemoteDisconnected):
@@ -100,7 +100,7 @@ def test_tells_what_is_under_way_without_its_secrets(run_module: Run, run_dir: P
     """Six requests for four threads: four are at work, two wait in the socket, which uWSGI itself would not tell."""
     http = run_dir / "galaxy" / "web-2" / "http.sock"
     with ThreadPoolExecutor(6) as pool:
-        answers = [pool.submit(get, http, "/sleep?key=hunter2") for _ in range(6)]
+        answers = [pool.submit(get, http, "/sleep?key=hunter2") for _number in range(6)]
         time.sleep(1.5)
         result = run_module("uwsgi_info", address=str(http.with_name("stats.sock")))
         words = workload(http.with_name("stats.sock"))
