@@ -15,7 +15,7 @@ PREPARE = """
 set -eu
 rm -rf /var/backups/galaxyops
 mkdir -p /srv/old/config /srv/old/lib
-cp /srv/tiny/tiny_app.py /srv/old/lib
+sed 's/^CODE = .*/CODE = ""/' /srv/tiny/tiny_app.py > /srv/old/lib/tiny_app.py
 id old >/dev/null 2>&1 || useradd --system --home-dir /srv/old old
 test -x /srv/old/.venv/bin/paster || { python3 -m venv /srv/old/.venv && /srv/old/.venv/bin/pip install --quiet PasteScript setuptools; }
 dpkg -s supervisor >/dev/null 2>&1 || { apt-get update -q && apt-get install -y -q --no-install-recommends supervisor; }
@@ -79,11 +79,12 @@ VARIABLES = {
 STATE = "cat {} /etc/supervisor/conf.d/galaxy.conf /etc/nginx/sites-enabled/old; readlink /etc/nginx/sites-enabled/old; supervisorctl status | cut -c-40"
 
 
+pytestmark = pytest.mark.one_host
+
+
 @pytest.fixture(autouse=True, scope="module")
-def only_one(name: str, host: Any) -> Iterator[None]:
-    """The files are the same on every host."""
-    if name != "bookworm":
-        pytest.skip("the same on every host")
+def old(host: Any) -> Iterator[None]:
+    """An application as the training leaves it."""
     host.check_output("cat > /tmp/prepare.sh <<'DONE'\n" + PREPARE + "DONE\nsh /tmp/prepare.sh")
     yield
     host.run("cat > /tmp/clean.sh <<'DONE'\n" + CLEAN + "DONE\nsh /tmp/clean.sh")

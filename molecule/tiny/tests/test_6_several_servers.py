@@ -13,7 +13,7 @@ PREPARE = """
 set -eu
 for name in one two; do
     mkdir -p /srv/$name
-    cp /srv/tiny/tiny_app.py /srv/$name
+    sed 's/^CODE = .*/CODE = ""/' /srv/tiny/tiny_app.py > /srv/$name/tiny_app.py
     printf '[app:main]\\npaste.app_factory = tiny_app:app_factory\\nversion = %s\\n' $name > /srv/$name/tiny.ini
     id $name >/dev/null 2>&1 || useradd --system --home-dir /srv/$name $name
     test -x /srv/$name/venv/bin/pip || { python3 -m venv /srv/$name/venv && /srv/$name/venv/bin/pip install --quiet PasteDeploy; }
@@ -25,11 +25,12 @@ OURS = (
 )
 
 
+pytestmark = pytest.mark.one_host
+
+
 @pytest.fixture(autouse=True, scope="module")
-def only_one(name: str, host: Any, play: Any) -> Iterator[None]:
-    """The lists of Ansible are the same on every host; it is left as it was found."""
-    if name != "bookworm":
-        pytest.skip("the same on every host")
+def servers(host: Any, play: Any) -> Iterator[None]:
+    """What the servers serve; the host is left as it was found."""
     host.check_output("cat > /tmp/prepare.sh <<'END'\n" + PREPARE + "END\nsh /tmp/prepare.sh")
     yield
     servers = [{"name": server, "state": "absent"} for server in ("one", "two")]
