@@ -370,8 +370,12 @@ def _passes_to(directive: Directive, ports: Sequence[int], upstreams: set[str]) 
     return target in upstreams or _port(target) in ports
 
 
+_REDIRECTS = {"301", "302", "303", "307", "308", "permanent", "redirect"}
+
+
 def _only_redirects(server: Directive) -> bool:
-    return not list(_passes(server)) and any(True for name in ("return", "rewrite") for _directive in server.find(name))
+    sends_on = any(_REDIRECTS & set(directive.words[1:]) for name in ("return", "rewrite") for directive in server.find(name))
+    return sends_on and not list(_passes(server))
 
 
 def _port(address: str) -> int:

@@ -52,7 +52,10 @@ ln -sf ../sites-available/old /etc/nginx/sites-enabled/old
 nginx -t -q && systemctl reload nginx
 systemctl start supervisor
 supervisorctl update
-for attempt in $(seq 50); do curl -sf -H 'Host: old.example.org' http://localhost/health >/dev/null && exit; sleep 0.2; done
+for attempt in $(seq 50); do
+    curl -sf -H 'Host: old.example.org' http://localhost/health >/dev/null && ! supervisorctl status | grep -q STARTING && exit
+    sleep 0.2
+done
 exit 1
 """
 CLEAN = """

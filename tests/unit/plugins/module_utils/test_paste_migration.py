@@ -200,8 +200,9 @@ def test_sites_of_something_else_stay() -> None:
     assert PLAN.sites == ["/etc/nginx/sites-enabled/galaxy"]
 
 
-def test_a_file_with_two_sites_is_left_alone() -> None:
-    plan = without(nginx={"/x": NGINX + "server { server_name other; root /srv/other; }\n"})
+@pytest.mark.parametrize("what", ["root /srv/other;", "return 404;"])
+def test_a_file_with_two_sites_is_left_alone(what: str) -> None:
+    plan = without(nginx={"/x": NGINX + f"server {{ server_name other; {what} }}\n"})
     assert plan.sites == []
     assert any("/x:15: the file has a site of something else too" in problem for problem in plan.problems), plan.problems
 
