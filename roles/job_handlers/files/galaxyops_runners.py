@@ -215,5 +215,7 @@ class DurableLocalRunner(LocalJobRunner):  # type: ignore[misc,unused-ignore]
         self._handle_metadata_if_needed(job_wrapper)
         job_state = JobState(job_wrapper, job_wrapper.job_destination)
         job_state.stop_job = False
-        job_state.exit_code_file = str(trail.path("ec"))
+        # Newer releases find it by themselves.
+        if not hasattr(JobState, "exit_code_file"):
+            job_state.exit_code_file = str(trail.path("ec"))
         self._finish_or_resubmit_job(job_state, output, errors, job_id=job_wrapper.get_id_tag())
