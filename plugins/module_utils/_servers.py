@@ -50,9 +50,11 @@ _EXCLUSIVE = {
     "uwsgi_instance": "the name of processes and files",
     "uwsgi_virtualenv": "the virtualenv",
 }
+# Where uWSGI listens besides its own socket
+_ADDRESSES = ("uwsgi_http_address", "uwsgi_listen_address")
 # Every option that conflicts() looks at.
 CLAIM_OPTIONS = (
-    *_EXCLUSIVE, "nginx_proxy_port", "nginx_proxy_server_names", "nginx_proxy_ssl_certificate", "nginx_proxy_ssl_port", "uwsgi_options",
+    *_EXCLUSIVE, *_ADDRESSES, "nginx_proxy_port", "nginx_proxy_server_names", "nginx_proxy_ssl_certificate", "nginx_proxy_ssl_port", "uwsgi_options",
 )  # fmt: skip
 _LISTENER = re.compile(r"(?:.*-)?(?:socket|http|https|stats|stats-server)")
 
@@ -138,6 +140,7 @@ class _Claim:
 def claims(name: str, values: Mapping[str, Any]) -> list[_Claim]:
     """What the server I(name) takes for itself, told by the I(values) that the options of the roles have for it."""
     found = [_Claim(_EXCLUSIVE[option], _same(value), name, option) for option, value in values.items() if option in _EXCLUSIVE and value]
+    found += [_Claim("the socket", _socket(values[option]), name, option) for option in _ADDRESSES if values.get(option)]
     options = values.get("uwsgi_options")
     for option, value in (options.items() if isinstance(options, Mapping) else ()):
         if _LISTENER.fullmatch(str(option)):

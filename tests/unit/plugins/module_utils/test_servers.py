@@ -99,6 +99,8 @@ def test_servers_with_names_of_their_own_share_nothing() -> None:
         ({"nginx_proxy_server_names": []}, ["the address *:80", "nginx_proxy_server_names"]),
         ({"nginx_proxy_server_names": ["g.example.org"]}, ["the address g.example.org:80: give test a nginx_proxy_server_names"]),
         ({"uwsgi_options": {"socket": "127.0.0.1:4001"}}, ["the socket port 4001", "uwsgi_options.socket"]),
+        ({"uwsgi_listen_address": "127.0.0.1:4001"}, ["the socket port 4001", "uwsgi_listen_address"]),
+        ({"uwsgi_http_address": ":8080"}, ["the socket port 8080", "uwsgi_http_address"]),
         ({"uwsgi_options": {"http-socket": ["/run/a.sock"]}}, ["the socket /run/a.sock"]),
         ({"galaxy_database_connection": "postgresql://g:swordfish@db/galaxy"}, ["the database postgresql://g:********@db/galaxy"]),
     ],
