@@ -91,16 +91,21 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def container_of(name: str) -> str:
+    """The container that is a host."""
+    return f"{os.environ['CONTAINER_PREFIX']}-{SCENARIO}-{name}"
+
+
 @pytest.fixture(scope="session")
 def container(name: str) -> str:
     """The container that is the host."""
-    return f"{os.environ['CONTAINER_PREFIX']}-{SCENARIO}-{name}"
+    return container_of(name)
 
 
 @pytest.fixture(scope="session")
 def all_hosts() -> list[Any]:
     """Every host, in the order of the inventory, for what concerns them together."""
-    return [testinfra.get_host(f"podman://{os.environ['CONTAINER_PREFIX']}-{SCENARIO}-{name}") for name in HOSTS]
+    return [testinfra.get_host(f"podman://{container_of(name)}") for name in HOSTS]
 
 
 @pytest.fixture(scope="session")

@@ -19,3 +19,17 @@ attributes:
   idempotent:
     description: When run twice in a row with the same arguments, the second run changes nothing.
 """
+
+    # How far a module supports them that only looks.
+    READ_ONLY = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: N/A
+    details:
+      - Nothing is ever changed.
+  idempotent:
+    support: full
+"""

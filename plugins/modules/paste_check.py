@@ -20,15 +20,7 @@ author:
   - Galaxy operators (@galaxyops)
 extends_documentation_fragment:
   - galaxyops.uwsgi._attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-    details:
-      - Nothing is ever changed.
-  idempotent:
-    support: full
+  - galaxyops.uwsgi._attributes.read_only
 options:
   path:
     description:

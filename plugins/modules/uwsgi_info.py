@@ -18,17 +18,7 @@ author:
   - Galaxy operators (@galaxyops)
 extends_documentation_fragment:
   - galaxyops.uwsgi._attributes
-attributes:
-  check_mode:
-    support: full
-    details:
-      - It changes nothing at any time.
-  diff_mode:
-    support: N/A
-    details:
-      - It changes nothing at any time.
-  idempotent:
-    support: full
+  - galaxyops.uwsgi._attributes.read_only
 options:
   instance:
     description:

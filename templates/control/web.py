@@ -505,8 +505,9 @@ class SystemdSocket(PublicSocket):
             systemctl("daemon-reload")
 
     def renew(self) -> None:
-        if self._others():
-            say(f"close {' '.join(self._others())}: an interruption")
+        others = self._others()
+        if others:
+            say(f"close {' '.join(others)}: an interruption")
             self.close_others()
         changed = [unit for unit in self.units if not (self._made_from(unit).exists() and self._made_from(unit).read_text() == self._definition(unit))]
         if not changed:

@@ -14,11 +14,8 @@ OURS = (
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def only_one(name: str) -> None:
-    """What is removed does not depend on the release of the system: one host is enough."""
-    if name != "bookworm":
-        pytest.skip("the same on every host")
+# What is removed does not depend on the release of the system.
+pytestmark = pytest.mark.one_host
 
 
 def test_absent_shows_itself_in_check_mode_and_does_nothing(host: Any, play: Any, site: Any) -> None:
