@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep what people may want to look at after a run, and nothing that an earlier run knew of its hosts."""
     urllib3.disable_warnings()  # the certificates of test hosts vouch for themselves
     config.addinivalue_line("markers", "load(**rates): how much load the fixture of that name puts on the site; see Rates")
-    config.addinivalue_line("markers", "one_host: what does not depend on the release or the service manager is tested on the first host")
+    config.addinivalue_line("markers", "one_host(name): what does not depend on the host is tested on this one, or else on the first")
     if hasattr(config, "workerinput"):  # the process that has started this one has done the rest
         return
     config.pluginmanager.register(Notes(config))
@@ -42,8 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what one host is enough for on the others."""
-    others = {name for name in HOSTS if name != next(iter(HOSTS))}
-    items[:] = [item for item in items if not (item.get_closest_marker("one_host") and item.callspec.params["name"] in others)]
+    items[:] = [item for item in items if belongs(item)]
+
+
+def belongs(item: pytest.Item) -> bool:
+    """Whether a test is to be run with the host that it has got."""
+    marker = item.get_closest_marker("one_host")
+    return not marker or item.callspec.params["name"] == (marker.args or list(HOSTS))[0]  # type: ignore[attr-defined]
 
 
 class HostByHost(LoadScopeScheduling):  # type: ignore[misc]

@@ -23,7 +23,7 @@ BALANCER = "--interface 127.0.0.2"
 STRANGER = "--interface 127.0.0.1"
 
 
-pytestmark = pytest.mark.one_host
+pytestmark = pytest.mark.one_host("trixie")
 
 
 @pytest.fixture(autouse=True, scope="module")

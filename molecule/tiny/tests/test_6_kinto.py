@@ -22,11 +22,12 @@ python3 -m venv /srv/kinto/venv
 HOST = {"Host": "kinto.example.org"}
 
 
+pytestmark = pytest.mark.one_host("trixie")
+
+
 @pytest.fixture(autouse=True, scope="module")
-def only_one(name: str, host: Any, play: Any) -> Iterator[None]:
-    """One host is enough, the one that the other tests keep less busy; it is left as it was found."""
-    if name != "trixie":
-        pytest.skip("the same on every host")
+def kinto(host: Any, play: Any) -> Iterator[None]:
+    """What Kinto is started from; the host is left as it was found."""
     host.check_output("mkdir -p /srv/kinto && cat > /srv/kinto/kinto.ini <<'END'\n" + ORIGINAL + "END\ncat > /tmp/prepare.sh <<'END'\n" + PREPARE + "END\n")
     host.check_output("sh /tmp/prepare.sh")
     yield

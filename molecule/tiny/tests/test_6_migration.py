@@ -52,10 +52,12 @@ ln -sf ../sites-available/old /etc/nginx/sites-enabled/old
 nginx -t -q && systemctl reload nginx
 systemctl start supervisor
 supervisorctl update
-for attempt in $(seq 50); do
+for attempt in $(seq 300); do
     curl -sf -H 'Host: old.example.org' http://localhost/health >/dev/null && ! supervisorctl status | grep -q STARTING && exit
     sleep 0.2
 done
+supervisorctl status
+supervisorctl tail galaxy:web stderr
 exit 1
 """
 CLEAN = """

@@ -25,7 +25,7 @@ OURS = (
 )
 
 
-pytestmark = pytest.mark.one_host
+pytestmark = pytest.mark.one_host("trixie")
 
 
 @pytest.fixture(autouse=True, scope="module")
