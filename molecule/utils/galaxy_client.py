@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import requests
 from bioblend.galaxy import GalaxyInstance
+
+# One text, sorted.
+WORKFLOW = {
+    "a_galaxy_workflow": "true",
+    "format-version": "0.1",
+    "name": "sort",
+    "annotation": "",
+    "steps": {
+        "0": {
+            "id": 0,
+            "type": "data_input",
+            "name": "Input dataset",
+            "label": "text",
+            "tool_state": "{}",
+            "input_connections": {},
+            "position": {"left": 0, "top": 0},
+        },
+        "1": {
+            "id": 1,
+            "type": "tool",
+            "name": "Sort",
+            "tool_id": "sort1",
+            "tool_version": None,
+            "tool_state": json.dumps({"input": None, "column": "1", "order": "ASC", "style": "alpha", "header_lines": "0", "other_sorts": []}),
+            "input_connections": {"input": {"id": 0, "output_name": "output"}},
+            "position": {"left": 300, "top": 0},
+        },
+    },
+}
 
 
 class User:
@@ -35,6 +65,15 @@ class User:
         inputs = {"input": {"src": "hda", "id": dataset}, "column": "1", "order": "ASC", "style": "alpha"}
         run = self.galaxy.tools.run_tool(self.history, "sort1", inputs)
         return run["outputs"][0]["id"], run["jobs"][0]["id"]
+
+    def sort_by_workflow(self, dataset: str) -> str:
+        """Sort a tabular dataset by a workflow; return the id of its invocation once all of it is scheduled and its job has ended."""
+        workflow = self.galaxy.workflows.import_workflow_dict(WORKFLOW)["id"]
+        invocation = self.galaxy.workflows.invoke_workflow(workflow, inputs={"0": {"src": "hda", "id": dataset}}, history_id=self.history)["id"]
+        self.galaxy.invocations.wait_for_invocation(invocation, maxwait=120, interval=1)
+        (job,) = [step["job_id"] for step in self.galaxy.invocations.show_invocation(invocation)["steps"] if step["job_id"]]
+        assert self.galaxy.jobs.wait_for_job(job, maxwait=120, interval=1, check=False)["state"] == "ok"
+        return str(invocation)
 
     def wait(self, job: str, seconds: int = 300) -> dict[str, Any]:
         """Wait until a job has ended well; return its record as an administrator sees it."""

@@ -14,7 +14,7 @@ def converge(play: Any, **variables: Any) -> None:
     assert result.returncode == 0, result.stdout
 
 
-def test_handlers_attach_themselves_to_pools(host: Any, play: Any, run_job: Any) -> None:
+def test_handlers_attach_themselves_to_pools(host: Any, play: Any, run_job: Any, user: Any, ask_database: Any) -> None:
     handlers = [
         {"id": "dynamic0", "environment": {"OWN_TOKEN": "secret-of-dynamic0"}},
         {"id": "special0", "tags": ["special"]},
@@ -22,6 +22,9 @@ def test_handlers_attach_themselves_to_pools(host: Any, play: Any, run_job: Any)
     ]
     converge(play, job_handlers_mode="dynamic", job_handlers=handlers, job_handlers_max_grab=4)
     assert run_job() == "dynamic0"
+    dataset, _upload = user.upload("b\na\n")
+    user.sort_by_workflow(dataset)
+    assert ask_database("SELECT handler, state FROM workflow_invocation ORDER BY id DESC LIMIT 1") == ["workflow0", "scheduled"]
     job_conf = host.check_output("cat /srv/galaxy/config/job_conf.xml")
     assert '<handlers assign_with="db-skip-locked" max_grab="4">' in job_conf
     assert "<handler " not in job_conf

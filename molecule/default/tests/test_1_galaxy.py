@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from browser import see_history
 from galaxy_client import User
-from playwright.sync_api import expect, sync_playwright
 
 TOP = Path(__file__).resolve().parents[3]
 TEXT = "pear\napple\nquince\n"
@@ -30,19 +29,7 @@ def test_galaxy_answers_through_nginx(site: Any) -> None:
 
 
 def test_page_shows_the_history_in_a_browser(site: Any) -> None:
-    with sync_playwright() as playwright:
-        # --no-sandbox: Chromium's own sandbox does not start for root, as whom containers are often tested.
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 850})
-        failed: list[str] = []
-        page.on("response", lambda response: failed.append(response.url) if response.status >= 500 or response.status == 404 else None)
-        page.goto(site.url)
-        expect(page.locator("#current-history-panel")).to_be_visible(timeout=90_000)
-        expect(page.locator("#current-history-panel")).to_contain_text("history", ignore_case=True, timeout=30_000)
-        page.wait_for_timeout(3000)
-        page.screenshot(path=TOP / "build" / "screenshots" / "galaxy.png")
-        browser.close()
-    assert failed == []
+    assert see_history(site.url, TOP / "build" / "screenshots" / "galaxy.png")
 
 
 def test_a_job_runs_in_a_handler_and_its_output_is_right(user: User) -> None:

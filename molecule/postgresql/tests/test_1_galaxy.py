@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import yaml
+from browser import see_history
 from galaxy_client import User
 
 TOP = Path(__file__).resolve().parents[3]
@@ -17,12 +19,21 @@ def test_the_installed_collection_did_it() -> None:
 
 
 def test_a_job_runs_in_the_default_handler(site: Any, admin_key: str) -> None:
-    user = User(site.url, admin_key, "tester")
+    user = User(f"{site.url}/galaxy", admin_key, "tester")
     dataset, upload = user.upload("b\na\n")
     assert user.wait(upload)["state"] == "ok"
     output, sort = user.sort(dataset)
     assert user.wait(sort)["handler"] == "handler0"
     assert user.download(output).text == "a\nb\n"
+
+
+def test_pages_below_the_prefix_are_whole(site: Any) -> None:
+    """Their links, static files and cookies stay below it."""
+    cookies = see_history(f"{site.url}/galaxy/", TOP / "build" / "screenshots" / "prefix.png")
+    assert {cookie["path"] for cookie in cookies} == {"/galaxy"}
+    login = site.get("/galaxy/root/login", allow_redirects=False)
+    assert login.status_code != 404
+    assert site.get("/api/version").status_code == 404
 
 
 def test_the_data_is_in_postgresql(host: Any) -> None:
@@ -40,7 +51,8 @@ def test_the_given_secret_is_what_galaxy_gets(host: Any) -> None:
 
 
 def test_jobs_are_assigned_as_postgresql_allows(host: Any) -> None:
-    assert 'assign_with="db-skip-locked"' in host.check_output("cat /srv/galaxy/config/job_conf.xml")
+    handling = yaml.safe_load(host.check_output("cat /srv/galaxy/config/job_conf.yml"))["handling"]
+    assert (handling["assign"], handling["max_grab"], handling["ready_window_size"]) == (["db-skip-locked"], 5, 50)
 
 
 def test_all_is_as_written(host: Any) -> None:
