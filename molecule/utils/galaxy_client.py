@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import requests
@@ -39,11 +40,12 @@ WORKFLOW = {
 
 
 class User:
-    """One person with a history, whom the administrator's key has made."""
+    """One person with a history, whom the administrator's key has made; nobody is made twice, so tests can be run again."""
 
     def __init__(self, url: str, admin_key: str, name: str) -> None:
         self.url = url
         self.admin = GalaxyInstance(url, key=admin_key)
+        name = f"{name}-{time.time_ns()}"
         email = f"{name}@example.org"
         user = self.admin.users.create_local_user(name, email, "a-long-password")
         self.key = self.admin.users.create_user_apikey(user["id"])
