@@ -30,7 +30,7 @@ print(connection.makefile("rb").read().decode())
 @pytest.mark.usefixtures("name")
 def test_the_playbook_has_restarted_one_host_after_the_other(all_hosts: list[Any]) -> None:
     """It ran before the tests: the second host began when the first had done."""
-    first, second = ([json.loads(host.check_output(f"cat /run/tiny/web-2/{file}")) for file in ("pid", "started")] for host in all_hosts)
+    first, second = ([json.loads(host.check_output(f"cat /run/tiny/web-2/{file}")) for file in ("pid", "started")] for host in all_hosts[:2])
     assert first[0]["time"] + first[1]["seconds"] < second[0]["time"]
 
 

@@ -15,7 +15,7 @@ OURS = (
 
 
 # What is removed does not depend on the release of the system.
-pytestmark = pytest.mark.one_host
+pytestmark = pytest.mark.one_host("spare")
 
 
 def test_absent_shows_itself_in_check_mode_and_does_nothing(host: Any, play: Any, site: Any) -> None:

@@ -25,7 +25,7 @@ FORMATS = {
 
 
 # None of this depends on the release of the system.
-pytestmark = pytest.mark.one_host
+pytestmark = pytest.mark.one_host("spare")
 
 
 @pytest.fixture(autouse=True, scope="module")

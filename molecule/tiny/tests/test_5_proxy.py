@@ -23,7 +23,7 @@ BALANCER = "--interface 127.0.0.2"
 STRANGER = "--interface 127.0.0.1"
 
 
-pytestmark = pytest.mark.one_host("trixie")
+pytestmark = pytest.mark.one_host
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -22,7 +22,7 @@ python3 -m venv /srv/kinto/venv
 HOST = {"Host": "kinto.example.org"}
 
 
-pytestmark = pytest.mark.one_host("trixie")
+pytestmark = pytest.mark.one_host
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -19,7 +19,7 @@ REQUESTS = 4000
 
 
 # The other host has supervisor, which writes to files anyway, and rotates them itself.
-pytestmark = pytest.mark.one_host
+pytestmark = pytest.mark.one_host("spare")
 
 
 @pytest.fixture(autouse=True, scope="module")

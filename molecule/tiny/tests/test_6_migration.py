@@ -84,7 +84,7 @@ VARIABLES = {
 STATE = "cat {} /etc/supervisor/conf.d/galaxy.conf /etc/nginx/sites-enabled/old; readlink /etc/nginx/sites-enabled/old; supervisorctl status | cut -c-40"
 
 
-pytestmark = pytest.mark.one_host
+pytestmark = pytest.mark.one_host("spare")
 
 
 @pytest.fixture(autouse=True, scope="module")
