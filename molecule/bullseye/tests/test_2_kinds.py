@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-POSTGRESQL = {"galaxy_database_connection": "postgresql:///galaxy?host=/var/run/postgresql"}
-
-
 def converge(play: Any, **variables: Any) -> None:
     """Run the playbook with other variables."""
-    result = play("molecule/bullseye/converge.yml", "--extra-vars", json.dumps({**POSTGRESQL, **variables}))
+    result = play("molecule/bullseye/converge.yml", "--extra-vars", json.dumps(variables))
     assert result.returncode == 0, result.stdout
 
 
@@ -59,5 +56,5 @@ def test_supervisor_runs_handlers(host: Any, play: Any, run_job: Any) -> None:
     converge(play, job_handlers=[{"id": "handler0"}, {"id": "handler1"}], job_handlers_assign_with=["db-skip-locked"], **supervisor)
     assert host.check_output("supervisorctl pid galaxy-handler-handler0") == pid
     assert host.run("galaxy-handlers status").rc == 0
-    again = play("molecule/bullseye/converge.yml", "--extra-vars", json.dumps({**POSTGRESQL, "job_handlers": 2, **supervisor}))
+    again = play("molecule/bullseye/converge.yml", "--extra-vars", json.dumps({"job_handlers": 2, **supervisor}))
     assert "changed=0" in again.stdout, again.stdout
