@@ -125,6 +125,18 @@ def test_packages_of_the_distribution(host: Any, play: Any) -> None:
     assert "changed=0 " in again.stdout, again.stdout
 
 
+def test_built_from_source(host: Any, play: Any) -> None:
+    """It replaces the packages by a handover as everything does, and is not built again."""
+    before = serving(host, "tiny")
+    done(converge(play, uwsgi_install_method="source"))
+    assert serving(host, "tiny") != before
+    serves(host, private(host))
+    version = host.check_output("/srv/tiny/venv/bin/uwsgi --version")
+    assert f"uWSGI=={version}" in host.check_output("/srv/tiny/venv/bin/pip list --format=freeze").splitlines()
+    again = converge(play, uwsgi_install_method="source")
+    assert "changed=0 " in again.stdout, again.stdout
+
+
 def test_back_to_how_it_was(host: Any, play: Any, site: Any) -> None:
     done(converge(play, "converge", uwsgi_allow_interruption=True))
     done(converge(play, "converge"))
