@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+
 def converge(play: Any, **variables: Any) -> None:
     """Run the playbook with other variables."""
     result = play("molecule/bullseye/converge.yml", "--extra-vars", json.dumps(variables))

@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections import Counter
+from itertools import count
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from slots import serving
 
 DIRECTORY = "/var/log/tiny"
 OPTIONS = {"uwsgi_log_dir": DIRECTORY}
-REQUESTS = 4000
+ROTATIONS = 10
+# The first number of those that are not asked for during the rotations
+LATER = 1_000_000
 
 
 # The other host has supervisor, which writes to files anyway, and rotates them itself.
@@ -30,19 +33,22 @@ def log_dir(play: Any) -> None:
 
 
 class Counting(threading.Thread):
-    """Requests that bear a number, one after the other in each of two threads."""
+    """Requests that bear numbers, one after the other, until it is enough."""
 
-    def __init__(self, url: str, numbers: range) -> None:
+    def __init__(self, url: str, first: int, step: int) -> None:
         super().__init__()
         self.url = url
-        self.numbers = numbers
+        self.numbers = count(first, step)
+        self.asked: list[int] = []
         self.failed: list[int] = []
+        self.enough = threading.Event()
 
     def run(self) -> None:
         with requests.Session() as session:
-            for number in self.numbers:
-                if not session.get(f"{self.url}/numbered-{number}-end", timeout=60).ok:
-                    self.failed.append(number)
+            while not self.enough.is_set():
+                self.asked.append(next(self.numbers))
+                if not session.get(f"{self.url}/numbered-{self.asked[-1]}-end", timeout=60).ok:
+                    self.failed.append(self.asked[-1])
 
 
 def numbered(host: Any, pattern: str) -> Counter[int]:
@@ -50,22 +56,23 @@ def numbered(host: Any, pattern: str) -> Counter[int]:
     return Counter(map(int, re.findall(r"GET /numbered-(\d+)-end ", host.check_output(f"cd /var/log && zcat -f {pattern}"))))
 
 
-def test_rotation_under_load_loses_no_line(host: Any, site: Any) -> None:
+def test_rotation_under_load_loses_no_line(host: Any, site: Any, note: Any) -> None:
     """Those of uWSGI during a handover, too, and those of nginx, which Debian has rotated."""
-    clients = [Counting(site.url, range(half, REQUESTS, 2)) for half in range(2)]
+    clients = [Counting(site.url, first, 2) for first in range(2)]
     for client in clients:
         client.start()
-    rotations = 0
-    while any(client.is_alive() for client in clients):
-        if rotations == 1:
+    for rotation in range(ROTATIONS):
+        if rotation == 1:
             host.check_output("tiny-web restart")
-        if rotations < 10:
-            host.check_output("logrotate --force /etc/logrotate.d/tiny-log && logrotate --force /etc/logrotate.d/nginx")
-            rotations += 1
+        host.check_output("logrotate --force /etc/logrotate.d/tiny-log && logrotate --force /etc/logrotate.d/nginx")
         time.sleep(0.2)
+    for client in clients:
+        client.enough.set()
+        client.join()
     assert [client.failed for client in clients] == [[], []]
-    assert rotations > 3
-    everything = Counter(range(REQUESTS))
+    everything = Counter(number for client in clients for number in client.asked)
+    note(f"{len(everything)} requests, {ROTATIONS} rotations")
+    assert len(everything) > 1000
     deadline = time.monotonic() + 30
     while (found := numbered(host, "tiny/tiny-web.log*")) != everything and time.monotonic() < deadline:
         time.sleep(1)
@@ -77,10 +84,10 @@ def test_rotation_under_load_loses_no_line(host: Any, site: Any) -> None:
 
 def test_what_was_said_meanwhile_is_copied_after_a_crash(host: Any, site: Any) -> None:
     host.check_output("systemctl kill --signal=KILL tiny-log.service")
-    for number in range(REQUESTS, REQUESTS + 50):
+    for number in range(LATER, LATER + 50):
         assert site.get(f"/numbered-{number}-end").ok
     deadline = time.monotonic() + 30
-    wanted = set(range(REQUESTS, REQUESTS + 50))
+    wanted = set(range(LATER, LATER + 50))
     while not wanted <= set(numbered(host, "tiny/tiny-web.log")) and time.monotonic() < deadline:
         time.sleep(1)
     assert wanted <= set(numbered(host, "tiny/tiny-web.log"))
