@@ -4,7 +4,8 @@
 """Processes as programs of supervisor.
 
 Supervisor counts a program as running after a second, and loses sight of its programs when it is killed itself. So
-what is asked here is the processes: the number each has recorded, and whether it has proved that it works.
+what is asked here is the processes: the number each has recorded, and whether it has proved that it works. Where an
+instance comes from systemd or goes to it, those that systemd runs are none of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from .common import Control, ControlError, Process, say
+from .common import ETC, MANAGERS, Control, ControlError, Process, say
+from .systemd import Systemd, systemctl
 
 LOGS = Path("/var/log/supervisor")
 
@@ -36,6 +38,8 @@ def state(name: str) -> str:
 class Supervisor:
     """The programs C(INSTANCE-web-SLOT) and C(INSTANCE-handler-NAME)."""
 
+    title = "supervisor"
+
     def __init__(self, control: Control) -> None:
         self.control = control
         self.prefix = f"{control.instance}-{'web' if control.kind == 'web' else 'handler'}-"
@@ -45,13 +49,23 @@ class Supervisor:
         """Its name for a process."""
         return f"{self.prefix}{process}"
 
+    def _lives(self, process: Process) -> bool:
+        """Whether the process lives, and not under systemd."""
+        if not process.pid:
+            return False
+        systemd = Systemd(self.control)
+        if not (ETC / "systemd/system" / systemd.name("")).exists():
+            return True
+        unit = systemd.name(process.service[len(self.prefix) :])
+        return systemctl("is-active", unit, check=False) in ("inactive", "failed")
+
     def is_active(self, process: Process) -> bool:
         """Whether the process lives and has proved that it works."""
-        return bool(process.pid) and process.start_seconds is not None
+        return self._lives(process) and process.start_seconds is not None
 
     def is_starting(self, process: Process) -> bool:
         """Whether the process lives and has not proved that it works."""
-        return bool(process.pid) and process.start_seconds is None
+        return self._lives(process) and process.start_seconds is None
 
     def start(self, process: Process) -> None:
         """Start the program and wait until it works."""
@@ -112,3 +126,10 @@ class Supervisor:
         """Stop a program and make supervisor know it no more."""
         supervisorctl("stop", name, check=False)
         supervisorctl("remove", name, check=False)
+
+    def reread(self) -> None:
+        """Take notice of files of programs that are gone."""
+        supervisorctl("reread", check=False)
+
+
+MANAGERS[Supervisor.title] = Supervisor
