@@ -84,7 +84,7 @@ def run(control: Control, options: argparse.Namespace) -> int:
         try:
             with control.locked():
                 # The call that this one has waited for may have put back files.
-                control = control_for(control.instance, control.kind)
+                control = control.reread()
                 change(control, options)
         finally:
             control.afterwards()

@@ -453,7 +453,8 @@ class Control:
     def reread(self: Kind) -> Kind:
         """The same with the configuration that is on disk now."""
         again = type(self)(self.instance)
-        again.manager = MANAGERS[again.config["manager"]](again)
+        name = again.config["manager"]
+        again.manager = (MANAGERS[name] if name != self.config["manager"] else type(self.manager))(again)  # type: ignore[call-arg]
         return again
 
     @property
@@ -476,7 +477,7 @@ class Control:
         if not restored:
             return error
         again = self.reread()
-        if again.manager.title != self.manager.title:
+        if again.config["manager"] != self.config["manager"]:
             self.leave()
         again.manager.load(again.defined(), check=False)
         files = "\n".join(f"  {path}" for path in restored)
