@@ -10,6 +10,7 @@ instance comes from systemd or goes to it, those that systemd runs are none of t
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -22,7 +23,9 @@ LOGS = Path("/var/log/supervisor")
 
 def supervisorctl(*arguments: str, check: bool = True) -> str:
     """Run supervisorctl and return what it printed; it prints errors among the rest."""
-    process = subprocess.run(["supervisorctl", *arguments], capture_output=True, text=True, check=False)
+    # It may be somebody's own, and a cron job that calls this has few directories in its path.
+    environment = {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/local/bin"}
+    process = subprocess.run(["supervisorctl", *arguments], capture_output=True, text=True, check=False, env=environment)
     output = (process.stdout + process.stderr).strip()
     if check and (process.returncode != 0 or "ERROR" in output):
         raise ControlError(f"supervisorctl {' '.join(arguments)}: {output}")

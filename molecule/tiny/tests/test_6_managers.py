@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +17,23 @@ UNITS = "systemctl list-units --type=service,socket --all --plain --no-legend '*
 pytestmark = pytest.mark.one_host
 
 
+# That of the distribution is on the other host.
+PIP = {"uwsgi_service_manager": "supervisor", "uwsgi_supervisor_install_method": "pip"}
+NO_SUPERVISOR = """
+systemctl disable --quiet --now supervisor
+rm -rf /opt/galaxyops /etc/supervisor /etc/systemd/system/supervisor.service /usr/local/bin/supervisorctl
+systemctl daemon-reload
+"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_supervisor(host: Any) -> Iterator[None]:
+    """None is there before, and none after: the tests that follow have that of the distribution."""
+    host.check_output("apt-get purge -y -q supervisor")
+    yield
+    host.check_output(NO_SUPERVISOR)
+
+
 def all_is_well(host: Any, play: Any, **variables: Any) -> None:
     """What runs is what is written, and another run has nothing to do."""
     status = host.run("tiny-web status")
@@ -26,14 +44,15 @@ def all_is_well(host: Any, play: Any, **variables: Any) -> None:
 
 def test_supervisor_takes_over(host: Any, play: Any, load: Load) -> None:
     with load.window():
-        result = play_uwsgi(play, uwsgi_service_manager="supervisor")
+        result = play_uwsgi(play, **PIP)
     report = load.stop()
     assert result.returncode == 0, result.stdout
     flawless(report, *report.versions)
     assert host.check_output(DEFINITIONS % "systemd") == ""
     assert host.check_output(UNITS) == ""
     assert "/run/tiny/pool-" in host.check_output("readlink /run/tiny/web.sock")
-    all_is_well(host, play, uwsgi_service_manager="supervisor")
+    assert "/opt/galaxyops/supervisor/bin/" in host.check_output("ps -o args= -p $(supervisorctl pid)")
+    all_is_well(host, play, **PIP)
 
 
 def test_back_to_systemd_only_when_that_is_allowed(host: Any, play: Any, load: Load) -> None:
