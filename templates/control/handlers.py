@@ -102,7 +102,7 @@ class Handlers(Control):
         return service[len(before) : len(service) - len(after)]
 
     def retire(self, gone: dict[str, str], before: dict[str, dict[str, Any]], fresh: set[str], owner: Handlers) -> None:
-        """Stop handlers for good, with the service manager of the I(owner), and give all their jobs to the others; I(fresh) ones know that they are gone.
+        """Stop handlers of the I(owner) for good, and give all their jobs to the others; I(fresh) ones know that they are gone.
 
         Whenever this is interrupted no job is lost: the next call finds that they are still there, and goes on.
         """

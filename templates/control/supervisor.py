@@ -60,7 +60,7 @@ class Supervisor:
         if not (ETC / "systemd/system" / systemd.name("")).exists():
             return True
         unit = systemd.name(process.service[len(self.prefix) :])
-        return systemctl("is-active", unit, check=False) in ("inactive", "failed")
+        return systemctl("is-active", unit, check=False) not in ("active", "activating", "deactivating", "reloading")
 
     def is_active(self, process: Process) -> bool:
         """Whether the process lives and has proved that it works."""

@@ -266,7 +266,8 @@ class Web(Control):
             elif not self.keep.exists:
                 self.keep.save()
         except ControlError as error:
-            if not restore or isinstance(error, Refusal):
+            # A refusal leaves what is written to the next run, but not between two service managers.
+            if not restore or (isinstance(error, Refusal) and not former):
                 raise
             raise self.put_back(error) from error
         self.public.renew()
@@ -332,7 +333,8 @@ class Web(Control):
         say(f"replace {serving.service} in place: requests wait about {serving.start_seconds or 0:.0f} s until it has started")
         slot = next(slot for slot in self.slots() if slot.directory == serving.directory)
         owner.manager.stop(serving)
-        owner.sweep()
+        if owner is not self:
+            owner.sweep()
         try:
             self.manager.start(slot)
         except ControlError as error:
@@ -416,7 +418,8 @@ class Web(Control):
 
     def status(self) -> int:
         problems = 0
-        serving = self.serving()
+        former = self.former
+        serving = self.serving() or (former.serving() if former else None)
         for name, process in self.processes().items():
             state = "active" if self.manager.is_active(process) else "starting" if self.manager.is_starting(process) else ""
             if state:
@@ -637,8 +640,14 @@ class ZergPool(PublicSocket):
         return [("zerg", str((slot.directory / POOL).resolve() / "private" / "zerg.sock"))]
 
     def refuse_to_close(self) -> None:
-        # It is systemd that has others, where the instance comes from there.
+        # Where the instance comes from systemd
         SystemdSocket(self.web).refuse_to_close_others()
+        in_place = self.web.config["handover"] == "in_place" and not self.web.config["allow_interruption"]
+        if in_place and not self.path.is_symlink() and answers(str(self.path)):
+            raise Refusal(
+                f"{self.path} belongs to systemd, and requests that wait there while the processes are replaced in place would be turned away. Set "
+                "uwsgi_allow_interruption to true for the run in which that may happen, or uwsgi_service_manager to systemd again. Nothing has been touched."
+            )
 
     def _definition(self) -> str:
         return json.dumps([self.web.config["user"], self.web.config["socket_group"]])

@@ -37,7 +37,8 @@ def test_the_exporter_tells_of_the_workers_and_follows_a_handover(host: Any, pla
     assert result.returncode == 0, result.stdout
     host.check_output(block("sh").replace("\n", " && ").removesuffix(" && "))
     unit = block("ini")
-    host.check_output("cat > " + unit.splitlines()[0].removeprefix("# ") + " <<'END'\n" + unit + "END\nsystemctl daemon-reload && systemctl start uwsgi-exporter")
+    path = unit.splitlines()[0].removeprefix("# ")
+    host.check_output(f"cat > {path} <<'END'\n{unit}END\nsystemctl daemon-reload && systemctl start uwsgi-exporter")
     try:
         assert site.get("/", headers={"Cookie": "session=nobodys-business"}).ok
         until(lambda: workers(host) == ["1", "2", "3"], 30)

@@ -716,6 +716,22 @@ def test_systemd_takes_the_place_of_a_pool_only_when_that_is_allowed(control: Mo
     web.public.refuse_to_close()  # nobody listens there, so nobody is turned away
 
 
+def test_supervisor_takes_over_in_place_only_when_that_is_allowed(control: Modules, both: Any, run: Path) -> None:
+    """Beside each other nobody waits in the socket that goes."""
+    web = both("web", "supervisor")
+    (run / "galaxy").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(run / "galaxy" / "web.sock"))
+        listener.listen()
+        web.config["handover"] = "overlap"
+        web.public.refuse_to_close()
+        web.config["handover"] = "in_place"
+        with pytest.raises(control.Refusal, match=r"belongs to systemd.*uwsgi_allow_interruption"):
+            web.public.refuse_to_close()
+        web.config["allow_interruption"] = True
+        web.public.refuse_to_close()
+
+
 def test_who_has_waited_for_the_lock_goes_by_what_is_written_then(control: Modules, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(etc, "web", manager="supervisor")
     web = control.control_for("galaxy", "web")
