@@ -55,6 +55,14 @@ def test_supervisor_takes_over(host: Any, play: Any, load: Load) -> None:
     all_is_well(host, play, **PIP)
 
 
+def test_a_second_supervisor_is_refused(host: Any, play: Any) -> None:
+    """That of the distribution would run the same programs."""
+    result = play_uwsgi(play, uwsgi_service_manager="supervisor")
+    assert result.returncode != 0
+    assert "/opt/galaxyops/supervisor/bin/supervisord is there already" in " ".join(result.stdout.split()), result.stdout
+    assert not host.file("/usr/bin/supervisord").exists
+
+
 def test_back_to_systemd_only_when_that_is_allowed(host: Any, play: Any, load: Load) -> None:
     """It makes a socket of its own in the place of the other."""
     with load.window():
