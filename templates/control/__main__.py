@@ -22,20 +22,17 @@ import sys
 from pathlib import Path
 from typing import Optional
 
-from .common import Control, ControlError, Manager, UsageError
+from .common import MANAGERS, Control, ControlError, UsageError
 from .handlers import Handlers
 from .logs import Copy
-from .supervisor import Supervisor
-from .systemd import Systemd
 from .web import POOL, SystemdSocket, Web
 
 
 def control_for(instance: str, kind: str) -> Control:
     """The control of one kind of processes, with the service manager that its configuration names."""
     control: Control = Web(instance) if kind == "web" else Handlers(instance)
-    managers: dict[str, type[Manager]] = {"systemd": Systemd, "supervisor": Supervisor}
     try:
-        control.manager = managers[control.config["manager"]](control)  # type: ignore[call-arg]
+        control.manager = MANAGERS[control.config["manager"]](control)
     except KeyError as error:
         raise UsageError(f"cannot read {control.path}: no {error} in it, or a service manager unknown here; run the playbook that wrote it again") from error
     return control
@@ -86,6 +83,8 @@ def run(control: Control, options: argparse.Namespace) -> int:
     else:
         try:
             with control.locked():
+                # The call that this one has waited for may have put back files.
+                control = control.reread()
                 change(control, options)
         finally:
             control.afterwards()
@@ -100,7 +99,10 @@ def change(control: Control, options: argparse.Namespace) -> None:
         unknown = [name for name in getattr(options, "names", []) if name not in control.processes()]
         if unknown:
             raise UsageError(f"{control.command} knows no {', '.join(unknown)}, only {', '.join(control.processes())}")
-        control.restart(getattr(options, "names", []))
+        if control.former:  # All are replaced by that.
+            control.apply(check=False, restore=False)
+        else:
+            control.restart(getattr(options, "names", []))
     elif options.command == "remove":
         control.remove()
     elif isinstance(control, Web):

@@ -19,7 +19,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional, Protocol, TypeVar
+from typing import Any, Callable, Optional, Protocol, TypeVar
 
 RUN = Path(os.environ.get("GALAXYOPS_RUN", "/run"))
 ETC = Path(os.environ.get("GALAXYOPS_ETC", "/etc"))
@@ -214,6 +214,8 @@ class Process:
 class Manager(Protocol):
     """What a service manager does for one kind of processes."""
 
+    title: str
+
     def name(self, process: str) -> str:
         """Its name for a process."""
 
@@ -240,6 +242,13 @@ class Manager(Protocol):
 
     def forget(self, name: str) -> None:
         """Stop a process of that name and know it no more."""
+
+    def reread(self) -> None:
+        """Take notice of definitions that are gone."""
+
+
+# The service managers by their names; each is entered by the module that knows it.
+MANAGERS: dict[str, Callable[[Control], Manager]] = {}
 
 
 # The files as they were when they last worked
@@ -444,8 +453,21 @@ class Control:
     def reread(self: Kind) -> Kind:
         """The same with the configuration that is on disk now."""
         again = type(self)(self.instance)
-        again.manager = type(self.manager)(again)  # type: ignore[call-arg]
+        name = again.config["manager"]
+        again.manager = (MANAGERS[name] if name != self.config["manager"] else type(self.manager))(again)  # type: ignore[call-arg]
         return again
+
+    @property
+    def former(self: Kind) -> Optional[Kind]:
+        """The same with the service manager that another one has been chosen instead of, as long as anything is left of it."""
+        for name, definitions in self.config.get("definitions", {}).items():
+            if name != self.config["manager"] and any(map(os.path.exists, definitions)):
+                former = type(self)(self.instance)
+                # What starts with the host is the business of the new one.
+                former.config["boot_units"] = []
+                former.manager = MANAGERS[name](former)
+                return former
+        return None
 
     def put_back(self, error: ControlError) -> ControlError:
         """Put back the files that last worked, and add that to the error."""
@@ -455,6 +477,8 @@ class Control:
         if not restored:
             return error
         again = self.reread()
+        if again.config["manager"] != self.config["manager"]:
+            self.leave()
         again.manager.load(again.defined(), check=False)
         files = "\n".join(f"  {path}" for path in restored)
         kept = f"What was rejected is kept in {self.keep.directory}/rejected."
@@ -464,12 +488,35 @@ class Control:
         """The service manager's names for all that it has to know."""
         return [process.service for process in self.processes().values()]
 
-    def remove(self) -> None:
-        """Stop everything of this kind, and leave no trace of it outside of what the playbook wrote."""
+    def leave(self) -> None:
+        """Have the service manager run nothing of this kind, and know nothing of it."""
         names = [*self.manager.unknown(self.defined()), *self.defined()]
         for name in names:
             self.manager.forget(name)
+        for definition in self.config.get("definitions", {}).get(self.manager.title, []):
+            Path(definition).unlink(missing_ok=True)
+        self.manager.reread()
+        self.sweep()
         say(f"stopped {' '.join(dict.fromkeys(names))}")
+
+    def left_behind(self) -> int:
+        """Tell of a service manager that has not been left yet; the number of problems."""
+        if not self.former:
+            return 0
+        say(f"{self.former.manager.title} still has definitions of {self.command}: run the playbook")
+        return 1
+
+    def sweep(self) -> None:
+        """Remove what processes have left that live no more: another service manager does not start them as the same user."""
+        for process in self.processes().values():
+            if not process.pid:
+                shutil.rmtree(process.directory, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Stop everything of this kind, and leave no trace of it but the other files that the playbook wrote."""
+        if self.former:
+            self.former.leave()
+        self.leave()
         self.keep.remove()
         for process in self.processes().values():
             shutil.rmtree(process.directory, ignore_errors=True)

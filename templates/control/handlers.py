@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from .common import Control, ControlError, Process, Refusal, born, say
 from .database import changes
@@ -63,22 +63,28 @@ class Handlers(Control):
 
     def apply(self, check: bool, restore: bool) -> None:
         before = self.last_settings()
-        gone = self.manager.unknown(self.defined())
+        former = self.former
         fresh = set()
         self.manager.load(self.defined(), check)
         for process in self.outdated():
             if check:
                 say(f"{'restart' if self.manager.is_active(process) else 'start'} {process.service}")
             else:
-                self.bring_up(process, restore)
+                self.bring_up(process, restore, former)
                 fresh.add(self.name_of(process.service))
         # Those that stay run what is written by now, so that they can take over from those that go.
-        for service in gone:
-            say(f"remove {service}")
-        if gone and not check:
-            self.retire({self.name_of(service): service for service in gone}, before, fresh)
+        for owner in filter(None, (self, former)):
+            gone = owner.manager.unknown(owner.defined())
+            for service in gone:
+                say(f"remove {service}")
+            if gone and not check:
+                self.retire({owner.name_of(service): service for service in gone}, before, fresh, owner)
         if fresh:
             self.hand_over_workflows(fresh)
+        if former and check:
+            say(f"leave {former.manager.title}")
+        elif former:
+            former.leave()
         if not check and not self.keep.exists:
             self.keep.save()
 
@@ -95,8 +101,8 @@ class Handlers(Control):
         before, after = self.manager.name("/").split("/")
         return service[len(before) : len(service) - len(after)]
 
-    def retire(self, gone: dict[str, str], before: dict[str, dict[str, Any]], fresh: set[str]) -> None:
-        """Stop handlers for good, and give all their jobs to the others; I(fresh) ones know that they are gone.
+    def retire(self, gone: dict[str, str], before: dict[str, dict[str, Any]], fresh: set[str], owner: Handlers) -> None:
+        """Stop handlers of the I(owner) for good, and give all their jobs to the others; I(fresh) ones know that they are gone.
 
         Whenever this is interrupted no job is lost: the next call finds that they are still there, and goes on.
         """
@@ -111,9 +117,9 @@ class Handlers(Control):
                 )
         for name, service in gone.items():
             process = Process(f"{self.instance}/handler-{name}", service, self.watch)
-            if self.manager.is_active(process):
-                self.calm(name, process, new[name])
-            self.manager.stop(process)
+            if owner.manager.is_active(process):
+                owner.calm(name, process, new[name])
+            owner.manager.stop(process)
         # Where others choose the handler of a job, they have to learn that these are gone.
         chosen = any("db-preassign" in other.get("assign_with", []) for other in settings.values())
         stale = set(settings) - fresh if chosen else set()
@@ -132,7 +138,7 @@ class Handlers(Control):
         for name, service in gone.items():
             # What was assigned to it by those that did not know yet
             self.hand_over(name, new[name])
-            self.manager.forget(service)
+            owner.manager.forget(service)
         self.keep.save()
 
     def hand_over(self, name: str, new: dict[str, list[str]], gone: bool = True) -> None:
@@ -203,28 +209,40 @@ class Handlers(Control):
                 )
             time.sleep(1)
 
+    def runs(self, name: str) -> bool:
+        """Whether the service manager runs this handler, or is about to."""
+        process = self.processes()[name]
+        return self.manager.is_active(process) or self.manager.is_starting(process)
+
     def outdated(self) -> Iterator[Process]:
         """The handlers that do not run what is written."""
         return (process for process in self.processes().values() if not (self.manager.is_active(process) and process.current))
 
-    def bring_up(self, process: Process, restore: bool) -> None:
-        """Make one handler run what is written, or what last worked."""
-        was_running = self.manager.is_active(process)
+    def bring_up(self, process: Process, restore: bool, former: Optional[Handlers] = None) -> None:
+        """Make one handler run what is written, or what last worked; the I(former) service manager may be the one that runs it."""
+        name = self.name_of(process.service)
+        owner = former if former and former.runs(name) else self
+        old = owner.processes()[name]
+        was_running = owner.manager.is_active(old)
         if was_running:
             self.prove()
-            self.calm(self.name_of(process.service), process, {})
+            owner.calm(name, old, {})
         try:
             # One that is just starting, as after a boot, is waited for and not started anew.
             if not (self.manager.is_starting(process) and process.current):
                 say(f"{'restart' if was_running else 'start'} {process.service}")
-                self.manager.stop(process)
+                owner.manager.stop(old)
+                if owner is not self:
+                    owner.sweep()
             self.manager.start(process)
         except ControlError as error:
             if not restore or not self.keep.exists:
                 raise
             rejected = self.put_back(error)
             if was_running:
-                self.manager.start(process)
+                if owner is not self:
+                    self.sweep()
+                owner.manager.start(old)
             raise rejected from error
         self.keep.save()
 
@@ -279,4 +297,4 @@ class Handlers(Control):
         for name in self.manager.unknown(self.defined()):
             say(f"{name}: no longer configured: run the playbook")
             problems += 1
-        return 3 if problems else 0
+        return 3 if problems + self.left_behind() else 0

@@ -4,23 +4,28 @@
 """Processes as programs of supervisor.
 
 Supervisor counts a program as running after a second, and loses sight of its programs when it is killed itself. So
-what is asked here is the processes: the number each has recorded, and whether it has proved that it works.
+what is asked here is the processes: the number each has recorded, and whether it has proved that it works. Where an
+instance comes from systemd or goes to it, those that systemd runs are none of them.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
 
-from .common import Control, ControlError, Process, say
+from .common import ETC, MANAGERS, Control, ControlError, Process, say
+from .systemd import Systemd, systemctl
 
 LOGS = Path("/var/log/supervisor")
 
 
 def supervisorctl(*arguments: str, check: bool = True) -> str:
     """Run supervisorctl and return what it printed; it prints errors among the rest."""
-    process = subprocess.run(["supervisorctl", *arguments], capture_output=True, text=True, check=False)
+    # It may be somebody's own, and a cron job that calls this has few directories in its path.
+    environment = {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/local/bin"}
+    process = subprocess.run(["supervisorctl", *arguments], capture_output=True, text=True, check=False, env=environment)
     output = (process.stdout + process.stderr).strip()
     if check and (process.returncode != 0 or "ERROR" in output):
         raise ControlError(f"supervisorctl {' '.join(arguments)}: {output}")
@@ -36,6 +41,8 @@ def state(name: str) -> str:
 class Supervisor:
     """The programs C(INSTANCE-web-SLOT) and C(INSTANCE-handler-NAME)."""
 
+    title = "supervisor"
+
     def __init__(self, control: Control) -> None:
         self.control = control
         self.prefix = f"{control.instance}-{'web' if control.kind == 'web' else 'handler'}-"
@@ -45,13 +52,23 @@ class Supervisor:
         """Its name for a process."""
         return f"{self.prefix}{process}"
 
+    def _lives(self, process: Process) -> bool:
+        """Whether the process lives, and not under systemd."""
+        if not process.pid:
+            return False
+        systemd = Systemd(self.control)
+        if not (ETC / "systemd/system" / systemd.name("")).exists():
+            return True
+        unit = systemd.name(process.service[len(self.prefix) :])
+        return systemctl("is-active", unit, check=False) not in ("active", "activating", "deactivating", "reloading")
+
     def is_active(self, process: Process) -> bool:
         """Whether the process lives and has proved that it works."""
-        return bool(process.pid) and process.start_seconds is not None
+        return self._lives(process) and process.start_seconds is not None
 
     def is_starting(self, process: Process) -> bool:
         """Whether the process lives and has not proved that it works."""
-        return bool(process.pid) and process.start_seconds is None
+        return self._lives(process) and process.start_seconds is None
 
     def start(self, process: Process) -> None:
         """Start the program and wait until it works."""
@@ -112,3 +129,10 @@ class Supervisor:
         """Stop a program and make supervisor know it no more."""
         supervisorctl("stop", name, check=False)
         supervisorctl("remove", name, check=False)
+
+    def reread(self) -> None:
+        """Take notice of files of programs that are gone."""
+        supervisorctl("reread", check=False)
+
+
+MANAGERS[Supervisor.title] = Supervisor

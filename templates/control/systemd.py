@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import time
 
-from .common import ETC, Control, ControlError, Process, say
+from .common import ETC, MANAGERS, Control, ControlError, Process, say
 
 
 def systemctl(*arguments: str, check: bool = True) -> str:
@@ -27,6 +27,8 @@ def journal(*arguments: str) -> str:
 
 class Systemd:
     """The units C(INSTANCE-web@SLOT.service) and C(INSTANCE-handler@NAME.service)."""
+
+    title = "systemd"
 
     def __init__(self, control: Control) -> None:
         self.prefix = f"{control.instance}-{'web' if control.kind == 'web' else 'handler'}@"
@@ -89,3 +91,10 @@ class Systemd:
         """Stop a service and do not start it with the host any more."""
         systemctl("disable", "--now", name, check=False)
         systemctl("reset-failed", name, check=False)
+
+    def reread(self) -> None:
+        """Take notice of unit files that are gone."""
+        systemctl("daemon-reload")
+
+
+MANAGERS[Systemd.title] = Systemd

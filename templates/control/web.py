@@ -20,6 +20,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -232,6 +233,7 @@ class Web(Control):
         return LogService(self.instance, self.config.get("log_dir", ""))
 
     def apply(self, check: bool, restore: bool) -> None:
+        former = self.former
         try:
             self.public.refuse_to_close()
         except Refusal as error:
@@ -241,26 +243,45 @@ class Web(Control):
         self.manager.load(self.defined(), check)
         if check:
             serving = self.serving()
-            if not serving:
+            if former:
+                say(f"move the web processes from {former.manager.title} to {self.manager.title}")
+            elif not serving:
                 say("start the web processes")
             elif not serving.current:
                 say("hand over to processes that run what is written")
             return
         try:
+            if former:
+                former.settle()
+                former.sweep()
             self.public.open()
             self.settle()
             serving = self.serving()
-            if not serving:
+            if former:
+                self.take_over(former)
+            elif not serving:
                 self.start()
             elif not serving.current:
                 self.hand_over(serving, prove=self.proven() != fingerprint(self.watch))
             elif not self.keep.exists:
                 self.keep.save()
         except ControlError as error:
-            if not restore or isinstance(error, Refusal):
+            # A refusal leaves what is written to the next run, but not between two service managers.
+            if not restore or (isinstance(error, Refusal) and not former):
                 raise
             raise self.put_back(error) from error
         self.public.renew()
+
+    def take_over(self, former: Web) -> None:
+        """Hand over from another service manager to this one, and leave nothing there."""
+        serving, before = self.serving(), former.serving()
+        if serving:  # An earlier call has come so far.
+            self.public.point_to(serving)
+        elif before:
+            self.hand_over(before, prove=True, owner=former)
+        else:
+            self.start()
+        former.leave()
 
     def put_back(self, error: ControlError) -> ControlError:
         rejected = super().put_back(error)
@@ -286,15 +307,17 @@ class Web(Control):
 
     # The handover
 
-    def hand_over(self, serving: Process, prove: bool) -> None:
-        """Replace the slot that serves by one that runs what is written."""
-        idle = next(slot for slot in self.slots() if slot.service != serving.service)
+    def hand_over(self, serving: Process, prove: bool, owner: Optional[Web] = None) -> None:
+        """Replace the slot that serves, under the service manager of the I(owner), by one that runs what is written."""
+        owner = owner or self
+        idle = next(slot for slot in self.slots() if slot.directory != serving.directory)
         if self.config["handover"] == "in_place":
-            self.replace_in_place(serving)
+            self.replace_in_place(serving, owner)
             return
         self.check_memory(serving)
         if prove:
-            self.prove()
+            # Under systemd it would open the socket.
+            owner.prove()
         say(f"start {idle.service} beside {serving.service}")
         try:
             self.manager.start(idle)
@@ -302,22 +325,25 @@ class Web(Control):
             raise ControlError(f"{error}\nThe site is still up: {serving.service} serves on.") from error
         self.public.point_to(idle)
         say(f"stop {serving.service}")
-        self.manager.stop(serving)
+        owner.manager.stop(serving)
         self.keep.save()
 
-    def replace_in_place(self, serving: Process) -> None:
+    def replace_in_place(self, serving: Process, owner: Web) -> None:
         """Replace the slot that serves where there is no memory for two: requests wait in the socket meanwhile."""
         say(f"replace {serving.service} in place: requests wait about {serving.start_seconds or 0:.0f} s until it has started")
-        self.manager.stop(serving)
+        slot = next(slot for slot in self.slots() if slot.directory == serving.directory)
+        owner.manager.stop(serving)
+        if owner is not self:
+            owner.sweep()
         try:
-            self.manager.start(serving)
+            self.manager.start(slot)
         except ControlError as error:
             if not self.keep.exists:
                 raise
             error = self.put_back(error)
-            self.manager.start(serving)
+            owner.manager.start(serving)
             raise ControlError(f"{error}\nThe site is up again: {serving.service} runs what worked before.") from error
-        self.public.point_to(serving)
+        self.public.point_to(slot)
         self.keep.save()
 
     def check_memory(self, serving: Process) -> None:
@@ -348,15 +374,16 @@ class Web(Control):
 
     def check(self, unless_proven: bool) -> None:
         """Tell whether what is written works, and touch nothing that serves."""
-        self.manager.load(self.defined(), check=False)
-        self.settle()
-        serving = self.serving()
+        owner = self.former or self
+        owner.manager.load(self.defined(), check=False)
+        owner.settle()
+        serving = owner.serving()
         needless = not serving or serving.current or self.config["handover"] == "in_place" or self.proven() == fingerprint(self.watch)
         if unless_proven and needless:
             return
         if serving:
             self.check_memory(serving)
-        self.prove()
+        owner.prove()
         say("what is written works")
 
     def ready(self, name: str, watched_pid: int) -> None:
@@ -391,7 +418,8 @@ class Web(Control):
 
     def status(self) -> int:
         problems = 0
-        serving = self.serving()
+        former = self.former
+        serving = self.serving() or (former.serving() if former else None)
         for name, process in self.processes().items():
             state = "active" if self.manager.is_active(process) else "starting" if self.manager.is_starting(process) else ""
             if state:
@@ -406,12 +434,15 @@ class Web(Control):
             if not answers(public["address"]):
                 say(f"{public['address']}: nobody listens")
                 problems += 1
-        return 3 if problems or not serving else 0
+        return 3 if problems + self.left_behind() or not serving else 0
 
-    def remove(self) -> None:
+    def leave(self) -> None:
         self.public.close()
         if isinstance(self.manager, Systemd):
             self.log_service.remove()
+        super().leave()
+
+    def remove(self) -> None:
         for name in ("proven", "stats.sock"):
             (self.run / name).unlink(missing_ok=True)
         super().remove()
@@ -462,13 +493,51 @@ class SystemdSocket(PublicSocket):
         super().__init__(web)
         self.units: list[str] = [public["unit"] for public in web.config.get("sockets", [])]
         self.directory = ETC / "systemd" / "system"
+        # The one of them that has the path.
+        self.unit = next((public["unit"] for public in web.config.get("sockets", []) if public["address"] == str(self.path)), "")
+        # Where the socket waits while the path still leads to that of supervisor's pool.
+        self.aside = web.run / "web.sock.aside"
 
     def attach(self, slot: Process) -> Options:
         options = {"uwsgi": "socket", "http": "http-socket"}
         return [(options[protocol], f"fd://{descriptor}") for descriptor, protocol in self.web.inherited]
 
+    def _pool_listens(self) -> bool:
+        """Whether the path leads to the socket of supervisor's pool, and that is served."""
+        return self.path.is_symlink() and answers(str(self.path))
+
     def open(self) -> None:
+        if self.unit and self._pool_listens() and not self.aside.exists():
+            self._open_aside()
         systemctl("start", *self.units)
+
+    def _open_aside(self) -> None:
+        """Have systemd make its socket, and take it out of the way until a slot has started that serves it."""
+        pool = Path(os.readlink(self.path))
+        owner = (pwd.getpwnam(self.web.config["user"]).pw_uid, grp.getgrnam(self.web.config["socket_group"]).gr_gid)
+        # Not only started: one that has lost its path to the pool is of no use. Not waited for either, to have the link back at once.
+        systemctl("restart", "--no-block", self.unit)
+        deadline = time.monotonic() + 30
+        while not self._is_socket_of(owner):
+            if time.monotonic() > deadline:
+                raise ControlError(f"{self.unit} has not been started in 30 s: see journalctl -u {self.unit}")
+            time.sleep(0.001)
+        self.path.rename(self.aside)
+        _relink(self.path, pool)
+
+    def _is_socket_of(self, owner: tuple[int, int]) -> bool:
+        """Whether the path is that of a socket itself, and it has been given to its owner."""
+        with contextlib.suppress(FileNotFoundError):
+            status = self.path.lstat()
+            return stat.S_ISSOCK(status.st_mode) and (status.st_uid, status.st_gid) == owner
+        return False
+
+    def point_to(self, slot: Process) -> None:
+        super().point_to(slot)
+        if self.aside.exists():
+            self.aside.rename(self.path)
+            # Whoever has just connected to the old one is still served by the slot that is stopped after this.
+            time.sleep(0.5)
 
     def _others(self) -> list[str]:
         """Units of this instance for addresses that are to be listened to no more."""
@@ -488,6 +557,15 @@ class SystemdSocket(PublicSocket):
         self._made_from(unit).write_text(self._definition(unit))
 
     def refuse_to_close(self) -> None:
+        if self._pool_listens() and not self.web.config["allow_interruption"]:
+            raise Refusal(
+                f"{self.path} belongs to supervisor, and systemd makes a socket of its own in its place: for a moment requests may be turned away. Set "
+                "uwsgi_allow_interruption to true for the run in which that may happen, or uwsgi_service_manager to supervisor again. Nothing has been touched."
+            )
+        self.refuse_to_close_others()
+
+    def refuse_to_close_others(self) -> None:
+        """Refuse to close the sockets for addresses that are to be listened to no more, unless that is allowed."""
         others = [unit for unit in self._others() if systemctl("is-active", unit, check=False) == "active"]
         if others and not self.web.config["allow_interruption"]:
             raise Refusal(
@@ -528,9 +606,17 @@ class SystemdSocket(PublicSocket):
         systemctl("start", "--no-block", f"{self.web.instance}-web.service")
 
     def close(self) -> None:
-        systemctl("disable", "--now", f"{self.web.instance}-web.service", *self.units, check=False)
+        units = [f"{self.web.instance}-web.service", *self.units]
+        systemctl("disable", *units, check=False)
         for unit in self.units:
+            (self.directory / unit).unlink(missing_ok=True)
             self._made_from(unit).unlink(missing_ok=True)
+        # Without a definition it does not remove its path, which leads to the pool where supervisor has taken over.
+        systemctl("daemon-reload")
+        systemctl("stop", *units, check=False)
+        if not self.path.is_symlink():
+            self.path.unlink(missing_ok=True)
+        self.aside.unlink(missing_ok=True)
         self.close_others()
 
 
@@ -552,6 +638,16 @@ class ZergPool(PublicSocket):
 
     def attach(self, slot: Process) -> Options:
         return [("zerg", str((slot.directory / POOL).resolve() / "private" / "zerg.sock"))]
+
+    def refuse_to_close(self) -> None:
+        # Where the instance comes from systemd
+        SystemdSocket(self.web).refuse_to_close_others()
+        in_place = self.web.config["handover"] == "in_place" and not self.web.config["allow_interruption"]
+        if in_place and not self.path.is_symlink() and answers(str(self.path)):
+            raise Refusal(
+                f"{self.path} belongs to systemd, and requests that wait there while the processes are replaced in place would be turned away. Set "
+                "uwsgi_allow_interruption to true for the run in which that may happen, or uwsgi_service_manager to systemd again. Nothing has been touched."
+            )
 
     def _definition(self) -> str:
         return json.dumps([self.web.config["user"], self.web.config["socket_group"]])
@@ -626,7 +722,8 @@ class ZergPool(PublicSocket):
 
     def close(self) -> None:
         self.web.manager.forget(self.program)
-        self.path.unlink(missing_ok=True)
+        if self.path.is_symlink():
+            self.path.unlink()
         self.link.unlink(missing_ok=True)
         for pool in self.web.run.glob("pool-*"):
             shutil.rmtree(pool, ignore_errors=True)

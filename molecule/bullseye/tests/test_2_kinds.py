@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+DEFINITIONS = "find /etc -name 'galaxy-handler*' -path '*%s*'"
+
 
 def converge(play: Any, **variables: Any) -> None:
     """Run the playbook with other variables."""
@@ -38,20 +40,13 @@ def test_handlers_attach_themselves_to_pools(host: Any, play: Any, run_job: Any,
     assert host.file("/etc/galaxy/handlers-environments.json").mode == 0o640
 
 
-def test_mules_run_jobs(host: Any, play: Any, run_job: Any) -> None:
-    converge(play, job_handlers_mode="mules", job_handlers=2, uwsgi_handover="in_place")
-    assert run_job() in ("main.job-handlers.1", "main.job-handlers.2")
-    assert not host.run("pgrep -x galaxy-main").stdout
-    before = host.check_output("pgrep -f [m]ule=lib/galaxy/main.py").split()
-    # A candidate is the web processes without mules, which would run jobs under the same names.
-    checked = host.run("galaxy-web check")
-    assert checked.rc == 0, checked.stdout + checked.stderr
-    assert host.check_output("pgrep -f [m]ule=lib/galaxy/main.py").split() == before
-
-
-def test_supervisor_runs_handlers(host: Any, play: Any, run_job: Any) -> None:
+def test_supervisor_takes_over_from_systemd(host: Any, play: Any, run_job: Any) -> None:
+    """The handlers that systemd has had are others, too; nothing of them is left."""
     supervisor = {"job_handlers_service_manager": "supervisor"}
     converge(play, job_handlers=[{"id": "handler0"}], **supervisor)
+    assert host.check_output(DEFINITIONS % "systemd") == ""
+    assert host.check_output("systemctl list-units --type=service --all --plain --no-legend 'galaxy-handler*'") == ""
+    assert len(host.check_output("pgrep -x galaxy-main").split()) == 1
     assert run_job() == "handler0"
     pid = host.check_output("supervisorctl pid galaxy-handler-handler0")
     converge(play, job_handlers=[{"id": "handler0"}, {"id": "handler1"}], job_handlers_assign_with=["db-skip-locked"], **supervisor)
@@ -59,3 +54,16 @@ def test_supervisor_runs_handlers(host: Any, play: Any, run_job: Any) -> None:
     assert host.run("galaxy-handlers status").rc == 0
     again = play("molecule/bullseye/converge.yml", "--extra-vars", json.dumps({"job_handlers": 2, **supervisor}))
     assert "changed=0" in again.stdout, again.stdout
+
+
+def test_mules_run_jobs(host: Any, play: Any, run_job: Any) -> None:
+    converge(play, job_handlers_mode="mules", job_handlers=2, uwsgi_handover="in_place")
+    assert run_job() in ("main.job-handlers.1", "main.job-handlers.2")
+    assert not host.run("pgrep -x galaxy-main").stdout
+    assert host.check_output(DEFINITIONS % "supervisor") == ""
+    assert "galaxy" not in host.run("supervisorctl status").stdout
+    before = host.check_output("pgrep -f [m]ule=lib/galaxy/main.py").split()
+    # A candidate is the web processes without mules, which would run jobs under the same names.
+    checked = host.run("galaxy-web check")
+    assert checked.rc == 0, checked.stdout + checked.stderr
+    assert host.check_output("pgrep -f [m]ule=lib/galaxy/main.py").split() == before

@@ -637,6 +637,111 @@ def test_handlers_go_back_too_once_the_lock_is_free(control: Modules, etc: Path,
     assert found.read_text() == "apply, lock free\n"
 
 
+# --- Another service manager -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def both(control: Modules, etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Any]:
+    """The control of one kind with one service manager, where the definitions of both are there, and all that systemd is asked for runs."""
+    unit = etc / "systemd" / "system" / "galaxy-web@.service"
+    unit.parent.mkdir(parents=True)
+    definitions = {"systemd": [str(unit), str(unit.with_name("galaxy-handler@.service"))], "supervisor": [str(tmp_path / "galaxy-web.conf")]}
+    for path in (path for paths in definitions.values() for path in paths):
+        Path(path).write_text("")
+
+    def make(kind: str, manager: str) -> Any:
+        write(etc, kind, manager=manager, definitions=definitions, handlers={"a": {}}, boot_units=["x"], allow_interruption=False)
+        return control.control_for("galaxy", kind)
+
+    monkeypatch.setattr(control.supervisor, "systemctl", lambda *_arguments, **_options: "active")
+    monkeypatch.setattr(control.systemd, "systemctl", lambda *_arguments, **_options: "active")
+    return make
+
+
+@pytest.mark.parametrize("kind", ["web", "handlers"])
+@pytest.mark.parametrize(("chosen", "former"), [("systemd", "supervisor"), ("supervisor", "systemd")])
+def test_who_has_definitions_and_is_not_chosen_is_to_be_left(both: Any, capsys: pytest.CaptureFixture[str], kind: str, chosen: str, former: str) -> None:
+    processes = both(kind, chosen)
+    assert processes.former.manager.title == former
+    assert processes.former.config["boot_units"] == []
+    assert set(processes.defined()).isdisjoint(processes.former.defined())
+    assert [process.directory for process in processes.processes().values()] == [process.directory for process in processes.former.processes().values()]
+    assert processes.left_behind() == 1
+    assert f"{former} still has definitions of galaxy-{kind}: run the playbook" in capsys.readouterr().out
+    for path in processes.config["definitions"][former]:
+        Path(path).unlink()
+    assert processes.former is None
+    assert processes.left_behind() == 0
+
+
+@pytest.mark.parametrize("kind", ["web", "handlers"])
+def test_what_systemd_runs_is_none_of_supervisors(both: Any, kind: str) -> None:
+    """Both record their processes in the same places."""
+    processes = both(kind, "supervisor")
+    process = next(iter(processes.processes().values()))
+    process.directory.mkdir(parents=True)
+    process.record()
+    process.record_started()
+    assert process.pid == os.getpid()
+    assert not processes.manager.is_active(process)
+    for path in processes.config["definitions"]["systemd"]:
+        Path(path).unlink()
+    assert processes.manager.is_active(process)
+
+
+def test_what_ended_processes_have_left_is_swept(both: Any) -> None:
+    """Under supervisor root makes these files, under systemd the application's user."""
+    lives, ended = both("web", "systemd").slots()
+    for process in (lives, ended):
+        process.directory.mkdir(parents=True)
+        process.record()
+    (ended.directory / "pid").write_text(json.dumps({"pid": os.getpid(), "born": "1"}))
+    both("web", "systemd").sweep()
+    assert lives.directory.exists()
+    assert not ended.directory.exists()
+
+
+def test_systemd_takes_the_place_of_a_pool_only_when_that_is_allowed(control: Modules, both: Any, run: Path) -> None:
+    web = both("web", "systemd")
+    (run / "galaxy").mkdir()
+    with socket.socket(socket.AF_UNIX) as pool:
+        pool.bind(str(run / "pool.sock"))
+        pool.listen()
+        (run / "galaxy" / "web.sock").symlink_to(run / "pool.sock")
+        with pytest.raises(control.Refusal, match=r"belongs to supervisor.*uwsgi_allow_interruption.*Nothing has been touched"):
+            web.public.refuse_to_close()
+        web.config["allow_interruption"] = True
+        web.public.refuse_to_close()
+    web.config["allow_interruption"] = False
+    web.public.refuse_to_close()  # nobody listens there, so nobody is turned away
+
+
+def test_supervisor_takes_over_in_place_only_when_that_is_allowed(control: Modules, both: Any, run: Path) -> None:
+    """Beside each other nobody waits in the socket that goes."""
+    web = both("web", "supervisor")
+    (run / "galaxy").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(run / "galaxy" / "web.sock"))
+        listener.listen()
+        web.config["handover"] = "overlap"
+        web.public.refuse_to_close()
+        web.config["handover"] = "in_place"
+        with pytest.raises(control.Refusal, match=r"belongs to systemd.*uwsgi_allow_interruption"):
+            web.public.refuse_to_close()
+        web.config["allow_interruption"] = True
+        web.public.refuse_to_close()
+
+
+def test_who_has_waited_for_the_lock_goes_by_what_is_written_then(control: Modules, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(etc, "web", manager="supervisor")
+    web = control.control_for("galaxy", "web")
+    write(etc, "web", manager="systemd")
+    seen: list[str] = []
+    monkeypatch.setattr(control.main, "change", lambda control, _options: seen.append(control.manager.title))
+    assert control.main.run(web, control.parser_for("galaxy", "web").parse_args(["apply"])) == 0
+    assert seen == ["systemd"]
+
+
 # --- The sockets ------------------------------------------------------------------------------------------------------
 
 UWSGI_PACKET = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_NAME": "x", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1"}
