@@ -56,14 +56,6 @@ def answer(site: Any, name: str) -> Any:
     return response.json()
 
 
-def removal_of(name: str) -> str:
-    """The list in which one of them is to be removed."""
-    servers = [
-        {"name": other, "nginx_proxy_server_names": [f"{other}.example.org"], "state": "absent" if other == name else "present"} for other in ("one", "two")
-    ]
-    return json.dumps({"galaxy_servers": servers})
-
-
 def test_each_serves_under_its_own_name_with_its_own_settings(host: Any, play: Any, site: Any) -> None:
     result = play("molecule/tiny/servers.yml")
     assert result.returncode == 0, result.stdout
@@ -108,33 +100,6 @@ def test_the_restart_playbook_restarts_the_one_that_is_named(host: Any, play: An
     assert after["two"] == before["two"]
 
 
-def test_removing_one_leaves_the_other_alone(host: Any, play: Any, site: Any) -> None:
-    before = masters(host)
-    result = play("molecule/tiny/servers.yml", "--extra-vars", removal_of("one"))
-    assert result.returncode == 0, result.stdout
-    assert host.check_output(OURS.format(name="one")) == ""
-    assert host.check_output("cat /srv/one/tiny.ini").count("[") == 1
-    assert answer(site, "two")["version"] == "two"
-    assert master(host, "two") == before["two"]
-
-
-def test_site_finds_what_two_servers_would_share_before_anything_changes(play: Any) -> None:
-    """The whole of site.yml, which stops at its checks: the variables of this host say that both have one configuration file."""
-    servers = [{"name": "three"}, {"name": "four"}]
-    result = play("playbooks/site.yml", "--extra-vars", json.dumps({"site_hosts": "molecule", "galaxy_servers": servers}))
-    assert result.returncode != 0
-    assert "the servers three and four would share the configuration file /srv/tiny/tiny.ini: give four a uwsgi_config_file" in result.stdout, result.stdout
-    assert "changed=0 " in result.stdout, result.stdout
-
-
-def test_site_names_every_mistake_in_the_list(play: Any) -> None:
-    servers = [{"name": "Three"}, {"name": "four", "uwsgi_thread": 4}]
-    result = play("playbooks/site.yml", "--extra-vars", json.dumps({"site_hosts": "molecule", "galaxy_servers": servers}))
-    assert result.returncode != 0
-    for part in ("galaxy_servers[0].name is 'Three'", "galaxy_servers[1].uwsgi_thread is no option of a role: write 'uwsgi_threads' instead"):
-        assert part in result.stdout, result.stdout
-
-
 # Listed the other way round on purpose.
 ON_ONE_SITE = [
     {
@@ -145,18 +110,18 @@ ON_ONE_SITE = [
         "nginx_proxy_log_format": "json",
         **site,
     }
-    for name, site in (("two", {"nginx_proxy_beside": "one"}), ("one", {"nginx_proxy_server_names": ["one.example.org"]}))
+    for name, site in (("two", {"nginx_proxy_beside": "one"}), ("one", {"nginx_proxy_server_names": ["one.example.org"], "uwsgi_processes": 1}))
 ]
 
 
 def test_two_are_served_on_one_site_by_their_prefixes(host: Any, play: Any, site: Any) -> None:
-    """One of them had a site of its own before."""
-    before = master(host, "two")
+    """Each had a site of its own before."""
+    before = masters(host)
     result = play("molecule/tiny/servers.yml", "--extra-vars", json.dumps({"galaxy_servers": ON_ONE_SITE}))
     assert result.returncode == 0, result.stdout
     again = play("molecule/tiny/servers.yml", "--extra-vars", json.dumps({"galaxy_servers": ON_ONE_SITE}))
     assert "changed=0 " in again.stdout, again.stdout
-    assert master(host, "two") == before
+    assert masters(host) == before
     versions = {name: host.check_output(f"sed -n 's/^version = //p' /srv/{name}/tiny.ini") for name in ("one", "two")}
 
     def get(path: str) -> Any:
@@ -187,7 +152,7 @@ def test_the_server_with_the_site_is_not_removed_while_another_is_served_on_it(p
     assert "changed=0 " in result.stdout, result.stdout
 
 
-def test_removing_what_is_served_on_the_site_of_another_leaves_that_alone(host: Any, play: Any, site: Any) -> None:
+def test_removing_one_leaves_the_other_alone(host: Any, play: Any, site: Any) -> None:
     # Its own page says so, while nobody is there to answer.
     host.check_output("systemctl stop two-web.socket 'two-web@*'")
     page = site.get("/two/", headers={"Host": "one.example.org"})
@@ -198,7 +163,25 @@ def test_removing_what_is_served_on_the_site_of_another_leaves_that_alone(host: 
     result = play("molecule/tiny/servers.yml", "--extra-vars", json.dumps({"galaxy_servers": servers}))
     assert result.returncode == 0, result.stdout
     assert host.check_output(OURS.format(name="two")) == ""
+    assert host.check_output("cat /srv/two/tiny.ini").count("[") == 1
     assert not host.file("/etc/nginx/galaxyops").exists
     assert site.get("/one/", headers={"Host": "one.example.org"}).status_code == 200
     assert site.get("/two/", headers={"Host": "one.example.org"}).status_code == 404
     assert master(host, "one") == before
+
+
+def test_site_finds_what_two_servers_would_share_before_anything_changes(play: Any) -> None:
+    """The whole of site.yml, which stops at its checks: the variables of this host say that both have one configuration file."""
+    servers = [{"name": "three"}, {"name": "four"}]
+    result = play("playbooks/site.yml", "--extra-vars", json.dumps({"site_hosts": "molecule", "galaxy_servers": servers}))
+    assert result.returncode != 0
+    assert "the servers three and four would share the configuration file /srv/tiny/tiny.ini: give four a uwsgi_config_file" in result.stdout, result.stdout
+    assert "changed=0 " in result.stdout, result.stdout
+
+
+def test_site_names_every_mistake_in_the_list(play: Any) -> None:
+    servers = [{"name": "Three"}, {"name": "four", "uwsgi_thread": 4}]
+    result = play("playbooks/site.yml", "--extra-vars", json.dumps({"site_hosts": "molecule", "galaxy_servers": servers}))
+    assert result.returncode != 0
+    for part in ("galaxy_servers[0].name is 'Three'", "galaxy_servers[1].uwsgi_thread is no option of a role: write 'uwsgi_threads' instead"):
+        assert part in result.stdout, result.stdout

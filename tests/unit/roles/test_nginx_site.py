@@ -121,6 +121,12 @@ def test_application_below_a_prefix(sites: dict[str, Path]) -> None:
     assert 'uwsgi_param SCRIPT_NAME "";' in sites["plain"].read_text()
 
 
+def test_path_is_that_of_the_request_after_one_of_auth_request_too(sites: dict[str, Path]) -> None:
+    """nginx remembers the value of a map for both requests, unless told otherwise."""
+    for name, variable in (("prefix", "galaxy"), ("beside", "training")):
+        assert "volatile;" in block(sites[name].read_text(), f"map $document_uri ${variable}_path")
+
+
 def test_headers_of_strangers_are_never_read(sites: dict[str, Path]) -> None:
     for name, trusted in (("plain", []), ("balancer", ["10.0.0.7", "1;", "2001:db8::/64", "1;"])):
         text = sites[name].read_text()
