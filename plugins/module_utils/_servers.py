@@ -77,17 +77,17 @@ def defaults(name: str) -> dict[str, str]:
 def expand(servers: Iterable[Mapping[str, Any]], only: Collection[str] = ()) -> list[dict[str, Any]]:
     """Each server as its C(name), its C(state) and the C(inputs) of the roles; those I(only), if any are named.
 
-    In the order of the list, except where one is served on the site of another: a site comes before what is
-    served on it, and is removed after it.
+    Those to be removed come first, the last of the list before the others. A site comes before what is served on
+    it, and is removed after it.
     """
     expanded = [
         {"name": server["name"], "state": server.get("state", "present"), "inputs": _inputs(server)}
         for server in servers
         if not only or server["name"] in only
     ]
-    removed = [server for server in expanded if server["state"] == "absent"]
-    present = [server for server in expanded if server["state"] != "absent"]
-    return [*reversed(removed), *sorted(present, key=lambda server: bool(server["inputs"].get("nginx_proxy_beside")))]
+    ordered = sorted(expanded, key=lambda server: bool(server["inputs"].get("nginx_proxy_beside")))
+    removed = [server for server in ordered if server["state"] == "absent"]
+    return [*reversed(removed), *(server for server in ordered if server["state"] != "absent")]
 
 
 def _inputs(server: Mapping[str, Any]) -> dict[str, Any]:

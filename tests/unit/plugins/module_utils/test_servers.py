@@ -50,6 +50,7 @@ def test_a_site_comes_before_what_is_served_on_it_and_goes_after_it() -> None:
     assert [server["name"] for server in _servers.expand([*PREFIXES, {"name": "other"}])] == ["main", "other", "training"]
     gone = [{"name": name, "state": "absent"} for name in ("main", "training")]
     assert [server["name"] for server in _servers.expand([{"name": "other"}, *gone])] == ["training", "main", "other"]
+    assert [server["name"] for server in _servers.expand([{**server, "state": "absent"} for server in PREFIXES])] == ["training", "main"]
 
 
 def test_a_good_list_has_no_problems() -> None:
