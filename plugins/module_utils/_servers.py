@@ -160,7 +160,8 @@ def _beside_problems(where: str, server: Mapping[str, Any], servers: Iterable[An
     if beside not in others:
         yield f"{where}.nginx_proxy_beside is {beside!r}, which is no other of the galaxy_servers: {remedy}"
     elif others[beside].get("state") == "absent":
-        yield f"{where}.nginx_proxy_beside is {beside!r}, which is removed with its site: {remedy}, or nginx_proxy_server_names for one of its own"
+        own = "write nginx_proxy_server_names instead for one of its own"
+        yield f"{where}.nginx_proxy_beside is {beside!r}, which is removed with its site: {remedy}, or {own}"
     elif others[beside].get("nginx_proxy_beside"):
         yield f"{where}.nginx_proxy_beside is {beside!r}, which has no site but is beside another one itself: {remedy}"
     for key in sorted(_OF_THE_SITE & server.keys()):

@@ -76,7 +76,7 @@ def test_a_good_list_has_no_problems() -> None:
         ([{"name": "main", "nginx_proxy_worker_connections": 512}], [], ["set it beside galaxy_servers"]),
         ([*PREFIXES[:1], {"name": "other"}], [], ["galaxy_servers[0].nginx_proxy_beside is 'main', which is no other", "such as other"]),
         ([{"name": "a", "nginx_proxy_beside": "a"}], [], ["nginx_proxy_beside is 'a', which is no other", "list a server that has a site"]),
-        ([*PREFIXES[:1], {"name": "main", "state": "absent"}], [], ["nginx_proxy_beside is 'main', whose site is removed", "give training nginx_proxy_server"]),
+        ([*PREFIXES[:1], {"name": "main", "state": "absent"}], [], ["beside is 'main', which is removed with its site", "or write nginx_proxy_server_names"]),
         ([*PREFIXES, {"name": "third", "nginx_proxy_beside": "training"}], [], ["galaxy_servers[2]", "has no site but is beside another", "such as main"]),
         ([{**PREFIXES[0], "nginx_proxy_ssl_port": 1}, PREFIXES[1]], [], ["[0].nginx_proxy_ssl_port is for a site as a whole", "that of main: write it there"]),
         (TWO, ["other"], ["only_servers names 'other', which is none of the galaxy_servers: main, test"]),
