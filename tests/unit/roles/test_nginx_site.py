@@ -83,9 +83,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             ],
         }
         for name in variants
-        for kind, template in (
-            [("conf", "beside.conf.j2"), ("locations", "locations.conf.j2")] if name in BESIDE else [("conf", "site.conf.j2")]
-        )
+        for kind, template in ([("conf", "beside.conf.j2"), ("locations", "locations.conf.j2")] if name in BESIDE else [("conf", "site.conf.j2")])
     ]
     (top / "play.yml").write_text(json.dumps(plays))
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", str(top / "play.yml")]
