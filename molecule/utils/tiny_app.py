@@ -41,7 +41,7 @@ def app_factory(global_conf: dict[str, str], **local_conf: str) -> Callable[...,
         elif path == "/decorators":
             answer["file"] = importlib.import_module("uwsgidecorators").__file__
         elif path == "/download":
-            headers.append(("X-Accel-Redirect", "/_x_accel_redirect" + query["file"][0]))
+            headers.append(("X-Accel-Redirect", query.get("base", [""])[0] + "/_x_accel_redirect" + query["file"][0]))
         elif path == "/health":
             status = local_conf.get("health", status)
         start_response(status, headers)

@@ -9,6 +9,7 @@ changes one by one and remembers how to take each of them back.
 
 from __future__ import annotations
 
+import glob
 import grp
 import os
 import pwd
@@ -18,7 +19,7 @@ import signal
 import stat
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Optional
 
 from ansible.module_utils.basic import AnsibleModule
@@ -190,6 +191,22 @@ def parse(files: Iterable[dict[str, Any]], check_mode: bool) -> tuple[list[Item]
         listed.update(dict.fromkeys(names, item.path))
         items.append(item)
     return items, problems
+
+
+def expand(items: Iterable[Item]) -> list[Item]:
+    """Replace a pattern of absent paths by what it matches on the host, but for what is listed itself."""
+    items = list(items)
+    listed = {item.place for item in items}
+    expanded: list[Item] = []
+    for item in items:
+        if item.state != "absent" or "*" not in item.path:
+            expanded.append(item)
+            continue
+        matches = [replace(item, path=path) for path in sorted(glob.glob("*".join(glob.escape(part) for part in item.path.split("*"))))]
+        matches = [match for match in matches if match.place not in listed]
+        listed.update(match.place for match in matches)
+        expanded += matches
+    return expanded
 
 
 def _kind(path: str) -> str:
@@ -525,6 +542,7 @@ def report(problems: list[str]) -> str:
 def run(module: AnsibleModule, items: list[Item], *, validate: Optional[str], backup: bool) -> dict[str, Any]:
     """Bring every item about, or none, and say what changed."""
     planner = Planner(module)
+    items = expand(items)
     changes: list[Change] = []
     problems: list[str] = []
     for item in items:

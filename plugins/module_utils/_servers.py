@@ -10,6 +10,7 @@ unless somebody says so; where somebody does, conflicts() finds it.
 from __future__ import annotations
 
 import difflib
+import itertools
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -31,6 +32,14 @@ _TAKEN = re.compile(
 _OF_THE_HOST = {
     "nginx_proxy_worker_connections": "is for nginx as a whole: set it beside galaxy_servers, not in it",
 }
+# What there is once for a site, and so only with the server that has the site.
+_OF_THE_SITE = frozenset(
+    f"nginx_proxy_{name}"
+    for name in (
+        "acme_root", "default_server", "hsts_max_age", "ipv6", "port", "remove_default_site", "server_names",
+        "ssl_certificate", "ssl_certificate_key", "ssl_port", "ssl_redirect", "trusted_proxies",
+    )
+)  # fmt: skip
 # What becomes of the name. The state goes to the roles that have one; Galaxy itself, with its data, is never removed.
 _STATE_OPTIONS = ("job_handlers_state", "nginx_proxy_state", "uwsgi_state")
 
@@ -54,7 +63,8 @@ _EXCLUSIVE = {
 _ADDRESSES = ("uwsgi_http_address", "uwsgi_listen_address")
 # Every option that conflicts() looks at.
 CLAIM_OPTIONS = (
-    *_EXCLUSIVE, *_ADDRESSES, "nginx_proxy_port", "nginx_proxy_server_names", "nginx_proxy_ssl_certificate", "nginx_proxy_ssl_port", "uwsgi_options",
+    *_EXCLUSIVE, *_ADDRESSES, "nginx_proxy_beside", "nginx_proxy_port", "nginx_proxy_prefix", "nginx_proxy_server_names",
+    "nginx_proxy_ssl_certificate", "nginx_proxy_ssl_port", "uwsgi_options",
 )  # fmt: skip
 _LISTENER = re.compile(r"(?:.*-)?(?:socket|http|https|stats|stats-server)")
 
@@ -65,12 +75,19 @@ def defaults(name: str) -> dict[str, str]:
 
 
 def expand(servers: Iterable[Mapping[str, Any]], only: Collection[str] = ()) -> list[dict[str, Any]]:
-    """Each server as its C(name), its C(state) and the C(inputs) of the roles; those I(only), if any are named."""
-    return [
+    """Each server as its C(name), its C(state) and the C(inputs) of the roles; those I(only), if any are named.
+
+    Those to be removed come first, the last of the list before the others. A site comes before what is served on
+    it, and is removed after it.
+    """
+    expanded = [
         {"name": server["name"], "state": server.get("state", "present"), "inputs": _inputs(server)}
         for server in servers
         if not only or server["name"] in only
     ]
+    ordered = sorted(expanded, key=lambda server: bool(server["inputs"].get("nginx_proxy_beside")))
+    removed = [server for server in ordered if server["state"] == "absent"]
+    return [*reversed(removed), *(server for server in ordered if server["state"] != "absent")]
 
 
 def _inputs(server: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,6 +111,7 @@ def problems(servers: Any, known: Collection[str], only: Any = ()) -> list[str]:
         if server.get("state", "present") not in _STATES:
             found.append(f"{where}.state is {server['state']!r}: write present or absent")
         found.extend(_key_problems(where, server, known))
+        found.extend(_beside_problems(where, server, servers))
     names = sorted(seen)
     if isinstance(only, str) or not all(isinstance(name, str) for name in only):
         found.append(f"only_servers is {only!r}: write a list of names, such as {names[:1]}")
@@ -127,6 +145,29 @@ def _key_problems(where: str, server: Mapping[str, Any], known: Collection[str])
             yield f"{where}.{key} is no option of a role: {remedy}"
 
 
+def _instance(server: Mapping[str, Any]) -> Any:
+    return server.get("nginx_proxy_instance") or server.get("uwsgi_instance") or server.get("name")
+
+
+def _beside_problems(where: str, server: Mapping[str, Any], servers: Iterable[Any]) -> Iterator[str]:
+    """Whether the server has a site to be served on, where that is another's."""
+    beside = server.get("nginx_proxy_beside")
+    if not beside or server.get("state") == "absent":
+        return
+    others = {_instance(other): other for other in servers if isinstance(other, Mapping) and other is not server}
+    sites = [str(name) for name, other in others.items() if other.get("state") != "absent" and not other.get("nginx_proxy_beside")]
+    remedy = f"write one that has a site, such as {sites[0]}" if sites else "list a server that has a site"
+    if beside not in others:
+        yield f"{where}.nginx_proxy_beside is {beside!r}, which is no other of the galaxy_servers: {remedy}"
+    elif others[beside].get("state") == "absent":
+        own = "write nginx_proxy_server_names instead for one of its own"
+        yield f"{where}.nginx_proxy_beside is {beside!r}, which is removed with its site: {remedy}, or {own}"
+    elif others[beside].get("nginx_proxy_beside"):
+        yield f"{where}.nginx_proxy_beside is {beside!r}, which has no site but is beside another one itself: {remedy}"
+    for key in sorted(_OF_THE_SITE & server.keys()):
+        yield f"{where}.{key} is for a site as a whole, and this one is that of {beside}: write it there, or beside galaxy_servers for all"
+
+
 @dataclass(frozen=True)
 class _Claim:
     """Something that one server alone may have, and the option that says so."""
@@ -146,6 +187,8 @@ def claims(name: str, values: Mapping[str, Any]) -> list[_Claim]:
         if _LISTENER.fullmatch(str(option)):
             items = value if isinstance(value, list) else [value]
             found.extend(_Claim("the socket", _socket(item), name, f"uwsgi_options.{option}") for item in items if item)
+    if values.get("nginx_proxy_beside"):
+        return found
     # Whatever the prefix: nginx takes all that it knows of a name on a port from one site.
     ports = [values.get("nginx_proxy_port"), values.get("nginx_proxy_ssl_port") if values.get("nginx_proxy_ssl_certificate") else None]
     for port in filter(None, ports):
@@ -174,5 +217,34 @@ def conflicts(servers: Mapping[str, Mapping[str, Any]]) -> list[str]:
             first = owners.setdefault((claim.kind, claim.value), claim)
             if first.server != name:
                 remedy = f"give {name} a {claim.option} of its own in galaxy_servers"
+                if claim.kind == "the address":
+                    site = servers[first.server].get("nginx_proxy_instance") or first.server
+                    remedy += f", or nginx_proxy_beside: {site} and a nginx_proxy_prefix, to serve both on one site"
                 found.append(f"the servers {first.server} and {name} would share {claim.kind} {mask_secrets(claim.value)}: {remedy}")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *_prefix_conflicts(servers)]))
+
+
+def _prefix_conflicts(servers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Two servers on one site, the one within the prefix of the other.
+
+    nginx would get along with that. But a browser sends the cookies of the outer one to both, and of two cookies
+    with one name Galaxy takes that of the outer one, so that nobody could log in to the inner one.
+    """
+    places = []
+    for name, values in servers.items():
+        prefix = str(values.get("nginx_proxy_prefix") or "").rstrip("/")
+        beside = values.get("nginx_proxy_beside")
+        if prefix or not beside:  # the role itself says what is missing
+            places.append((prefix + "/", name, str(beside or values.get("nginx_proxy_instance") or name), bool(beside)))
+    # Of two, the outer one comes first.
+    for (outer_path, outer, site, has_none), (path, inner, other_site, has_none_either) in itertools.combinations(sorted(places), 2):
+        if site != other_site or not (has_none or has_none_either) or not path.startswith(outer_path):
+            continue
+        remedy = f"give each a nginx_proxy_prefix in galaxy_servers that is not within the other, such as /{outer} and /{inner}"
+        if path == outer_path:
+            yield f"the servers {outer} and {inner} would share the path {path} on the site of {site}: {remedy}"
+        else:
+            yield (
+                f"the server {inner} would be at {path} on the site of {site}, within {outer_path} of {outer}, so that it gets the cookies of {outer} too and "
+                f"takes them for its own: {remedy}"
+            )

@@ -48,7 +48,8 @@ options:
           - V(directory), a directory; the one that it lies in must exist, or be listed before it.
           - V(link), a symbolic link to O(files[].src). It may replace another link, never a file or a directory.
           - V(absent), nothing; the other options are ignored. A link is removed, not what it points to. A directory is
-            removed only when it is empty; otherwise it stays and is returned in RV(kept).
+            removed only when it is empty; otherwise it stays and is returned in RV(kept). In the path C(*) stands for any characters
+            but C(/), and not for a name that is hidden; what such a path matches stays if it is listed itself.
           - Devices, sockets and pipes are never replaced and never removed.
         type: str
         choices: [file, directory, link, absent]

@@ -12,7 +12,9 @@ from slots import serving
 PREPARE = """
 set -eu
 for name in one two; do
-    mkdir -p /srv/$name
+    mkdir -p /srv/$name/static /srv/$name/data
+    echo $name > /srv/$name/static/name.txt
+    echo data of $name > /srv/$name/data/data.txt
     sed 's/^CODE = .*/CODE = ""/' /srv/tiny/tiny_app.py > /srv/$name/tiny_app.py
     printf '[app:main]\\npaste.app_factory = tiny_app:app_factory\\nversion = %s\\n' $name > /srv/$name/tiny.ini
     id $name >/dev/null 2>&1 || useradd --system --home-dir /srv/$name $name
@@ -39,7 +41,12 @@ def servers(host: Any, play: Any) -> Iterator[None]:
 
 def masters(host: Any) -> dict[str, str]:
     """The main process of each server."""
-    return {name: host.check_output(f"systemctl show --property=MainPID --value {name}-web@{serving(host, name)}") for name in ("one", "two")}
+    return {name: master(host, name) for name in ("one", "two")}
+
+
+def master(host: Any, name: str) -> str:
+    """The main process of a server."""
+    return str(host.check_output(f"systemctl show --property=MainPID --value {name}-web@{serving(host, name)}"))
 
 
 def answer(site: Any, name: str) -> Any:
@@ -47,14 +54,6 @@ def answer(site: Any, name: str) -> Any:
     response = site.get("/", headers={"Host": f"{name}.example.org"})
     assert response.status_code == 200, response.text
     return response.json()
-
-
-def removal_of(name: str) -> str:
-    """The list in which one of them is to be removed."""
-    servers = [
-        {"name": other, "nginx_proxy_server_names": [f"{other}.example.org"], "state": "absent" if other == name else "present"} for other in ("one", "two")
-    ]
-    return json.dumps({"galaxy_servers": servers})
 
 
 def test_each_serves_under_its_own_name_with_its_own_settings(host: Any, play: Any, site: Any) -> None:
@@ -101,14 +100,74 @@ def test_the_restart_playbook_restarts_the_one_that_is_named(host: Any, play: An
     assert after["two"] == before["two"]
 
 
-def test_removing_one_leaves_the_other_alone(host: Any, play: Any, site: Any) -> None:
+# Listed the other way round on purpose.
+ON_ONE_SITE = [
+    {
+        "name": name,
+        "nginx_proxy_prefix": f"/{name}",
+        "nginx_proxy_static_dir": f"/srv/{name}/static",
+        "nginx_proxy_x_accel_dirs": [f"/srv/{name}/data"],
+        "nginx_proxy_log_format": "json",
+        **site,
+    }
+    for name, site in (("two", {"nginx_proxy_beside": "one"}), ("one", {"nginx_proxy_server_names": ["one.example.org"], "uwsgi_processes": 1}))
+]
+
+
+def test_two_are_served_on_one_site_by_their_prefixes(host: Any, play: Any, site: Any) -> None:
+    """Each had a site of its own before."""
     before = masters(host)
-    result = play("molecule/tiny/servers.yml", "--extra-vars", removal_of("one"))
+    result = play("molecule/tiny/servers.yml", "--extra-vars", json.dumps({"galaxy_servers": ON_ONE_SITE}))
     assert result.returncode == 0, result.stdout
-    assert host.check_output(OURS.format(name="one")) == ""
-    assert host.check_output("cat /srv/one/tiny.ini").count("[") == 1
-    assert answer(site, "two")["version"] == "two"
-    assert host.check_output(f"systemctl show --property=MainPID --value two-web@{serving(host, 'two')}") == before["two"]
+    again = play("molecule/tiny/servers.yml", "--extra-vars", json.dumps({"galaxy_servers": ON_ONE_SITE}))
+    assert "changed=0 " in again.stdout, again.stdout
+    assert masters(host) == before
+    versions = {name: host.check_output(f"sed -n 's/^version = //p' /srv/{name}/tiny.ini") for name in ("one", "two")}
+
+    def get(path: str) -> Any:
+        return site.get(path, headers={"Host": "one.example.org", "X-Forwarded-Proto": "https"}, allow_redirects=False)
+
+    for name, base in (("one", ""), ("two", "/two")):
+        # The last one is a static file that is not there.
+        for path in ("/", "/a%20b/c?d=e", "/static/none.txt"):
+            found = get(f"/{name}{path}").json()
+            assert found["version"] == versions[name]
+            environ = found["environ"]
+            assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == (f"/{name}", path.partition("?")[0].replace("%20", " "))
+            assert (environ["HTTP_HOST"], environ["wsgi.url_scheme"], environ["HTTP_X_FORWARDED_PROTO"]) == ("one.example.org", "http", "http")
+        redirect = get(f"/{name}?d=e")
+        assert (redirect.status_code, redirect.headers["Location"]) == (308, f"/{name}/?d=e")
+        assert get(f"/{name}/static/name.txt").text == f"{name}\n"
+        assert get(f"/{name}/download?base={base}&file=/srv/{name}/data/data.txt").text == f"data of {name}\n"
+        assert get(f"{base}/_x_accel_redirect/srv/{name}/data/data.txt").status_code == 404
+        log = [json.loads(line) for line in host.check_output(f"tail -n 4 /var/log/nginx/{name}.access.log").splitlines()]
+        assert f"/{name}/static/name.txt" in [entry["uri"] for entry in log]
+
+
+def test_the_server_with_the_site_is_not_removed_while_another_is_served_on_it(play: Any) -> None:
+    variables = {"site_hosts": "molecule", "galaxy_servers": [{"name": "one", "state": "absent"}]}
+    result = play("playbooks/site.yml", "--extra-vars", json.dumps(variables))
+    assert result.returncode != 0
+    assert "The site of one has two too, which would be gone with it: remove that first" in result.stdout, result.stdout
+    assert "changed=0 " in result.stdout, result.stdout
+
+
+def test_removing_one_leaves_the_other_alone(host: Any, play: Any, site: Any) -> None:
+    # Its own page says so, while nobody is there to answer.
+    host.check_output("systemctl stop two-web.socket 'two-web@*'")
+    page = site.get("/two/", headers={"Host": "one.example.org"})
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "30")
+    assert site.get("/one/", headers={"Host": "one.example.org"}).status_code == 200
+    before = master(host, "one")
+    servers = [{"name": "two", "state": "absent"}, ON_ONE_SITE[1]]
+    result = play("molecule/tiny/servers.yml", "--extra-vars", json.dumps({"galaxy_servers": servers}))
+    assert result.returncode == 0, result.stdout
+    assert host.check_output(OURS.format(name="two")) == ""
+    assert host.check_output("cat /srv/two/tiny.ini").count("[") == 1
+    assert not host.file("/etc/nginx/galaxyops").exists
+    assert site.get("/one/", headers={"Host": "one.example.org"}).status_code == 200
+    assert site.get("/two/", headers={"Host": "one.example.org"}).status_code == 404
+    assert master(host, "one") == before
 
 
 def test_site_finds_what_two_servers_would_share_before_anything_changes(play: Any) -> None:

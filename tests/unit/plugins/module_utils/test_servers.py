@@ -42,8 +42,20 @@ def test_some_of_them_can_be_asked_for() -> None:
     assert [server["name"] for server in _servers.expand(TWO, ["test"])] == ["test"]
 
 
+# Two on one site
+PREFIXES = [{"name": "training", "nginx_proxy_beside": "main", "nginx_proxy_prefix": "/training"}, {"name": "main", "nginx_proxy_prefix": "/main"}]
+
+
+def test_a_site_comes_before_what_is_served_on_it_and_goes_after_it() -> None:
+    assert [server["name"] for server in _servers.expand([*PREFIXES, {"name": "other"}])] == ["main", "other", "training"]
+    gone = [{"name": name, "state": "absent"} for name in ("main", "training")]
+    assert [server["name"] for server in _servers.expand([{"name": "other"}, *gone])] == ["training", "main", "other"]
+    assert [server["name"] for server in _servers.expand([{**server, "state": "absent"} for server in PREFIXES])] == ["training", "main"]
+
+
 def test_a_good_list_has_no_problems() -> None:
     assert _servers.problems(TWO, role_inputs()) == []
+    assert _servers.problems(PREFIXES, role_inputs()) == []
     assert _servers.problems(TWO, role_inputs(), ["main"]) == []
 
 
@@ -62,6 +74,11 @@ def test_a_good_list_has_no_problems() -> None:
         ([{"name": "main", "colour": 4}], [], ["galaxy_servers[0].colour is no option of a role: an entry has name, state"]),
         ([{"name": "main", "uwsgi_state": "absent"}], [], ["galaxy_servers[0].uwsgi_state", "'state: absent'"]),
         ([{"name": "main", "nginx_proxy_worker_connections": 512}], [], ["set it beside galaxy_servers"]),
+        ([*PREFIXES[:1], {"name": "other"}], [], ["galaxy_servers[0].nginx_proxy_beside is 'main', which is no other", "such as other"]),
+        ([{"name": "a", "nginx_proxy_beside": "a"}], [], ["nginx_proxy_beside is 'a', which is no other", "list a server that has a site"]),
+        ([*PREFIXES[:1], {"name": "main", "state": "absent"}], [], ["beside is 'main', which is removed with its site", "or write nginx_proxy_server_names"]),
+        ([*PREFIXES, {"name": "third", "nginx_proxy_beside": "training"}], [], ["galaxy_servers[2]", "has no site but is beside another", "such as main"]),
+        ([{**PREFIXES[0], "nginx_proxy_ssl_port": 1}, PREFIXES[1]], [], ["[0].nginx_proxy_ssl_port is for a site as a whole", "that of main: write it there"]),
         (TWO, ["other"], ["only_servers names 'other', which is none of the galaxy_servers: main, test"]),
         (TWO, "main", ["only_servers is 'main': write a list of names, such as ['main']"]),
     ],
@@ -118,10 +135,43 @@ def test_one_server_may_name_a_thing_twice() -> None:
 
 def test_one_name_with_two_prefixes_would_be_one_site_to_nginx() -> None:
     servers = both(nginx_proxy_server_names=["g.example.org"])
+    servers["main"]["nginx_proxy_prefix"] = "/main"
     servers["test"]["nginx_proxy_prefix"] = "/test"
-    assert len(_servers.conflicts(servers)) == 1
+    (conflict,) = _servers.conflicts(servers)
+    assert "give test a nginx_proxy_server_names of its own in galaxy_servers, or nginx_proxy_beside: main and a nginx_proxy_prefix" in conflict
+    beside = {**servers, "test": {**servers["test"], "nginx_proxy_beside": "main"}}
+    assert _servers.conflicts(beside) == []
     servers["test"]["nginx_proxy_port"] = 8080
     assert _servers.conflicts(servers) == []
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "parts"),
+    [
+        (["/main", "/main/"], ["the servers main and test would share the path /main/ on the site of main", "such as /main and /test"]),
+        (["", "/test"], ["the server test would be at /test/ on the site of main, within / of main", "the cookies of main", "such as /main and /test"]),
+        (["/main", "/main/test"], ["test would be at /main/test/", "within /main/ of main"]),
+        (["/test/main", "/test"], ["main would be at /test/main/ on the site of main, within /test/ of test"]),
+    ],
+)
+def test_one_prefix_within_another_of_the_site(prefixes: list[str], parts: list[str]) -> None:
+    servers = {name: {**SEPARATE[name], "nginx_proxy_prefix": prefix} for name, prefix in zip(SEPARATE, prefixes)}
+    assert _servers.conflicts(servers) == []
+    servers["test"]["nginx_proxy_beside"] = "main"
+    (conflict,) = _servers.conflicts(servers)
+    assert all(part in conflict for part in parts), conflict
+
+
+def test_prefixes_that_only_begin_alike_are_two() -> None:
+    servers = {name: {**SEPARATE[name], "nginx_proxy_prefix": prefix} for name, prefix in zip(SEPARATE, ["/galaxy", "/galaxy-test"])}
+    servers["test"]["nginx_proxy_beside"] = "main"
+    assert _servers.conflicts(servers) == []
+    del servers["test"]["nginx_proxy_prefix"]  # the role itself asks for it
+    assert _servers.conflicts(servers) == []
+
+
+def test_site_options_are_options(root: Path) -> None:
+    assert role_inputs() >= _servers._OF_THE_SITE
 
 
 def test_the_certificate_of_two_sites_makes_their_second_port_count() -> None:

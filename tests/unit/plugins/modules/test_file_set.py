@@ -255,6 +255,30 @@ def test_absent_directories(run_module: Run, old: Path) -> None:
     assert (again["changed"], again["kept"]) == (False, [str(old / "full")])
 
 
+def test_a_pattern_removes_what_is_not_listed_itself(run_module: Run, old: Path) -> None:
+    for name in ("sub/a.conf", "empty/a.conf", "other/a.conf", "other/.a.conf"):
+        (old / name).parent.mkdir(exist_ok=True)
+        (old / name).write_text("old\n")
+    files = [
+        {"path": str(old / "other"), "state": "directory"},
+        {"path": str(old / "other" / "a.conf"), "content": "new\n"},
+        {"path": str(old / "*" / "a.conf"), "state": "absent"},
+        {"path": str(old / "*" / "no[ne]*"), "state": "absent"},
+        {"path": str(old / "e*"), "state": "absent"},
+        {"path": str(old / "s*"), "state": "absent"},
+    ]
+    before = tree(old)
+    failed = run_module("file_set", files=files, validate="false")
+    assert failed["failed"] and tree(old) == before
+    for check in (True, False):
+        result = run_module("file_set", check=check, files=files, validate="true")
+        assert result["changed_files"] == [str(old / name) for name in ("other/a.conf", "empty/a.conf", "sub/a.conf", "empty")]
+        assert result["kept"] == [str(old / "sub")]
+    assert (old / "other" / "a.conf").read_text() == "new\n"
+    assert not (old / "empty").exists()
+    assert run_module("file_set", files=files)["changed"] is False
+
+
 def test_a_directory_filled_meanwhile_is_kept(run_module: Run, old: Path) -> None:
     """What the validation leaves in a directory to be removed is not lost."""
     files = [{"path": str(old / "empty"), "state": "absent"}, {"path": str(old / "b.conf"), "state": "absent"}]
