@@ -465,7 +465,9 @@ class SystemdSocket(PublicSocket):
 
     def attach(self, slot: Process) -> Options:
         options = {"uwsgi": "socket", "http": "http-socket"}
-        return [(options[protocol], f"fd://{descriptor}") for descriptor, protocol in self.web.inherited]
+        found = [(options[protocol], f"fd://{descriptor}") for descriptor, protocol in self.web.inherited]
+        # uWSGI closes the connection after each answer, and says so only when told: a client would send its next request there.
+        return found + ([("add-header", "Connection: close")] if "http" in [protocol for _descriptor, protocol in self.web.inherited] else [])
 
     def open(self) -> None:
         systemctl("start", *self.units)
