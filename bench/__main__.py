@@ -10,7 +10,7 @@ from .host import TOP
 sys.path.insert(0, str(TOP / "molecule" / "utils"))
 sys.path.insert(0, str(TOP / ".ansible" / "collections"))
 
-from . import deploying, growth, memory, service, serving  # noqa: E402 -- they use what lies where the lines above say
+from . import deploying, growth, memory, service, serving
 
 # Each is run alone too; what an earlier one leaves is used by a later one.
 PARTS = {"serving": serving.run, "deploying": deploying.run, "growth": growth.run, "memory": memory.run, "service": service.run}

@@ -169,15 +169,19 @@ def goals(found: dict[str, Any]) -> list[Goal]:
 
 def picture(result: dict[str, Any]) -> str:
     """The seconds of each run beside what it is compared with."""
-    runs = {"first": ("first run", "the same by a shell script"), "nothing": ("nothing to do", "as many stat tasks"), "change": ("one changed option", "the same by hand")}
+    runs = {
+        "first": ("first run", "the same by a shell script"),
+        "nothing": ("nothing to do", "as many stat tasks"),
+        "change": ("one changed option", "the same by hand"),
+    }
     panels = []
     for name, title in result["cases"].items():
         for run, (ours, beside) in runs.items():
             numbers = result["found"][name][run]
             panel = Panel(f"{title}: {ours}", "s")
             note = f"{numbers['tasks']} remote tasks; {numbers['ratio']['median']:g} times as long"
-            panel.bars.append(Bar("the roles", *(numbers["roles"][key] for key in ("median", "min", "max")), note, ours=True))
-            panel.bars.append(Bar(beside, *(numbers["beside"][key] for key in ("median", "min", "max"))))
+            panel.bars.append(Bar.of("the roles", numbers["roles"], note, ours=True))
+            panel.bars.append(Bar.of(beside, numbers["beside"]))
             panels.append(panel)
     return bars("Deploying", "seconds; bars: median of the rounds; lines: least to greatest", panels, result)
 

@@ -146,9 +146,9 @@ def picture(result: dict[str, Any]) -> str:
         panel = Panel(f"{title}: a run with nothing to do; {result['per_added'][kind]['seconds']:g} s for each one added", "s")
         for size, numbers in result[kind].items():
             note = f"{numbers['tasks']} remote tasks; the first run: {numbers['first_seconds']:g} s"
-            panel.bars.append(Bar(size, *(numbers["seconds"][key] for key in ("median", "min", "max")), note))
+            panel.bars.append(Bar.of(size, numbers["seconds"], note))
         panels.append(panel)
     panel = Panel("the time of the modules alone", "ms")
     for name, numbers in result["modules"].items():
-        panel.bars.append(Bar(name, *(numbers[key] for key in ("median", "min", "max"))))
+        panel.bars.append(Bar.of(name, numbers))
     return bars("Growth", "bars: median of the rounds; lines: least to greatest", [*panels, panel], result)

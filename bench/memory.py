@@ -50,15 +50,16 @@ def run(rounds: int, seconds: int, keep: bool) -> None:
     handovers = [handover(galaxy, GALAXY) for _round in range(min(rounds, 3))]
     if not keep:
         galaxy.remove()
+    web = summary(handovers)
     data = {
         "machine": machine,
-        "rounds": rounds,
+        "rounds": {"tiny": rounds, "galaxy": len(handovers)},
         "application_mib": MEGABYTES,
         "unit": "MiB of PSS",
         "tiny": {kind: summary(handovers) for kind, handovers in found.items()},
-        "galaxy": {"web": summary(handovers), "handlers": summary(handovers, "handlers")},
+        "galaxy": {"web": web, "handlers": summary(handovers, "handlers")},
     }
-    most = data["galaxy"]["web"]["most"]["median"] / data["galaxy"]["web"]["before"]["median"]
+    most = web["most"]["median"] / web["before"]["median"]
     result = results.write("memory", data, [Goal("Galaxy: the most memory of its web processes in a handover, in that at rest", most, at_most=2.1)])
     results.draw("memory", picture(result))
 
@@ -68,12 +69,12 @@ def picture(result: dict[str, Any]) -> str:
 
     def pair(panel: Panel, numbers: dict[str, Any], title: str, ours: bool) -> None:
         for moment, label in (("before", "at rest"), ("most", "in a handover")):
-            panel.bars.append(Bar(f"{title}, {label}", *(numbers[moment][key] for key in ("median", "min", "max")), ours=ours))
+            panel.bars.append(Bar.of(f"{title}, {label}", numbers[moment], ours=ours))
 
     tiny = Panel(f"an application of {result['application_mib']} MiB, 2 processes with 4 threads", "MiB")
     pair(tiny, result["tiny"]["lazy"], "lazy, the default", True)
     pair(tiny, result["tiny"]["preforked"], "preforked", False)
     galaxy = Panel("Galaxy 26.1.2, 2 web processes, 2 job handlers", "MiB")
     pair(galaxy, result["galaxy"]["web"], "web processes", True)
-    galaxy.bars.append(Bar("job handlers, at rest", *(result["galaxy"]["handlers"]["before"][key] for key in ("median", "min", "max"))))
+    galaxy.bars.append(Bar.of("job handlers, at rest", result["galaxy"]["handlers"]["before"]))
     return bars("Memory", "PSS: what processes share counts once", [tiny, galaxy], result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
@@ -24,6 +24,11 @@ class Bar:
     greatest: float
     note: str = ""
     ours: bool = False
+
+    @classmethod
+    def of(cls, label: str, spread: Mapping[str, float], note: str = "", ours: bool = False) -> Bar:
+        """A bar for a spread of the results."""
+        return cls(label, spread["median"], spread["min"], spread["max"], note, ours)
 
 
 @dataclass

@@ -15,10 +15,14 @@ from .deploying import GALAXY, TINY, Case, deployed
 from .host import Host, say
 from .memory import handover
 from .pictures import Bar, Panel, bars
-from .statistics import Goal, spread
+from .statistics import spread
 
 # What the command says as a part of a handover begins.
-PARTS = (("prove", "prove what is written with a candidate"), ("start", "start the other slot beside the one that serves"), ("stop", "let the old processes finish"))
+PARTS = (
+    ("prove", "prove what is written with a candidate"),
+    ("start", "start the other slot beside the one that serves"),
+    ("stop", "let the old processes finish"),
+)
 
 
 def handover_parts(found: Mapping[str, Any]) -> dict[str, float]:
@@ -99,7 +103,7 @@ def picture(result: dict[str, Any]) -> str:
         for event in ("handover", "reboot"):
             panel = Panel(f"{title}: a {event}", "s")
             for part, label in titles[event].items():
-                panel.bars.append(Bar(label, *(result["found"][name][event][part][key] for key in ("median", "min", "max")), ours=part == "all"))
+                panel.bars.append(Bar.of(label, result["found"][name][event][part], ours=part == "all"))
             panels.append(panel)
     return bars("Time to service", "seconds; bars: median of the rounds; lines: least to greatest", panels, result)
 
@@ -112,8 +116,6 @@ def run(rounds: int, seconds: int, keep: bool) -> None:
         found[case.name], host = measure(case, times)
         if not keep:
             host.remove()
-    data = {"machine": machine, "rounds": {"tiny": rounds, "galaxy": min(rounds, 3)}, "cases": {case.name: case.title for case in (TINY, GALAXY)}, "found": found}
-    # A handover loads the application twice, one after the other; a reboot once.
-    goals: list[Goal] = []
-    result = results.write("service", data, goals)
+    cases = {case.name: case.title for case in (TINY, GALAXY)}
+    result = results.write("service", {"machine": machine, "rounds": {"tiny": rounds, "galaxy": min(rounds, 3)}, "cases": cases, "found": found}, [])
     results.draw("service", picture(result))
