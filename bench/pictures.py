@@ -48,7 +48,7 @@ def number(value: float) -> str:
 def when_and_where(result: dict[str, Any]) -> str:
     """The date and the machine of a result."""
     machine = result["machine"]
-    return f"{result['date']}; {machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, Linux {machine['kernel']}"
+    return f"{result['date']}; {machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, Linux {machine['kernel']}; load {machine['load'][0]:g} before"
 
 
 def bars(title: str, subtitle: str, panels: Sequence[Panel], result: dict[str, Any]) -> str:

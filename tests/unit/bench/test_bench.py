@@ -113,10 +113,10 @@ def test_every_line_of_the_role_has_a_counterpart() -> None:
 
 
 def test_a_picture_is_well_formed_and_says_when_and_where() -> None:
-    result = {"date": "2026-11-26", "machine": {"cores": 2, "cpu": "<fast>", "memory_gib": 4, "kernel": "6.1.0"}}
+    result = {"date": "2026-11-26", "machine": {"cores": 2, "cpu": "<fast>", "memory_gib": 4, "kernel": "6.1.0", "load": [0.5, 0, 0]}}
     picture = bars("A & B", "rounds", [Panel("panel", "s", [Bar("ours", 2, 1, 3, "p99 4 ms", ours=True), Bar("theirs", 4, 4, 4)])], result)
     texts = [element.text for element in ElementTree.fromstring(picture).iter() if element.text]
-    assert "2026-11-26; 2 cores of <fast>, 4 GiB, Linux 6.1.0" in texts
+    assert "2026-11-26; 2 cores of <fast>, 4 GiB, Linux 6.1.0; load 0.5 before" in texts
     assert "2   p99 4 ms" in texts
 
 
