@@ -48,7 +48,8 @@ def number(value: float) -> str:
 def when_and_where(result: dict[str, Any]) -> str:
     """The date and the machine of a result."""
     machine = result["machine"]
-    return f"{result['date']}; {machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, Linux {machine['kernel']}; load {machine['load'][0]:g} before"
+    what = f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, Linux {machine['kernel']}"
+    return f"{result['date']}; {what}; load {machine['load'][0]:g} before"
 
 
 def bars(title: str, subtitle: str, panels: Sequence[Panel], result: dict[str, Any]) -> str:
@@ -65,8 +66,8 @@ def bars(title: str, subtitle: str, panels: Sequence[Panel], result: dict[str, A
     room = WIDTH - LABELS - NOTES - 16
     for panel in panels:
         y += 14
-        text(16, y, panel.title, 13, weight="bold")
-        text(LABELS, y, panel.unit, fill=FAINT)
+        unit = f'<tspan font-size="12" font-weight="normal" fill="{FAINT}">{escape(panel.unit)}</tspan>'
+        parts.append(f'<text x="16" y="{y:g}" font-size="13" fill="{TEXT}" font-weight="bold">{escape(panel.title)} &#160; {unit}</text>')
         scale = room / (max((bar.greatest for bar in panel.bars), default=0) or 1)
         for bar in panel.bars:
             y += LINE
@@ -75,7 +76,7 @@ def bars(title: str, subtitle: str, panels: Sequence[Panel], result: dict[str, A
             if bar.greatest > bar.least:
                 least, greatest = LABELS + bar.least * scale, LABELS + bar.greatest * scale
                 parts.append(f'<path d="M{least:.1f} {y - 7}v6m0-3H{greatest:.1f}m0-3v6" stroke="{SPREAD}" fill="none"/>')
-            content = number(bar.median) + (f"   {bar.note}" if bar.note else "")
+            content = number(bar.median) + (f" · {bar.note}" if bar.note else "")
             text(LABELS + bar.greatest * scale + 8, y, content)
         y += 14
     height = y + 10

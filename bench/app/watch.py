@@ -7,12 +7,15 @@ Counted is what they have together (PSS): what several share, once. Each line th
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import pwd
 import re
 import subprocess
 import sys
-import threading
 import time
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 HANDLER = b"galaxy-main"
@@ -31,19 +34,24 @@ def memory(uid: int) -> dict[str, float]:
     return {kind: round(kibibytes / 1024, 1) for kind, kibibytes in found.items()}
 
 
+def sample(account: pwd.struct_passwd, results: Connection, over: Event) -> None:
+    """Look again and again; as the user, whose processes nobody else may look into in a container."""
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+    seen = [memory(account.pw_uid)]
+    results.send(seen[0])
+    while not over.wait(0.2):
+        seen.append(memory(account.pw_uid))
+    time.sleep(1)
+    results.send([{kind: max(moment[kind] for moment in seen) for kind in seen[0]}, memory(account.pw_uid)])
+
+
 def main() -> None:
     """Watch while the command runs."""
-    uid = pwd.getpwnam(sys.argv[1]).pw_uid
-    before = memory(uid)
-    seen = [before]
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.2):
-            seen.append(memory(uid))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
+    over = multiprocessing.Event()
+    results, theirs = multiprocessing.Pipe()
+    multiprocessing.Process(target=sample, args=(pwd.getpwnam(sys.argv[1]), theirs, over)).start()
+    before = results.recv()
     started = time.monotonic()
     lines = []
     with subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -51,10 +59,8 @@ def main() -> None:
             lines.append([round(time.monotonic() - started, 2), line.strip()])
     seconds = round(time.monotonic() - started, 2)
     over.set()
-    thread.join()
-    time.sleep(1)
-    most = {kind: max(moment[kind] for moment in seen) for kind in before}
-    print(json.dumps({"before": before, "most": most, "after": memory(uid), "seconds": seconds, "lines": lines, "status": process.returncode}))
+    most, after = results.recv()
+    print(json.dumps({"before": before, "most": most, "after": after, "seconds": seconds, "lines": lines, "status": process.returncode}))
 
 
 if __name__ == "__main__":

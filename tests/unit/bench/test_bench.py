@@ -117,7 +117,7 @@ def test_a_picture_is_well_formed_and_says_when_and_where() -> None:
     picture = bars("A & B", "rounds", [Panel("panel", "s", [Bar("ours", 2, 1, 3, "p99 4 ms", ours=True), Bar("theirs", 4, 4, 4)])], result)
     texts = [element.text for element in ElementTree.fromstring(picture).iter() if element.text]
     assert "2026-11-26; 2 cores of <fast>, 4 GiB, Linux 6.1.0; load 0.5 before" in texts
-    assert "2   p99 4 ms" in texts
+    assert "2 · p99 4 ms" in texts
 
 
 def test_the_parts_of_a_handover() -> None:
