@@ -9,6 +9,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 # One molecule scenario instead of all of them.
 SCENARIO ?=
+# One part of the benchmarks instead of all of them.
+PART ?=
 
 VENV := .venv
 LINK := .ansible/collections/ansible_collections/galaxyops/uwsgi
@@ -63,6 +65,12 @@ molecule: setup ## Every role on real machines in containers; SCENARIO=name for 
 	$(call say,molecule $(SCENARIO))
 	@containers/prepare chromium
 	@containers/env molecule/run $(SCENARIO)
+
+.PHONY: bench
+bench: setup ## Measure serving, deploying, growth, memory and times, beside what they can be compared with; PART=name for one
+	$(call say,bench $(PART))
+	@containers/prepare
+	@containers/env python -m bench $(PART)
 
 .PHONY: build
 build: setup ## The artifact to install or publish, in build/

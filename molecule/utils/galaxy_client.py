@@ -87,7 +87,7 @@ class User:
 
     def jobs(self) -> list[dict[str, Any]]:
         """The records of all jobs, with their handlers, as an administrator sees them."""
-        response = requests.get(f"{self.url}/api/jobs", params={"view": "admin_job_list"}, headers={"x-api-key": self.admin.key}, timeout=60)
+        response = requests.get(f"{self.url}/api/jobs", params={"view": "admin_job_list"}, headers={"x-api-key": str(self.admin.key)}, timeout=60)
         response.raise_for_status()
         return list(response.json())
 

@@ -11,11 +11,14 @@ asked for is never returned.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 import traceback
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from typing import Any, NoReturn, Optional
 from xml.parsers import expat
 
@@ -102,12 +105,12 @@ class Handling:
     ready_window_size: Optional[int] = None
     line: int = field(default=0, compare=False)
 
-    @property
+    @cached_property
     def by_id(self) -> dict[str, Handler]:
         """The handlers by their ids."""
         return {handler.id: handler for handler in self.handlers}
 
-    @property
+    @cached_property
     def names(self) -> set[str]:
         """All that jobs can be assigned to: ids and tags."""
         return set(self.by_id) | {tag for handler in self.handlers for tag in handler.tags or (DEFAULT_TAG,)}
@@ -206,7 +209,7 @@ def pool_problems(handling: Handling, path: str) -> list[Finding]:
         if value is not None and value < 1:
             found.append(Finding(path, handling.line, "error", f"{name} is {value}: use an integer of at least 1, or leave it out"))
     for handler in handling.handlers:
-        for tag in set(handler.tags) & set(handling.by_id):
+        for tag in handling.by_id.keys() & handler.tags:
             message = f"handler {handler.id!r}: tag {tag!r} is also the id of a handler, which stops Galaxy: rename one of the two"
             found.append(Finding(path, handler.line, "error", message))
     # Without handlers in the file it is the tag of a pool that processes attach themselves to.
@@ -264,7 +267,7 @@ _DECLARATION = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+
 _ATTRIBUTE = re.compile(r"""(\s+)([^\s=/>]+)(\s*=\s*)("[^"]*"|'[^']*')""")
 _START_TAG = re.compile(rf"""<[^\s/>]+(?:{_ATTRIBUTE.pattern})*\s*/?>""")
 _REST_OF_LINE = re.compile(r"[ \t]*(?:<!--(?:(?!-->).)*-->[ \t]*)*(?=[\r\n]|\Z)", re.DOTALL)
-_INDENTATION = re.compile(r"(?:\r\n|\n|\r)([ \t]*)\Z")
+_SPACES = re.compile(r"[ \t]*")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -315,6 +318,8 @@ def _decode(content: bytes, path: str, encoding: str = "") -> tuple[bytes, str, 
     return mark, text, encoding
 
 
+# A text is looked at several times on its way to be changed: one parse of it is enough.
+@lru_cache(maxsize=4)
 def _parse_xml(text: str, path: str) -> _Element:
     """Parse I(text) into the elements of the file; external entities are never opened."""
     data = text.encode("utf-8")
@@ -322,9 +327,15 @@ def _parse_xml(text: str, path: str) -> _Element:
     stack = [top]
     parser = expat.ParserCreate("utf-8")
 
+    # Where the last position was, in bytes and in characters: what follows is counted on from there.
+    counted = (0, 0)
+
     def position() -> int:
+        nonlocal counted
         index = parser.CurrentByteIndex
-        return index if len(data) == len(text) else len(data[:index].decode("utf-8"))
+        since, characters = counted if index >= counted[0] else (0, 0)
+        counted = (index, characters + len(data[since:index].decode("utf-8")))
+        return counted[1]
 
     def start(name: str, attributes: dict[str, str]) -> None:
         index = position()
@@ -335,7 +346,7 @@ def _parse_xml(text: str, path: str) -> _Element:
 
     def end(name: str) -> None:
         element = stack.pop()
-        if text[:element.opened].endswith("/>") or not element.literal:
+        if text.endswith("/>", 0, element.opened) or not element.literal:
             element.closing = element.end = element.opened
         else:
             element.closing = position()
@@ -431,20 +442,29 @@ def _set_attributes(tag: str, attributes: dict[str, Optional[str]]) -> str:
 
 def _cut(text: str, element: _Element) -> tuple[int, int]:
     """The span to remove with an element: with its line, where it has lines of its own."""
-    before = _INDENTATION.search(text, 0, element.start)
-    if not before:
+    indentation = _indentation(text, element)
+    if indentation is None:
         return element.start, element.end
-    rest = text[element.end:].lstrip(" \t")
-    if rest.startswith(("\r", "\n", "</")):
-        return before.start(), element.end
+    rest = _skip_spaces(text, element.end)
+    if text.startswith(("\r", "\n", "</"), rest):
+        line = element.start - len(indentation)
+        return line - (2 if text.endswith("\r\n", 0, line) else 1), element.end
     # A comment or another element follows: it takes over the line.
-    return element.start, len(text) - len(rest)
+    return element.start, rest
+
+
+def _skip_spaces(text: str, index: int) -> int:
+    """Where the spaces and tabs at I(index) end."""
+    spaces = _SPACES.match(text, index)
+    return spaces.end() if spaces else index
 
 
 def _indentation(text: str, element: _Element) -> Optional[str]:
     """The white space before an element that is the first on its line."""
-    before = _INDENTATION.search(text, 0, element.start)
-    return before.group(1) if before else None
+    start = element.start
+    while start > 0 and text[start - 1] in " \t":
+        start -= 1
+    return text[start:element.start] if text.endswith(("\r", "\n"), 0, start) else None
 
 
 def _deeper(indentation: str) -> str:
@@ -583,6 +603,44 @@ def _drop_xml(text: str, path: str) -> str:
 # --- YAML -------------------------------------------------------------------------------------------------------------
 
 
+# Tabs, question marks, byte order marks and what stands behind the sign of a block scalar.
+_LIBYAML_DIFFERS = re.compile(r"[\t?\ufeff]|[|>]\S*#")
+
+
+@dataclass(frozen=True)
+class _YamlParsed:
+    """What PyYAML makes of a text, to look at and not to change: its tokens, where they start, its root node and its data."""
+
+    tokens: list[Any]
+    starts: list[int]
+    root: Any
+    data: Any
+
+
+@lru_cache(maxsize=4)
+def _parse_yaml(text: str) -> _YamlParsed:
+    """Parse I(text), which may be malformed.
+
+    With libyaml, where PyYAML has it, this takes a tenth of the time. But Galaxy reads the file with PyYAML's own parser, so that
+    has the last word on what libyaml refuses, or might read differently.
+    """
+    if hasattr(yaml, "CSafeLoader") and not _LIBYAML_DIFFERS.search(text):
+        with contextlib.suppress(yaml.YAMLError, ValueError):
+            return _parse_yaml_with(yaml.CSafeLoader, text)
+    return _parse_yaml_with(yaml.SafeLoader, text)
+
+
+def _parse_yaml_with(loader: Any, text: str) -> _YamlParsed:
+    tokens = [token for token in yaml.scan(text, Loader=loader) if token.start_mark.index < token.end_mark.index]
+    return _YamlParsed(
+        tokens,
+        [token.start_mark.index for token in tokens],
+        yaml.compose(text, Loader=loader),
+        # Not made from the node, which would have the keys then that it takes from elsewhere with <<.
+        yaml.load(text, Loader=loader),
+    )
+
+
 @dataclass(frozen=True)
 class _Entry:
     """A key of a block mapping, its value, and where they are in the text."""
@@ -613,9 +671,7 @@ class _YamlText:
         self.edits: list[tuple[int, int, str]] = []
         self.step = 2
         try:
-            self.tokens = [token for token in yaml.scan(self.text, Loader=yaml.SafeLoader) if token.start_mark.index < token.end_mark.index]
-            self.root = yaml.compose(self.text, Loader=yaml.SafeLoader)
-            self.data = yaml.safe_load(self.text)
+            parsed = _parse_yaml(self.text)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             reason = ": ".join(part for part in (error.context, error.problem) if part)
@@ -629,6 +685,7 @@ class _YamlText:
         except ValueError as error:
             # An impossible date, which PyYAML passes on as it is
             _fail(path, 0, f"malformed YAML: {error}")
+        self.tokens, self.starts, self.root, self.data = parsed.tokens, parsed.starts, parsed.root, parsed.data
         if self.root is not None and not isinstance(self.root, yaml.MappingNode):
             line = self.root.start_mark.line + 1
             _fail(path, line, "its root is not a mapping with keys such as 'runners' and 'execution': is this Galaxy's job configuration?")
@@ -684,8 +741,9 @@ class _YamlText:
             if not isinstance(key, yaml.ScalarNode) or self.text[start:mark.index].strip():
                 _fail(self.path, mark.line + 1, "a key that does not start its line cannot be edited: write it as a line of 'key: value'")
             # Tokens, not nodes: the node of an alias lies where its anchor is.
-            content = max(token.end_mark.index for token in self.tokens if mark.index <= token.start_mark.index < limit)
-            content = len(self.text[:content].rstrip())
+            content = self.tokens[bisect_left(self.starts, limit) - 1].end_mark.index
+            while self.text[content - 1].isspace():
+                content -= 1
             colon = self.text.index(":", key.end_mark.index) + 1
             end = self._end_of_comments(self._next_line(content), mark.column)
             found.append(_Entry(key.value, value, mark.column, mark.line + 1, start, colon, content, end))
@@ -763,16 +821,31 @@ class _YamlText:
 
     def result(self) -> str:
         """The text with all edits made."""
-        text = self.text
-        for start, end, new in sorted(self.edits, reverse=True):
-            text = text[:start] + new + text[end:]
+        parts, cursor = [], 0
+        for start, end, new in sorted(self.edits):
+            parts += [self.text[cursor:start], new]
+            cursor = end
+        text = "".join(parts) + self.text[cursor:]
         return text if self.complete or not text else text[:-len(self.newline)]
 
 
 def _flow(value: Any) -> str:
     """Render a value on one line, quoted where YAML would take it for something else."""
+    if isinstance(value, str):
+        return _flow_text(value)
+    return "[" + ", ".join(map(_flow, value)) + "]" if isinstance(value, list) else _flow_other(value)
+
+
+# Tags repeat from handler to handler.
+@lru_cache(maxsize=1024)
+def _flow_text(value: str) -> str:
+    return _flow_other(value)
+
+
+def _flow_other(value: Any) -> str:
     # As the only item of a list: a scalar alone would get an end-of-document marker.
-    text: str = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, sort_keys=False, width=2**31)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump([value], Dumper=dumper, default_flow_style=True, allow_unicode=True, sort_keys=False, width=2**31 - 1)
     return text.strip()[1:-1]
 
 

@@ -19,6 +19,7 @@ import re
 import unicodedata
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Optional
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
@@ -517,6 +518,9 @@ def mask_secrets(text: str) -> str:
 def mask_diff(before: str, after: str) -> tuple[str, str]:
     """Mask both sides of a diff, and mark those masked lines on the second that did change."""
     old = list(_masked_lines(before))
+    if before == after:
+        same = "".join(masked for _section, _line, masked in old)
+        return same, same
     old_lines = {(section, line) for section, line, _masked in old}
     old_masked = {(section, masked) for section, _line, masked in old}
     shown = []
@@ -527,6 +531,8 @@ def mask_diff(before: str, after: str) -> tuple[str, str]:
     return "".join(masked for _section, _line, masked in old), "".join(shown)
 
 
+# Most lines are on both sides of a diff.
+@lru_cache(maxsize=2**15)
 def _mask(line: str) -> str:
     """Mask what in I(line) is a secret by its own looks."""
     if "://" in line:

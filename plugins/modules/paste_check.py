@@ -232,6 +232,13 @@ options:
       - For each section, the names of the options whose values RV(options) shall contain.
     type: dict
     default: {}
+  look_at:
+    description:
+      - Further files of the host to look at, each with a regular expression to find in it, or with an empty string where it is enough that
+        it is there. For a link to a directory, the expression is one for where the link leads.
+      - RV(seen) has those that are as they are said to be.
+    type: dict
+    default: {}
   fail_on:
     description:
       - From which severity on the module fails.
@@ -332,6 +339,23 @@ options:
   sample:
     app:main:
       job_config_file: /srv/galaxy/config/job_conf.xml
+changing:
+  description: The sections of O(changes) that are not yet as they are going to be.
+  returned: always
+  type: list
+  elements: str
+  sample: [uwsgi]
+seen:
+  description: The paths of O(look_at) at which that was found.
+  returned: always
+  type: list
+  elements: str
+  sample: [/usr/sbin/nginx]
+uwsgi_satisfies:
+  description: Whether O(virtualenv) has the uWSGI that O(uwsgi_package) asks for, so that pip would have nothing to do.
+  returned: always
+  type: bool
+  sample: true
 uwsgi_packages:
   description: The packages in O(virtualenv) that bring a uWSGI, or its Python module alone.
   returned: always
@@ -351,6 +375,7 @@ msg:
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Optional
@@ -383,6 +408,19 @@ def attempt(check: Callable[[], list[Finding]]) -> list[Finding]:
         return [Finding("", 0, "error", managed_file.describe_os_error("read", error.filename or "/proc", error))]
 
 
+def looks_as(path: str, pattern: str) -> bool:
+    """Whether there is something at I(path) and, if there is a pattern, whether that is found in the file, or where the link to a directory leads."""
+    if not pattern:
+        return os.path.lexists(path)
+    try:
+        if os.path.isdir(path):
+            return bool(re.search(pattern, os.readlink(path)))
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return bool(re.search(pattern, stream.read(), re.MULTILINE))
+    except OSError:
+        return False
+
+
 class Preflight:
     """One look at a host: the files as they are, and what is going to become of them."""
 
@@ -398,6 +436,7 @@ class Preflight:
         self.application = paste_ini.Application("", {}, {})
         self.handling = job_conf.Handling()
         self.options: dict[str, dict[str, str]] = {}
+        self.uwsgi_satisfies = False
 
     @property
     def wanted(self) -> Optional[job_conf.Handling]:
@@ -530,8 +569,26 @@ class Preflight:
             return findings
         requirement = self.params["uwsgi_package"] or ""
         stays = not requirement or requirement == uwsgi.package or virtualenv.satisfies(uwsgi.package, uwsgi.version, requirement)
+        self.uwsgi_satisfies = stays and not distribution
         place, lines, section = self.uwsgi_place
         return [*findings, *virtualenv.option_findings(uwsgi, options, place, lines, stays, section)]
+
+    def changing(self) -> list[str]:
+        """The sections that the changes are going to change."""
+        if self.before is None:
+            return [change.section for change in self.changes]
+        found = []
+        for change in self.changes:
+            # Where it cannot be changed, the findings say why.
+            with contextlib.suppress(paste_ini.PasteIniError):
+                if paste_ini.changed(self.before, [change]) == self.before:
+                    continue
+            found.append(change.section)
+        return found
+
+    def seen(self) -> list[str]:
+        """The paths that are there and match."""
+        return [path for path, pattern in self.params["look_at"].items() if looks_as(path, str(pattern))]
 
     def check_read_timeout(self) -> list[Finding]:
         """Compare the time that the proxy waits with the time that a start takes."""
@@ -608,6 +665,7 @@ def main() -> None:
                 },
             },
             "return_options": {"type": "dict", "default": {}},
+            "look_at": {"type": "dict", "default": {}},
             "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},
         },
         supports_check_mode=True,
@@ -627,6 +685,9 @@ def main() -> None:
         "path": preflight.path,
         "findings": [asdict(finding) for finding in findings],
         "options": preflight.options,
+        "changing": preflight.changing(),
+        "seen": preflight.seen(),
+        "uwsgi_satisfies": preflight.uwsgi_satisfies,
         "uwsgi_packages": sorted(virtualenv.installed_packages(params["virtualenv"])) if params["virtualenv"] else [],
     }
     if findings:

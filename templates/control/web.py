@@ -500,7 +500,9 @@ class SystemdSocket(PublicSocket):
 
     def attach(self, slot: Process) -> Options:
         options = {"uwsgi": "socket", "http": "http-socket"}
-        return [(options[protocol], f"fd://{descriptor}") for descriptor, protocol in self.web.inherited]
+        found = [(options[protocol], f"fd://{descriptor}") for descriptor, protocol in self.web.inherited]
+        # uWSGI closes the connection after each answer, and says so only when told: a client would send its next request there.
+        return found + ([("add-header", "Connection: close")] if "http" in [protocol for _descriptor, protocol in self.web.inherited] else [])
 
     def _pool_listens(self) -> bool:
         """Whether the path leads to the socket of supervisor's pool, and that is served."""

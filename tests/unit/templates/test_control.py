@@ -774,6 +774,8 @@ def test_each_inherited_socket_gets_its_protocol(etc: Path, run: Path, tmp_path:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{addresses[0][1]}/", timeout=30) as response:
             assert response.read() == b"served"
+            # No client waits for, or sends, anything on a connection that uWSGI closes.
+            assert response.headers["Connection"] == "close"
         body = b"".join(struct.pack("<H", len(part)) + part for pair in UWSGI_PACKET.items() for part in (text.encode() for text in pair))
         with socket.create_connection(addresses[1], timeout=30) as connection:
             connection.sendall(struct.pack("<BHB", 0, len(body), 0) + body)

@@ -319,3 +319,27 @@ def test_the_proxy_must_wait_as_long_as_a_start_takes(run_module: Run, tmp_path:
     assert [finding["severity"] for finding in result["findings"]] == ["warning"]
     assert "after 60 s" in result["msg"]
     assert "took 75.0 s" in result["msg"]
+
+
+def test_what_is_settled_already(run_module: Run, path: Path) -> None:
+    def change(section: str, **options: Any) -> dict[str, Any]:
+        return {"section": section, "options": options}
+
+    settled = {**change("uwsgi", processes=2), "exclusive": True}
+    assert run_module("paste_check", path=str(path), changes=[settled, change("app:main", brand="mine")])["changing"] == ["app:main"]
+    assert run_module("paste_check", path=str(path), changes=[{**settled, "options": {"processes": 3}}])["changing"] == ["uwsgi"]
+    assert run_module("paste_check", path=str(path), changes=[{"section": "server:main", "state": "absent"}])["changing"] == []
+    missing = run_module("paste_check", path=str(path.with_name("none.ini")), missing="ok", changes=[settled])
+    assert missing["changing"] == ["uwsgi"]
+
+
+def test_a_look_at_other_files(run_module: Run, tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("first\nworker_connections 768;\n")
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "link").symlink_to("directory")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    wanted = {"there": "^worker_connections [0-9]+;$", "link": "^directory$", "dangling": ""}
+    others = {"directory": "directory", "none": ""}
+    look_at = {str(tmp_path / name): pattern for name, pattern in (wanted | others).items()}
+    assert run_module("paste_check", look_at=look_at)["seen"] == [str(tmp_path / name) for name in wanted]
+    assert run_module("paste_check", look_at={str(tmp_path / "link"): "^dir$", str(tmp_path / "none"): "x"})["seen"] == []

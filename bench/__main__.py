@@ -1,0 +1,32 @@
+"""Run benchmarks: python -m bench [PART ...], all parts unless some are named."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from .host import TOP
+
+sys.path.insert(0, str(TOP / "molecule" / "utils"))
+sys.path.insert(0, str(TOP / ".ansible" / "collections"))
+
+from . import deploying, growth, memory, service, serving
+
+# Each is run alone too; what an earlier one leaves is used by a later one.
+PARTS = {"serving": serving.run, "deploying": deploying.run, "growth": growth.run, "memory": memory.run, "service": service.run}
+
+
+def main() -> None:
+    """Run the parts that are named."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3, help="how long each load of serving lasts")
+    parser.add_argument("--keep", action="store_true", help="leave the containers for the next run")
+    options = parser.parse_args()
+    for part in options.parts or PARTS:
+        PARTS[part](options.rounds, options.seconds, options.keep)
+
+
+if __name__ == "__main__":
+    main()
