@@ -584,7 +584,7 @@ def _carry_out(
     changes: list[Change] = []
     directories = {change.item.path: change for change in planned if change.action == "rmdir"}
     transaction = Transaction(module, backup)
-    _on_signals(_interrupt)
+    _on_signals(_interrupted)
     try:
         for item in items:
             # Planned again: an earlier item may have turned a link that leads here.
@@ -594,6 +594,7 @@ def _carry_out(
                 transaction.apply(change)
         if validate:
             _validate(module, validate, items)
+        _interrupted.check()
     except BaseException as error:
         _on_signals(signal.SIG_IGN)
         failures = transaction.rollback()
@@ -612,8 +613,23 @@ def _on_signals(handler: Any) -> None:
         signal.signal(number, handler)
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise FileSetError(f"interrupted by {signal.Signals(number).name}")
+class _Interruption:
+    """A signal ends the work; one whose exception gets lost, as it does while Python forks, is heard of at the end."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __call__(self, number: int, frame: object) -> None:
+        self.number = number
+        self.check()
+
+    def check(self) -> None:
+        """Fail if there was a signal."""
+        if self.number:
+            raise FileSetError(f"interrupted by {signal.Signals(self.number).name}")
+
+
+_interrupted = _Interruption()
 
 
 def _validate(module: AnsibleModule, command: str, items: list[Item]) -> None:
