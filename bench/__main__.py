@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from .host import TOP
 
 sys.path.insert(0, str(TOP / "molecule" / "utils"))
 sys.path.insert(0, str(TOP / ".ansible" / "collections"))
 
-from . import deploying, growth, memory, service, serving
+from . import deploying, growth, memory, results, service, serving
 
 # Each is run alone too; what an earlier one leaves is used by a later one.
-PARTS = {"serving": serving.run, "deploying": deploying.run, "growth": growth.run, "memory": memory.run, "service": service.run}
+PARTS: dict[str, Any] = {"serving": serving, "deploying": deploying, "growth": growth, "memory": memory, "service": service}
 
 
 def main() -> None:
@@ -23,9 +24,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="how long each load of serving lasts")
     parser.add_argument("--keep", action="store_true", help="leave the containers for the next run")
+    parser.add_argument("--draw", action="store_true", help="only draw the pictures of the results that are there")
     options = parser.parse_args()
     for part in options.parts or PARTS:
-        PARTS[part](options.rounds, options.seconds, options.keep)
+        if not options.draw:
+            PARTS[part].run(options.rounds, options.seconds, options.keep)
+        found = results.read(part)
+        if found:
+            results.draw(part, PARTS[part].picture(found))
 
 
 if __name__ == "__main__":

@@ -135,8 +135,7 @@ def run(rounds: int, seconds: int, keep: bool) -> None:
         host.remove()
 
     data = {"machine": machine, "rounds": rounds, **found, "per_added": {kind: per_added(found[kind]) for kind in ("instances", "hosts")}}
-    result = results.write("growth", data, [Goal(f"milliseconds of {name}", numbers["median"], at_most=100) for name, numbers in found["modules"].items()])
-    results.draw("growth", picture(result))
+    results.write("growth", data, [Goal(f"milliseconds of {name}", numbers["median"], at_most=100) for name, numbers in found["modules"].items()])
 
 
 def picture(result: dict[str, Any]) -> str:

@@ -60,8 +60,7 @@ def run(rounds: int, seconds: int, keep: bool) -> None:
         "galaxy": {"web": web, "handlers": summary(handovers, "handlers")},
     }
     most = web["most"]["median"] / web["before"]["median"]
-    result = results.write("memory", data, [Goal("Galaxy: the most memory of its web processes in a handover, in that at rest", most, at_most=2.1)])
-    results.draw("memory", picture(result))
+    results.write("memory", data, [Goal("Galaxy: the most memory of its web processes in a handover, in that at rest", most, at_most=2.1)])
 
 
 def picture(result: dict[str, Any]) -> str:

@@ -177,4 +177,3 @@ def run(rounds: int, seconds: int, keep: bool) -> None:
     result = results.write("serving", data, goals(measured) + galaxy.goals(of_galaxy))
     for row, servers in (*result["rows"].items(), *result["galaxy"].items()):
         say(f"{row:7}" + " ".join(f"{name} {numbers['per_second']['median']:g}" for name, numbers in servers.items()))
-    results.draw("serving", picture(result))
