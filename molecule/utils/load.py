@@ -25,6 +25,10 @@ from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
+# So many visitors wait for an answer at most. Where this process has had to wait itself, all that is overdue comes at once, and would be more
+# than any socket keeps waiting.
+VISITORS = 2000
+
 # A request that met a connection that was just being closed knows it within this time, also on a busy machine.
 STALE_SECONDS = 0.5
 
@@ -232,6 +236,7 @@ class Load:
         self.windows: list[tuple[float, float]] = []
         self.idle: list[Streams] = []
         self.over = threading.Event()
+        self.visitors = asyncio.Semaphore(VISITORS)
         self.thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self.began = self.ended = 0.0
         self.count = 0
@@ -301,7 +306,7 @@ class Load:
         """Make one request and record what became of it."""
         request = Request(kind, due - self.began)
         try:
-            async with asyncio.timeout(self.rates.timeout):
+            async with self.visitors, asyncio.timeout(self.rates.timeout):
                 request.status, body = await self._exchange(request, fresh)
             if not 200 <= request.status < 400:
                 request.failure = f"status {request.status}"

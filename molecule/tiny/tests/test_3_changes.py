@@ -50,8 +50,8 @@ def test_new_code_is_taken_over_five_times_in_a_row(host: Any, play: Any, load: 
                 assert result.returncode == 0, result.stdout
     report = load.stop()
     flawless(report, "2", *(f"2.{number}" for number in range(1, 6)))
-    # An interruption would be as long as the start. How much less it is depends on what else the machine does: see what was printed.
-    assert report.added < START_SECONDS / 2
+    # With an interruption at each of them every fifth request would wait. How long the worst one does depends on what else the machine does.
+    assert report.quantile(0.8) < START_SECONDS / 5
 
 
 @pytest.mark.one_host
