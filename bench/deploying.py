@@ -169,7 +169,9 @@ def measure_later(case: Case, host: Host, rounds: int, change_rounds: int) -> di
 
 def goals(found: dict[str, Any]) -> list[Goal]:
     """What is asked of a full site."""
-    full = found["galaxy"]
+    full = found.get("galaxy")
+    if full is None:
+        return []
     wanted = [
         Goal("Galaxy: remote tasks of a run with nothing to do", full["nothing"]["tasks"], at_most=12),
         Goal("Galaxy: such a run, in runs of as many stat tasks", full["nothing"]["ratio"]["median"], at_most=1.3),
@@ -209,5 +211,6 @@ def run(rounds: int, seconds: int, keep: bool) -> None:
         found[case.name], host = measure(case, first_rounds, rounds, change_rounds)
         if not keep:
             host.remove()
-    data = {"machine": machine, "rounds": rounds, "cases": {case.name: case.title for case in (TINY, GALAXY)}, "found": found}
-    results.write("deploying", data, goals(found))
+        # What has been found stays, whatever becomes of the next.
+        cases = {case.name: case.title for case in (TINY, GALAXY) if case.name in found}
+        results.write("deploying", {"machine": machine, "rounds": rounds, "cases": cases, "found": found}, goals(found))

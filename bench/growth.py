@@ -20,6 +20,7 @@ from .pictures import Bar, Panel, bars
 from .statistics import Goal, spread
 
 SIZES = (1, 2, 4, 8)
+KINDS = {"instances": "servers on one host", "hosts": "hosts"}
 LINES = 10_000
 HANDLERS = 1_000
 
@@ -119,6 +120,7 @@ def run(rounds: int, seconds: int, keep: bool) -> None:
     machine = results.machine()
     say("large files through the modules")
     found: dict[str, Any] = {"modules": modules(max(rounds, 9))}
+    keep_results(machine, rounds, found)
 
     image = bare(TINY)
     host = Host("instances", image).start_anew()
@@ -127,6 +129,7 @@ def run(rounds: int, seconds: int, keep: bool) -> None:
     found["instances"] = grown(rounds, lambda size: play(PLAYBOOKS / "instances.yml", [host], {"bench_instances": size}))
     if not keep:
         host.remove()
+    keep_results(machine, rounds, found)
 
     hosts = [Host(f"host{number}", image).start_anew() for number in range(1, max(SIZES) + 1)]
     say("more and more hosts")
@@ -134,14 +137,21 @@ def run(rounds: int, seconds: int, keep: bool) -> None:
     for host in hosts:
         host.remove()
 
-    data = {"machine": machine, "rounds": rounds, **found, "per_added": {kind: per_added(found[kind]) for kind in ("instances", "hosts")}}
+    keep_results(machine, rounds, found)
+
+
+def keep_results(machine: dict[str, Any], rounds: int, found: dict[str, Any]) -> None:
+    """Keep what has been found so far."""
+    data = {"machine": machine, "rounds": rounds, **found, "per_added": {kind: per_added(found[kind]) for kind in KINDS if kind in found}}
     results.write("growth", data, [Goal(f"milliseconds of {name}", numbers["median"], at_most=100) for name, numbers in found["modules"].items()])
 
 
 def picture(result: dict[str, Any]) -> str:
     """Seconds for each size, and the time of the modules."""
     panels = []
-    for kind, title in (("instances", "servers on one host"), ("hosts", "hosts")):
+    for kind, title in KINDS.items():
+        if kind not in result:
+            continue
         panel = Panel(f"{title}: a run with nothing to do; {result['per_added'][kind]['seconds']:g} s for each one added", "s")
         for size, numbers in result[kind].items():
             note = f"{numbers['tasks']} remote tasks; the first run: {numbers['first_seconds']:g} s"

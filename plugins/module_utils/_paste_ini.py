@@ -221,7 +221,7 @@ def _scan(text: str) -> tuple[Document, list[PasteIniError]]:
             if option is not None:
                 option.parts.append("")
             continue
-        if _is_comment(stripped):
+        if stripped[0] in "#;":
             continue
         indent = len(_indent(line))
         if section is not None and option is not None and indent > level:
@@ -230,7 +230,7 @@ def _scan(text: str) -> tuple[Document, list[PasteIniError]]:
             option.parts.append(stripped)
             continue
         level = indent
-        header = _HEADER.match(stripped)
+        header = _HEADER.match(stripped) if stripped[0] == "[" else None
         name, separator, value = (part.strip() for part in _partition(stripped))
         if header:
             option = None
@@ -278,9 +278,18 @@ def parse(text: str) -> Document:
     return document
 
 
+# One scan of the text that an edit has made is enough; nobody may change what comes from here.
+@lru_cache(maxsize=1)
+def _read(text: str) -> tuple[Document, list[PasteIniError]]:
+    return _scan(text)
+
+
 def get_options(text: str, section: str) -> dict[str, str]:
     """The options of I(section) and their values as they are written; none when there is no such section."""
-    return parse(text).values(section)
+    document, errors = _read(text)
+    if errors:
+        raise errors[0]
+    return document.values(section)
 
 
 # Editing
@@ -392,7 +401,7 @@ def _add(document: Document, section: str, options: Mapping[str, str], before: O
 
 def _checked_edit(document: Document, section: str) -> Document:
     """Read the edited I(document) anew, and make sure that every other section still reads as it did."""
-    edited, errors = _scan(document.render())
+    edited, errors = _read(document.render())
 
     def others(read: Document) -> list[tuple[str, list[tuple[str, str]]]]:
         return [(other.name, [(option.name, option.value) for option in other.options.values()]) for other in read.sections if other.name != section]

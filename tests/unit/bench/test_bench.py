@@ -140,3 +140,9 @@ def test_the_seconds_of_each_role() -> None:
 
 def test_a_large_file_has_the_lines_that_were_asked_for() -> None:
     assert large_ini(10_000).count("\n") == 10_000
+
+
+def test_the_readme_shows_what_has_been_measured_and_no_more() -> None:
+    shown = set(re.findall(r"\(bench/results/(\w+)\.svg\)", (ROOT / "README.md").read_text()))
+    assert shown == {path.stem for path in (ROOT / "bench" / "results").glob("*.json")}
+    assert shown == {path.stem for path in (ROOT / "bench" / "results").glob("*.svg")}
