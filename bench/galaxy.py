@@ -88,5 +88,3 @@ def panels(rows: dict[str, Any]) -> list[Panel]:
             panel.bars.append(Bar.of(TITLES[name], numbers["per_second"], note, name == "uwsgi"))
         drawn.append(panel)
     return drawn
-
-

@@ -68,16 +68,16 @@ def bars(title: str, subtitle: str, panels: Sequence[Panel], result: dict[str, A
         y += 14
         unit = f'<tspan font-size="12" font-weight="normal" fill="{FAINT}">{escape(panel.unit)}</tspan>'
         parts.append(f'<text x="16" y="{y:g}" font-size="13" fill="{TEXT}" font-weight="bold">{escape(panel.title)} &#160; {unit}</text>')
-        scale = room / (max((bar.greatest for bar in panel.bars), default=0) or 1)
-        for bar in panel.bars:
+        scale = room / (max((row.greatest for row in panel.bars), default=0) or 1)
+        for row in panel.bars:
             y += LINE
-            text(LABELS - 8, y, bar.label, anchor="end", weight="bold" if bar.ours else "normal")
-            parts.append(f'<rect x="{LABELS}" y="{y - 11}" width="{max(1, bar.median * scale):.1f}" height="14" fill="{OURS if bar.ours else OTHERS}"/>')
-            if bar.greatest > bar.least:
-                least, greatest = LABELS + bar.least * scale, LABELS + bar.greatest * scale
+            text(LABELS - 8, y, row.label, anchor="end", weight="bold" if row.ours else "normal")
+            parts.append(f'<rect x="{LABELS}" y="{y - 11}" width="{max(1, row.median * scale):.1f}" height="14" fill="{OURS if row.ours else OTHERS}"/>')
+            if row.greatest > row.least:
+                least, greatest = LABELS + row.least * scale, LABELS + row.greatest * scale
                 parts.append(f'<path d="M{least:.1f} {y - 7}v6m0-3H{greatest:.1f}m0-3v6" stroke="{SPREAD}" fill="none"/>')
-            content = number(bar.median) + (f" · {bar.note}" if bar.note else "")
-            text(LABELS + bar.greatest * scale + 8, y, content)
+            content = number(row.median) + (f" · {row.note}" if row.note else "")
+            text(LABELS + row.greatest * scale + 8, y, content)
         y += 14
     height = y + 10
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">'

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """watch.py USER COMMAND ...: run a command, and tell as JSON how much memory the processes of a user have meanwhile.
 
 Counted is what they have together (PSS): what several share, once. Each line that the command writes is told with its time.

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
-from typing import Any, Callable
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -736,27 +734,3 @@ def test_a_file_of_somebody_else_keeps_its_runners(kind: str, sample: str) -> No
     assert before
     assert runners(content, "f", kind) == before
     assert runners(None, "f", kind) == ()
-
-
-@pytest.mark.parametrize("kind", ["xml", "yaml"])
-def test_a_thousand_handlers_take_less_than_a_tenth_of_a_second(kind: str) -> None:
-    many = replace(TWO, handlers=tuple(Handler(f"handler{number}", ("handlers",)) for number in range(1000)))
-    more = replace(many, handlers=(*many.handlers, Handler("one-more", ("handlers",))))
-    content = present(None, "f", kind, many).content
-    other = replace(many, handlers=tuple(replace(handler, tags=("handlers", "more")) for handler in many.handlers))
-
-    def seconds(work: Callable[[], object]) -> float:
-        """The least that it takes; of this process alone, for the machine may have more to do."""
-        taken = []
-        for _ in range(3):
-            before = time.process_time()
-            work()
-            taken.append(time.process_time() - before)
-        return min(taken)
-
-    assert seconds(lambda: present(None, "f", kind, many)) < 0.1
-    assert seconds(lambda: present(content, "f", kind, many)) < 0.1
-    assert seconds(lambda: present(content, "f", kind, more)) < 0.1
-    assert seconds(lambda: absent(content, "f", kind, ["handler7"])) < 0.1
-    # Every one of them changes.
-    assert seconds(lambda: present(content, "f", kind, other)) < 0.2
