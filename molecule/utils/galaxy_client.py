@@ -71,13 +71,13 @@ class User:
         return run["outputs"][0]["id"], run["jobs"][0]["id"]
 
     def sort_by_workflow(self, dataset: str) -> str:
-        """Sort a tabular dataset by a workflow; return the id of its invocation once all of it is scheduled and its job has ended."""
+        """Sort a tabular dataset by a workflow; return the id of its job, once that has ended well."""
         workflow = self.galaxy.workflows.import_workflow_dict(WORKFLOW)["id"]
         invocation = self.galaxy.workflows.invoke_workflow(workflow, inputs={"0": {"src": "hda", "id": dataset}}, history_id=self.history)["id"]
         self.galaxy.invocations.wait_for_invocation(invocation, maxwait=120, interval=1)
         (job,) = [step["job_id"] for step in self.galaxy.invocations.show_invocation(invocation)["steps"] if step["job_id"]]
         assert self.galaxy.jobs.wait_for_job(job, maxwait=120, interval=1, check=False)["state"] == "ok"
-        return str(invocation)
+        return str(job)
 
     def wait(self, job: str, seconds: int = 300) -> dict[str, Any]:
         """Wait until a job has ended well; return its record as an administrator sees it."""
