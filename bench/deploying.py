@@ -60,8 +60,7 @@ def bare(case: Case) -> str:
     host = Host("bare").start_anew()
     host.shell("apt-get update -q")
     if case is TINY:
-        host.copy([path.name for path in APP.iterdir() if path.is_file()], "/srv/bench")
-        host.run("sh", "/srv/bench/prepare.sh")
+        host.prepare_application()
         host.shell("python3 -m venv /root/warm && /root/warm/bin/pip install -q 'pyuwsgi>=2.0.28,<2.1' && rm -r /root/warm")
     host.shell(f"apt-get install -q -y --download-only {case.packages}")
     host.keep_as(image)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,10 @@ from galaxy_client import User
 
 from .deploying import GALAXY, deployed
 from .host import Host, say
-from .pictures import Bar, Panel
+from .pictures import Panel, rates
 from .sites import http_site
-from .statistics import Goal, ratios, rotated
-from .wrk import Load, load
+from .statistics import Goal, rotated
+from .wrk import Load, compared, load
 
 ROWS = {"/api/version": "its version, for anybody", "/api/tools": "all tools, for a user", "/api/histories": "the histories of a user"}
 PORTS = {"uwsgi": 80, "gunicorn": 8021}
@@ -45,9 +44,8 @@ def prepare(host: Host) -> str:
     key_file = Path("/root/bench-user-key")
     key = host.run("cat", str(key_file), check=False).strip()
     if not key:
-        address = subprocess.run(["podman", "port", host.name, "80"], check=True, capture_output=True, text=True).stdout.splitlines()[0]
         admin = host.run("sed", "-n", "s/^bootstrap_admin_api_key = //p", GALAXY.config).strip()
-        key = User(f"http://{address}", admin, "bench").key
+        key = User(f"http://{host.address()}", admin, "bench").key
         host.put(str(key_file), key)
     return key
 
@@ -72,19 +70,11 @@ def goals(measured: dict[str, dict[str, list[Load]]]) -> list[Goal]:
     """No row of Galaxy's may be slower than with its own server."""
     found = []
     for row, servers in measured.items():
-        rates = {name: [run.per_second for run in runs] for name, runs in servers.items()}
-        found.append(Goal(f"Galaxy, {row}: as many requests as its own server", ratios(rates["uwsgi"], rates["gunicorn"]).median, at_least=0.95))
+        found.append(Goal(f"Galaxy, {row}: as many requests as its own server", compared(servers, "uwsgi")["gunicorn"].median, at_least=0.95))
         found.append(Goal(f"Galaxy, {row}: errors", sum(run.errors for run in servers["uwsgi"]), at_most=0))
     return found
 
 
 def panels(rows: dict[str, Any]) -> list[Panel]:
     """Requests a second of both."""
-    drawn = []
-    for row, servers in rows.items():
-        panel = Panel(f"Galaxy, {row}: {ROWS[row]}", "requests/s")
-        for name, numbers in servers.items():
-            note = f"p99 {numbers['p99_ms']['median']:g} ms" + (f", {numbers['errors']} errors" if numbers["errors"] else "")
-            panel.bars.append(Bar.of(TITLES[name], numbers["per_second"], note, name == "uwsgi"))
-        drawn.append(panel)
-    return drawn
+    return [rates(f"Galaxy, {row}: {ROWS[row]}", servers, TITLES, "uwsgi") for row, servers in rows.items()]

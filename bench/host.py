@@ -90,6 +90,11 @@ class Host:
         """Have none of it left."""
         subprocess.run(["podman", "rm", "--force", "--ignore", "--time", "0", self.name], check=True, stdout=subprocess.DEVNULL)
 
+    def address(self) -> str:
+        """Where its port 80 is reached from here; this may change when it is restarted."""
+        published = subprocess.run(["podman", "port", self.name, "80"], check=True, capture_output=True, text=True).stdout
+        return published.splitlines()[0]
+
     def run(self, *command: str, check: bool = True, stdin: str = "") -> str:
         """Run a command on it and return what it wrote."""
         process = subprocess.run(
@@ -111,6 +116,11 @@ class Host:
         """Copy files of the application to it."""
         for name in names:
             self.put(f"{directory}/{name}", (APP / name).read_text())
+
+    def prepare_application(self) -> None:
+        """Put the application there, and all that it needs."""
+        self.copy([path.name for path in APP.iterdir() if path.is_file()], "/srv/bench")
+        self.run("sh", "/srv/bench/prepare.sh")
 
 
 def inventory(hosts: Sequence[Host], variables: Mapping[str, Any]) -> Path:

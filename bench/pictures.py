@@ -40,6 +40,16 @@ class Panel:
     bars: list[Bar] = field(default_factory=list)
 
 
+def rates(title: str, servers: Mapping[str, Any], titles: Mapping[str, str], ours: str) -> Panel:
+    """Requests a second of servers, by the results of serving."""
+    panel = Panel(title, "requests/s")
+    for name, label in titles.items():
+        numbers = servers[name]
+        note = f"p99 {numbers['p99_ms']['median']:g} ms" + (f", {numbers['errors']} errors" if numbers["errors"] else "")
+        panel.bars.append(Bar.of(label, numbers["per_second"], note, name == ours))
+    return panel
+
+
 def number(value: float) -> str:
     """A number for a person: no digits that mean nothing."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -45,8 +45,8 @@ def reboot_parts(host: Host, case: Case) -> dict[str, float]:
     subprocess.run(["podman", "stop", "--time", "120", host.name], check=True, capture_output=True)
     stopped = time.monotonic()
     subprocess.run(["podman", "start", host.name], check=True, capture_output=True)
-    port = subprocess.run(["podman", "port", host.name, "80"], check=True, capture_output=True, text=True).stdout.splitlines()[0]
-    while not answers(f"http://{port}{path}"):
+    url = f"http://{host.address()}{path}"
+    while not answers(url):
         time.sleep(0.1)
     answered = time.monotonic()
     slot = f"{case.instance}-web@1.service"

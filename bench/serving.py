@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import galaxy, results
-from .host import APP, PLAYBOOKS, Host, play, say
-from .pictures import Bar, Panel, bars
+from .host import PLAYBOOKS, Host, play, say
+from .pictures import bars, rates
 from .sites import http_site
-from .statistics import Goal, Spread, ratios, rotated, spread
-from .wrk import Load, load
+from .statistics import Goal, rotated, spread
+from .wrk import Load, compared, load
 
 VENV = "/srv/bench/venv/bin"
 
@@ -69,8 +69,7 @@ Measured = dict[str, dict[str, list[Load]]]
 def prepare(host: Host) -> None:
     """Have all servers run, idle."""
     say("the application and the servers")
-    host.copy([path.name for path in APP.iterdir() if path.is_file()], "/srv/bench")
-    host.run("sh", "/srv/bench/prepare.sh")
+    host.prepare_application()
     play(PLAYBOOKS / "serving.yml", [host], {})
     site = host.run("cat", "/etc/nginx/sites-available/bench.conf")
     host.run("install", "-d", "-o", "bench", "/srv/bench/run")
@@ -99,12 +98,6 @@ def measure(host: Host, rounds: int, seconds: int) -> Measured:
             for server in rotated(SERVERS, number):
                 measured[row][server.name].append(load(host, f"http://127.0.0.1:{server.port}{path}", seconds, upload=row == "up"))
     return measured
-
-
-def compared(measured: dict[str, list[Load]], ours: str) -> dict[str, Spread]:
-    """How many times as many requests our server answers as each."""
-    rates = {name: [found.per_second for found in loads] for name, loads in measured.items()}
-    return {name: ratios(rates[ours], theirs) for name, theirs in rates.items() if name != ours}
 
 
 def summary(measured: Measured, ours: str) -> dict[str, Any]:
@@ -140,16 +133,8 @@ def goals(measured: Measured) -> list[Goal]:
 
 def picture(result: dict[str, Any]) -> str:
     """Requests a second, each server beside ours."""
-    panels = []
-    for row, servers in result["rows"].items():
-        panel = Panel(ROWS[row][0], "requests/s")
-        for server in SERVERS:
-            numbers = servers[server.name]
-            note = f"p99 {numbers['p99_ms']['median']:g} ms"
-            if numbers["errors"]:
-                note += f", {numbers['errors']} errors"
-            panel.bars.append(Bar.of(server.title, numbers["per_second"], note, server.name == OURS))
-        panels.append(panel)
+    titles = {server.name: server.title for server in SERVERS}
+    panels = [rates(ROWS[row][0], servers, titles, OURS) for row, servers in result["rows"].items()]
     panels += galaxy.panels(result["galaxy"])
     return bars("Serving", "wrk, 8 connections; bars: median of the rounds; lines: least to greatest", panels, result)
 

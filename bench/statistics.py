@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,14 +64,3 @@ class Goal:
         """As it stands in the results."""
         limits = {"at_least": self.at_least, "at_most": self.at_most}
         return {"what": self.what, "reached": rounded(self.reached), **{name: value for name, value in limits.items() if value is not None}, "met": self.met}
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
-def spread_text(numbers: Mapping[str, float], unit: str = "") -> str:
-    """A spread of the results, as a person reads it."""
-    return f"{numbers['median']:g}{unit} ({numbers['min']:g} to {numbers['max']:g})"

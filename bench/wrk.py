@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from .host import Host
+from .statistics import Spread, ratios
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,6 @@ class Load:
     p99: float
     longest: float
     errors: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """As it stands in the results."""
-        return {"per_second": round(self.per_second, 1), "p50_ms": self.p50, "p99_ms": self.p99, "max_ms": self.longest, "errors": self.errors}
 
 
 def parse(output: str) -> Load:
@@ -40,3 +36,9 @@ def load(host: Host, url: str, seconds: int, connections: int = 8, upload: bool 
     for header in headers:
         command += ["-H", header]
     return parse(host.run(*command, url, *(["--", "up"] if upload else [])))
+
+
+def compared(measured: dict[str, list[Load]], ours: str) -> dict[str, Spread]:
+    """How many times as many requests our server answers as each."""
+    rates = {name: [found.per_second for found in loads] for name, loads in measured.items()}
+    return {name: ratios(rates[ours], theirs) for name, theirs in rates.items() if name != ours}

@@ -14,8 +14,8 @@ from bench.host import AnsibleRun, elapsed
 from bench.pictures import Bar, Panel, bars
 from bench.service import handover_parts, stamps
 from bench.sites import http_site
-from bench.statistics import Goal, ratios, rotated, rounded, spread, table
-from bench.wrk import parse
+from bench.statistics import Goal, ratios, rotated, rounded, spread
+from bench.wrk import Load, parse
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -45,10 +45,6 @@ def test_a_goal_is_met_or_missed() -> None:
     assert Goal("x", 1.2345, at_least=1).as_dict() == {"what": "x", "reached": 1.23, "at_least": 1, "met": True}
 
 
-def test_a_table() -> None:
-    assert table(["a", "b"], [[1, "x"]]) == "| a | b |\n| --- | --- |\n| 1 | x |"
-
-
 def test_the_numbers_of_wrk() -> None:
     numbers = {
         "requests": 300,
@@ -57,7 +53,7 @@ def test_the_numbers_of_wrk() -> None:
         "milliseconds": {"p50": 0.5, "p90": 1, "p99": 7.25, "max": 80},
     }
     found = parse(f"Running 3s test @ http://127.0.0.1:8001/fast\n  2 threads and 8 connections\nRequests/sec: 100\n{json.dumps(numbers)}\n")
-    assert found.as_dict() == {"per_second": 100, "p50_ms": 0.5, "p99_ms": 7.25, "max_ms": 80, "errors": 3}
+    assert found == Load(per_second=100, p50=0.5, p99=7.25, longest=80, errors=3)
     with pytest.raises(ValueError, match="unable to connect"):
         parse("unable to connect to 127.0.0.1:8001 Connection refused\n")
 
