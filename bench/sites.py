@@ -12,7 +12,9 @@ _WITHOUT_HEADER = ("UWSGI_SCHEME", "SCRIPT_NAME", "PATH_INFO", "HTTPS", "REQUEST
 def http_site(site: str, instance: str, name: str, port: int, upstream: str) -> str:
     """The text of I(site), that of I(instance), for the server I(name) at I(upstream), answering at I(port); nothing else differs."""
     text = re.sub(r"^( *listen (?:\[::\]:)?)\d+", rf"\g<1>{port}", site, flags=re.MULTILINE)
-    text = text.replace(f"${instance}_", f"${name}_").replace(f"/{instance}.access.log", f"/{name}.access.log")
+    # The names that all sites share
+    text = re.sub(rf"(\$|\blog_format |\.log ){instance}_", rf"\g<1>{name}_", text)
+    text = text.replace(f"/{instance}.access.log", f"/{name}.access.log")
     text = text.replace(f"/{instance}.error.log", f"/{name}.error.log")
     text = re.sub(r"^ *include uwsgi_params;\n", "", text, flags=re.MULTILINE)
     text = _PARAMETER.sub(_header, text)

@@ -62,6 +62,7 @@ SITE = """\
 map $http_host $bench_port {
     "~(:[0-9]+)$" $1;
 }
+log_format bench_json escape=json '{"host":"$host$bench_port"}';
 server {
     listen 8001 default_server;
     listen [::]:8001 default_server;
@@ -86,6 +87,7 @@ def test_the_site_for_another_server_differs_in_nothing_else() -> None:
         "map $http_host $paste_port {",
         '    "~(:[0-9]+)$" $1;',
         "}",
+        """log_format paste_json escape=json '{"host":"$host$paste_port"}';""",
         "server {",
         "    listen 8011 default_server;",
         "    listen [::]:8011 default_server;",
