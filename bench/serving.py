@@ -164,4 +164,4 @@ def run(rounds: int, seconds: int, keep: bool) -> None:
     data["galaxy"] = summary(of_galaxy, OURS)
     results.write("serving", data, goals(measured) + galaxy.goals(of_galaxy))
     for row, servers in (*data["rows"].items(), *data["galaxy"].items()):
-        say(f"{row:7}" + " ".join(f"{name} {numbers['per_second']['median']:g}" for name, numbers in servers.items()))
+        say(f"{row:15}" + " ".join(f"{name} {numbers['per_second']['median']:g}" for name, numbers in servers.items()))

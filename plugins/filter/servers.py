@@ -1,7 +1,11 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters over the list of servers on one host."""
+"""Filters over the list of servers on one host.
+
+What does the work is loaded when it is needed: every process of Ansible that uses any filter loads all files of this directory, and
+hardly anybody has several servers.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,6 @@ from pathlib import Path
 from typing import Any, Callable
 
 import yaml
-
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _servers
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -24,9 +26,25 @@ def role_inputs() -> frozenset[str]:
     return frozenset(option for spec in specs for option in spec["argument_specs"]["main"]["options"])
 
 
-def server_problems(servers: Any, only: Sequence[str] = ()) -> list[str]:
+def expand_servers(entries: Any, only: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return the servers to go through, each with its inputs."""
+    from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _servers
+
+    return _servers.expand(entries, only)
+
+
+def server_conflicts(taken: Any) -> list[str]:
+    """Say what two servers share that they must not."""
+    from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _servers
+
+    return _servers.conflicts(taken)
+
+
+def server_problems(entries: Any, only: Sequence[str] = ()) -> list[str]:
     """Say what is wrong with the list of servers."""
-    return _servers.problems(servers, role_inputs(), only)
+    from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _servers
+
+    return _servers.problems(entries, role_inputs(), only)
 
 
 class FilterModule:
@@ -34,4 +52,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return name -> function."""
-        return {"expand_servers": _servers.expand, "server_conflicts": _servers.conflicts, "server_problems": server_problems}
+        return {"expand_servers": expand_servers, "server_conflicts": server_conflicts, "server_problems": server_problems}

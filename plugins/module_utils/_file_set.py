@@ -129,7 +129,7 @@ def _mode_problem(mode: object) -> Optional[str]:
 
 def _content_problem(content: object) -> Optional[str]:
     if content is None:
-        return "state: file needs content (an empty file is content: '')"
+        return "state: file needs content (an empty file is content: ''), or a template"
     if not isinstance(content, str):
         return (
             f"the content must be text, but it is of type {type(content).__name__}: quote it, "
@@ -178,7 +178,7 @@ def parse(files: Iterable[dict[str, Any]], check_mode: bool) -> tuple[list[Item]
         problems += [f"{entry['path']}: {problem}" for problem in found]
         if found:
             continue
-        values = {name: value for name, value in entry.items() if value is not None}
+        values = {name: value for name, value in entry.items() if value is not None and not name.startswith("template")}
         values["path"] = os.path.normpath(entry["path"])
         values["content"] = (entry.get("content") or "").encode("utf-8") if entry["state"] == "file" else b""
         item = Item(**values)

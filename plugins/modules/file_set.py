@@ -27,6 +27,9 @@ attributes:
     support: full
   idempotent:
     support: full
+  action:
+    description: Runs partly on the controller.
+    support: full
 options:
   files:
     description:
@@ -56,10 +59,19 @@ options:
         default: file
       content:
         description:
-          - The text of the file, for O(files[].state=file) only and required there. It is written as it is, in UTF-8.
+          - The text of the file, for O(files[].state=file) only; either this or O(files[].template) is required there. It is written as it
+            is, in UTF-8.
           - Anything else than text is refused. Where a template yields text that looks like data, for example JSON, end it with
             C(| string); otherwise ansible-core 2.18 turns it into data.
         type: raw
+      template:
+        description:
+          - A template on the controller that yields the text of the file, instead of O(files[].content). It is looked for as
+            M(ansible.builtin.template) does, in the C(templates) of a role first.
+        type: path
+      template_vars:
+        description: Variables for O(files[].template), laid over those that the task has.
+        type: dict
       src:
         description: What the link points to, for O(files[].state=link) only and required there. It does not have to exist.
         type: str
@@ -104,7 +116,7 @@ EXAMPLES = r"""
   galaxyops.uwsgi.file_set:
     files:
       - path: /etc/nginx/sites-available/galaxy
-        content: "{{ lookup('ansible.builtin.template', 'site.conf.j2') }}"
+        template: site.conf.j2
         owner: root
         group: root
         mode: "0644"
@@ -130,7 +142,7 @@ EXAMPLES = r"""
         mode: "0640"
         sensitive: true
       - path: /etc/systemd/system/galaxy-web.service
-        content: "{{ lookup('ansible.builtin.template', 'web.service.j2') }}"
+        template: web.service.j2
         mode: "0644"
     validate: systemd-analyze verify /etc/systemd/system/galaxy-web.service
     backup: true
@@ -223,6 +235,8 @@ def main() -> None:
                     "path": {"type": "path", "required": True},
                     "state": {"type": "str", "choices": ["file", "directory", "link", "absent"], "default": "file"},
                     "content": {"type": "raw"},
+                    "template": {"type": "path"},
+                    "template_vars": {"type": "dict"},
                     "src": {"type": "str"},
                     "owner": {"type": "str"},
                     "group": {"type": "str"},
