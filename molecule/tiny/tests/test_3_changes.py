@@ -73,6 +73,18 @@ def test_check_mode_tells_of_a_handover_and_leaves_it(host: Any, site: Any, play
     assert master(host, site) == before
 
 
+@pytest.mark.one_host
+def test_another_bridge_to_galaxy_is_a_reason_for_a_handover(host: Any) -> None:
+    bridge = json.loads(host.file("/etc/tiny/web.json").content_string)["chdir"] + "/lib/galaxy_wsgi.py"
+    assert host.check_output("/usr/local/sbin/tiny-web apply --check") == ""
+    host.check_output(f"mkdir -p $(dirname {bridge}) && touch {bridge}")
+    try:
+        assert host.check_output("/usr/local/sbin/tiny-web apply --check") != ""
+    finally:
+        host.check_output(f"rm {bridge}")
+    assert host.check_output("/usr/local/sbin/tiny-web apply --check") == ""
+
+
 @pytest.mark.parametrize(
     ("edit", "variables", "reason"),
     [

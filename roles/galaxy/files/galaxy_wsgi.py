@@ -6,7 +6,9 @@ paste.app_factory = galaxy_wsgi:app_factory
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Iterable
 from contextvars import ContextVar
 from typing import Any, Callable
@@ -56,9 +58,26 @@ def below(prefix: str, application: Application) -> Application:
     return call
 
 
+async def forever() -> None:
+    """Wait for what never comes."""
+    await asyncio.Event().wait()
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Start an event loop in a thread of its own.
+
+    The threads in which Galaxy does what blocks live as long as the outermost task of their loop. Without one around them all, each
+    request would be the outermost, and would start its threads anew.
+    """
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_until_complete, args=(forever(),), name="asgi", daemon=True).start()
+    return loop
+
+
 def app_factory(global_conf: dict[str, Any], **local_conf: Any) -> Application:
     """Build Galaxy from the options of its Paste Deploy section."""
     logging.setLogRecordFactory(LogRecord)
-    application = ASGIMiddleware(remember_request(build_galaxy_web_app(local_conf, global_conf=global_conf).asgi_app))
+    galaxy = build_galaxy_web_app(local_conf, global_conf=global_conf).asgi_app
+    application = ASGIMiddleware(remember_request(galaxy), loop=running_loop())
     prefix = local_conf.get("galaxy_url_prefix", "/").rstrip("/")
     return below(prefix, application) if prefix else application

@@ -70,3 +70,16 @@ def test_log_tells_which_request_it_is_about(bridge: Any) -> None:
         "elsewhere ",
     }
     assert "in the loop first [MainThread,r:first]" in lines
+
+
+def test_requests_have_an_outermost_task_in_common(bridge: Any) -> None:
+    """Galaxy's threads live as long as that; it is found as one that somebody waits for to be done."""
+
+    async def others() -> list[asyncio.Task[Any]]:
+        return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+    loop = bridge.running_loop()
+    found = [asyncio.run_coroutine_threadsafe(others(), loop).result(timeout=10) for _ in range(2)]
+    assert len(found[0]) == 1
+    assert found[0] == found[1]
+    assert not found[0][0].done()
