@@ -42,8 +42,10 @@ demo: setup ## Build a machine with a Galaxy behind nginx on this computer, and 
 demo-clean: setup ## Remove what `make demo` built
 	@containers/env containers/demo-clean
 
+# What needs no hosts runs while those of molecule are made.
 .PHONY: test
-test: lint unit sanity molecule ## Everything: lint, unit, sanity, molecule
+test: lint ## Everything: lint, unit, sanity, molecule
+	@tools/side-by-side 'unit sanity' molecule
 
 .PHONY: lint
 lint: setup ## Style, types, documentation, changelog

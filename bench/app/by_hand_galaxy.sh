@@ -23,4 +23,12 @@ sed -i 's/worker_connections 768/worker_connections 8192/' /etc/nginx/nginx.conf
 rm -f /etc/nginx/sites-enabled/default
 nginx -t -q
 systemctl reload nginx
-/usr/bin/python3 -c 'import urllib.request; urllib.request.urlopen("http://127.0.0.1/api/version").read()'
+# nginx turns to its new configuration in its own time; until then another site answers.
+for _ in $(seq 300); do
+    if /usr/bin/python3 -c 'import urllib.request; urllib.request.urlopen("http://127.0.0.1/api/version").read()' 2>/dev/null; then
+        exit 0
+    fi
+    sleep 0.1
+done
+echo "Galaxy does not answer" >&2
+exit 1

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 
 def shown(value: Any) -> str:
     """Return I(value) as a message has it."""
@@ -37,7 +39,7 @@ def problem(check: Mapping[str, Any]) -> str:
     elif "match" in check:
         holds = bool(re.match(check["match"], str(value)))
     else:
-        holds = bool(check["holds"])
+        holds = boolean(check["holds"], strict=False)
     return "" if holds else check.get("message") or f"{name} is {shown(value)}: {remedy}"
 
 

@@ -30,6 +30,7 @@ NAMES = {"each": "[a-z]+$"}
         (NAMES, []),
         (NAMES, ["a", "b"]),
         ({"holds": True}, "x"),
+        ({"holds": "True"}, "x"),
     ],
 )
 def test_what_is_right_is_no_problem(check: dict[str, Any], value: Any) -> None:
@@ -50,6 +51,7 @@ def test_what_is_right_is_no_problem(check: dict[str, Any], value: Any) -> None:
         ({"match": "[0-9]+[km]?$"}, "10g", "x is '10g'"),
         (NAMES, ["a", "B", "C"], "x contains 'B'"),
         ({"holds": False}, ["a"], "x is ['a']"),
+        ({"holds": "False"}, "a", "x is 'a'"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_to_write_instead(check: dict[str, Any], value: Any, said: str) -> None:
