@@ -13,19 +13,34 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.common.text.converters import to_text
 from ansible.plugins.action import ActionBase
 
 try:
     from ansible.template import trust_as_template
-except ImportError:  # before ansible-core 2.19 every text is
+except ImportError:  # before ansible-core 2.19
 
-    def trust_as_template(value: str) -> str:
-        """Return a text that may be rendered."""
-        return value
+    def template_text(loader: Any, path: str) -> str:
+        """Return the text of a template."""
+        text: str = to_text(loader._get_file_contents(path)[0])
+        return text
+
+    # Text that looks like data would become data.
+    TEMPLATE_OPTIONS = {"convert_data": False}
+else:
+
+    def template_text(loader: Any, path: str) -> str:
+        """Return the text of a template, which may be rendered."""
+        text: str = trust_as_template(loader.get_text_file_contents(path))
+        return text
+
+    TEMPLATE_OPTIONS = {}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     """The action, as Ansible calls it."""
+
+    _supports_async = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         """Render the templates among the files, and have the module write them all."""
@@ -33,7 +48,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         arguments = dict(self._task.args)
         if isinstance(arguments.get("files"), list):
             arguments["files"] = [self._rendered(entry, task_vars or {}) for entry in arguments["files"]]
-        result.update(self._execute_module(module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val))
+        wrap_async = self._task.async_val and not self._connection.has_native_async
+        result.update(self._execute_module(module_args=arguments, task_vars=task_vars, wrap_async=wrap_async))
         return result
 
     def _rendered(self, entry: Any, task_vars: Mapping[str, Any]) -> Any:
@@ -47,12 +63,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             raise AnsibleActionFail(f"{entry.get('path')}: content and template cannot be written both: remove one of them")
         try:
             source = self._find_needle("templates", entry["template"])
-            text = trust_as_template(self._loader.get_text_file_contents(source))
+            text = template_text(self._loader, source)
         except AnsibleError as error:
             raise AnsibleActionFail(f"{entry.get('path')}: the template {entry['template']} cannot be read: {error}") from error
         templar = self._templar.copy_with_new_env(
             searchpath=[os.path.dirname(source)], available_variables={**task_vars, **(entry.get("template_vars") or {})}
         )
         # Lines that hold nothing but a block leave no empty line, as with ansible.builtin.template.
-        content = templar.template(text, escape_backslashes=False, overrides={"trim_blocks": True})
+        content = templar.template(text, escape_backslashes=False, overrides={"trim_blocks": True}, **TEMPLATE_OPTIONS)
         return {**rest, "content": content if content is not None else ""}

@@ -20,8 +20,8 @@ def shown(value: Any) -> str:
 def in_range(value: Any, least: int | None, most: int | None) -> bool:
     """Tell whether I(value) is a whole number of that range, written as a number or as text."""
     try:
-        number = int(value)
-    except (TypeError, ValueError):
+        number = int(float(value)) if isinstance(value, str) else int(value)
+    except (OverflowError, TypeError, ValueError):
         return False
     return (least is None or number >= least) and (most is None or number <= most)
 
@@ -32,6 +32,8 @@ def problem(check: Mapping[str, Any]) -> str:
     if check.get("optional") and not value:
         return ""
     if "each" in check:
+        if isinstance(value, str):
+            return f"{name} is {shown(value)}: write a list"
         wrong = [item for item in value or [] if not re.match(check["each"], str(item))]
         return f"{name} contains {shown(wrong[0])}: {remedy}" if wrong else ""
     if "range" in check:

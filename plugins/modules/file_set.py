@@ -67,7 +67,7 @@ options:
       template:
         description:
           - A template on the controller that yields the text of the file, instead of O(files[].content). It is looked for as
-            M(ansible.builtin.template) does, in the C(templates) of a role first.
+            M(ansible.builtin.template) does, in the C(templates) of a role first; what it includes is looked for beside it.
         type: path
       template_vars:
         description: Variables for O(files[].template), laid over those that the task has.

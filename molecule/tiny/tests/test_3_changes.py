@@ -74,14 +74,19 @@ def test_check_mode_tells_of_a_handover_and_leaves_it(host: Any, site: Any, play
 
 
 @pytest.mark.one_host
-def test_another_bridge_to_galaxy_is_a_reason_for_a_handover(host: Any) -> None:
+def test_another_bridge_to_galaxy_is_a_reason_for_a_handover(host: Any, restore: Any) -> None:
+    """It is not taken away when something else is wrong."""
+    restore(CONFIG)
     bridge = json.loads(host.file("/etc/tiny/web.json").content_string)["chdir"] + "/lib/galaxy_wsgi.py"
     assert host.check_output("/usr/local/sbin/tiny-web apply --check") == ""
     host.check_output(f"mkdir -p $(dirname {bridge}) && touch {bridge}")
     try:
         assert host.check_output("/usr/local/sbin/tiny-web apply --check") != ""
+        host.check_output(f"sed -i 's/^paste.app_factory.*/paste.app_factory = no_such_module:app_factory/' {CONFIG}")
+        assert host.run("/usr/local/sbin/tiny-web apply --restore").rc != 0
+        assert host.file(bridge).exists
     finally:
-        host.check_output(f"rm {bridge}")
+        host.check_output(f"rm -f {bridge}")
     assert host.check_output("/usr/local/sbin/tiny-web apply --check") == ""
 
 

@@ -22,6 +22,7 @@ NAMES = {"each": "[a-z]+$"}
         (PORT, 1),
         (PORT, 65535),
         (PORT, "80"),
+        (PORT, "2.0"),
         ({"range": [0, None]}, 10**9),
         ({"range": [None, 5]}, -3),
         (PATH, "/a/b"),
@@ -35,6 +36,10 @@ NAMES = {"each": "[a-z]+$"}
 )
 def test_what_is_right_is_no_problem(check: dict[str, Any], value: Any) -> None:
     assert input_problems([{"name": "x", "value": value, "remedy": "write y", **check}]) == []
+
+
+def test_a_text_is_no_list() -> None:
+    assert input_problems([{"name": "x", "value": "localhost", "remedy": "write y", **NAMES}]) == ["x is 'localhost': write a list"]
 
 
 @pytest.mark.parametrize(
