@@ -178,7 +178,7 @@ def parse(files: Iterable[dict[str, Any]], check_mode: bool) -> tuple[list[Item]
         problems += [f"{entry['path']}: {problem}" for problem in found]
         if found:
             continue
-        values = {name: value for name, value in entry.items() if value is not None and not name.startswith("template")}
+        values = {name: value for name, value in entry.items() if value is not None}
         values["path"] = os.path.normpath(entry["path"])
         values["content"] = (entry.get("content") or "").encode("utf-8") if entry["state"] == "file" else b""
         item = Item(**values)
