@@ -5,8 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-# The controller's Python, 3.11 or newer.
-PYTHON ?= python3
+# The controller's Python, 3.11 or newer; one is chosen unless it is set.
+PYTHON ?=
 # One molecule scenario instead of all of them.
 SCENARIO ?=
 # One part of the benchmarks instead of all of them.
