@@ -21,7 +21,7 @@ def jobs(host: Any, site: Any, admin_key: str, note: Any) -> JobRun:
 def test_jobs_survive_whatever_happens_to_their_handlers(host: Any, play: Any, jobs: JobRun) -> None:
     """Of the jobs some run, some are queued and some are new at each moment: all end well, none runs twice."""
     jobs.submit_to("handler0", "handler1", seconds=20)
-    jobs.submit(2, seconds=20)
+    jobs.submit(1, seconds=20)
     jobs.wait_until_running("handler0")
     jobs.wait_until_running("handler1")
     host.check_output("systemctl kill --kill-who=main --signal=KILL galaxy-handler@handler1")
@@ -33,9 +33,9 @@ def test_jobs_survive_whatever_happens_to_their_handlers(host: Any, play: Any, j
     assert not host.service("galaxy-handler@handler0").is_running
     assert not host.service("galaxy-handler@handler0").is_enabled
     assert {record["handler"] for record in jobs.records() if record["state"] not in ("ok", "error")} <= {"handler1", "other0"}
-    jobs.submit(4, seconds=2)
+    jobs.submit(2, seconds=2)
     host.check_output("galaxy-handlers restart handler1")
     host.check_output("systemctl kill --kill-who=main --signal=KILL galaxy-handler@other0")
-    jobs.submit(2, seconds=2)
+    jobs.submit(1, seconds=2)
     jobs.assert_all_ran_once()
     assert {record["handler"] for record in jobs.records()} <= {"handler0", "handler1", "handler2", "other0"}
