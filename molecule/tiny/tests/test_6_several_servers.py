@@ -66,11 +66,6 @@ def test_each_serves_under_its_own_name_with_its_own_settings(host: Any, play: A
     assert owners == ["one", "two"]
 
 
-def test_a_second_run_changes_nothing(play: Any) -> None:
-    result = play("molecule/tiny/servers.yml")
-    assert "changed=0 " in result.stdout, result.stdout
-
-
 def test_a_restart_of_one_leaves_the_other_alone(host: Any) -> None:
     before = masters(host)
     host.check_output("two-web restart")
