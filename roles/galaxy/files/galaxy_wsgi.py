@@ -14,7 +14,8 @@ from contextvars import ContextVar
 from typing import Any, Callable
 
 from a2wsgi import ASGIMiddleware
-from galaxy.webapps.galaxy.fast_factory import build_galaxy_web_app
+from galaxy.webapps.galaxy.buildapp import app_pair
+from galaxy.webapps.galaxy.fast_app import initialize_fast_app
 
 Application = Callable[..., Iterable[bytes]]
 AsgiApplication = Callable[..., Awaitable[None]]
@@ -74,10 +75,20 @@ def running_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
+def galaxy_application(global_conf: dict[str, Any], options: dict[str, Any]) -> AsgiApplication:
+    """Build Galaxy's ASGI application by what its releases since 23.1 have in common."""
+    try:
+        application, galaxy = app_pair(global_conf, wsgi_preflight=False, **options)
+    except SystemExit as error:
+        # To uWSGI that is a process that has died, which it would start again and again. Why it is so stands in the log already.
+        raise RuntimeError("Galaxy could not be loaded, for the reason above") from error
+    asgi: AsgiApplication = initialize_fast_app(application, galaxy)
+    return asgi
+
+
 def app_factory(global_conf: dict[str, Any], **local_conf: Any) -> Application:
     """Build Galaxy from the options of its Paste Deploy section."""
     logging.setLogRecordFactory(LogRecord)
-    galaxy = build_galaxy_web_app(local_conf, global_conf=global_conf).asgi_app
-    application = ASGIMiddleware(remember_request(galaxy), loop=running_loop())
+    application = ASGIMiddleware(remember_request(galaxy_application(global_conf, local_conf)), loop=running_loop())
     prefix = local_conf.get("galaxy_url_prefix", "/").rstrip("/")
     return below(prefix, application) if prefix else application

@@ -21,8 +21,9 @@ SOURCE = Path(__file__).resolve().parents[3] / "roles" / "galaxy" / "files" / "g
 @pytest.fixture
 def bridge(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The bridge, where there is no Galaxy to import."""
-    names = {"a2wsgi": "ASGIMiddleware", "galaxy": "", "galaxy.webapps": "", "galaxy.webapps.galaxy": ""}
-    for name, attribute in {**names, "galaxy.webapps.galaxy.fast_factory": "build_galaxy_web_app"}.items():
+    packages = dict.fromkeys(["galaxy", "galaxy.webapps", "galaxy.webapps.galaxy"], "")
+    names = {"a2wsgi": "ASGIMiddleware", "galaxy.webapps.galaxy.buildapp": "app_pair", "galaxy.webapps.galaxy.fast_app": "initialize_fast_app"}
+    for name, attribute in {**packages, **names}.items():
         module = types.ModuleType(name)
         setattr(module, attribute or "nothing", None)
         monkeypatch.setitem(sys.modules, name, module)
@@ -82,3 +83,23 @@ def test_requests_have_an_outermost_task_in_common(bridge: Any) -> None:
     [outermost] = asyncio.run_coroutine_threadsafe(others(), loop).result(timeout=10)
     assert asyncio.run_coroutine_threadsafe(others(), loop).result(timeout=10) == [outermost]
     assert not outermost.done()
+
+
+def test_galaxy_is_built_from_its_options(bridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Middleware of Galaxy's ASGI application does what that of its WSGI application would else do too."""
+
+    def app_pair(global_conf: dict[str, Any], **options: Any) -> tuple[str, dict[str, Any]]:
+        return "wsgi", {**global_conf, **options}
+
+    monkeypatch.setattr(bridge, "app_pair", app_pair)
+    monkeypatch.setattr(bridge, "initialize_fast_app", lambda wsgi, galaxy: (wsgi, galaxy))
+    assert bridge.galaxy_application({"here": "/srv"}, {"brand": "Trial"}) == ("wsgi", {"here": "/srv", "brand": "Trial", "wsgi_preflight": False})
+
+
+def test_galaxy_that_does_not_load_is_an_error_and_no_exit(bridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def app_pair(global_conf: dict[str, Any], **options: Any) -> None:
+        sys.exit(1)
+
+    monkeypatch.setattr(bridge, "app_pair", app_pair)
+    with pytest.raises(RuntimeError, match="Galaxy could not be loaded"):
+        bridge.galaxy_application({}, {})
