@@ -44,8 +44,8 @@ demo-clean: setup ## Remove what `make demo` built
 
 # What needs no hosts runs while those of molecule are made.
 .PHONY: test
-test: lint ## Everything: lint, unit, sanity, molecule
-	@tools/side-by-side 'unit sanity' molecule
+test: setup ## Everything: lint, unit, sanity, molecule
+	@tools/side-by-side 'lint unit sanity' molecule
 
 .PHONY: lint
 lint: setup ## Style, types, documentation, changelog

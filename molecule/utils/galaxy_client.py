@@ -54,6 +54,12 @@ class User:
         self.galaxy = GalaxyInstance(url, key=self.key)
         self.history = self.galaxy.histories.create_history(name)["id"]
 
+    def find_again(self, url: str) -> None:
+        """Go on at another address of the same Galaxy."""
+        self.url = url
+        self.admin = GalaxyInstance(url, key=self.admin.key)
+        self.galaxy = GalaxyInstance(url, key=self.key)
+
     def upload(self, text: str) -> tuple[str, str]:
         """Upload a text; return the ids of its dataset and its job."""
         upload = self.galaxy.tools.paste_content(text, self.history, file_type="tabular")

@@ -751,6 +751,7 @@ def check(text: str, path: str, app: str = "main", handlers: Optional[bool] = No
     findings.extend(replace(error.finding(path), severity=severity) for error, severity in _interpolation_errors(document, path, loading.sections))
     findings.extend(dict.fromkeys(loading.findings))
     findings.extend(_uwsgi_findings(document, path))
+    findings.extend(_asgi_findings(document, path, loading.sections))
     if handlers is not False:
         severity = "error" if handlers else "warning"
         findings.extend(replace(finding, severity=severity) for finding in _handler_findings(document, path, app))
@@ -820,6 +821,28 @@ def _handler_findings(document: Document, path: str, app: str) -> Iterator[Findi
             if flag:
                 message = f"it overrides the {flag} that each job handler is started with, so they would all share one: remove the line"
                 yield Finding(path, option.line, "error", message, section.name, option.name)
+
+
+# What Galaxy offers only to those who serve it by ASGI.
+_ASGI = {
+    "enable_sse_updates": (
+        "every page that is open in a browser would keep a thread of uWSGI for itself, and once all have gone that way the site answers nobody: "
+        "remove the line, and pages ask for news every few seconds"
+    ),
+    "enable_mcp_server": "Galaxy starts this part of itself only under a server for ASGI, and under uWSGI its path answers with errors: remove the line",
+}
+_TRUE = ("1", "on", "t", "true", "y", "yes")
+
+
+def _asgi_findings(document: Document, path: str, loaded: Container[str]) -> Iterator[Finding]:
+    """What would not do under uWSGI, which speaks WSGI, in the sections that are I(loaded)."""
+    for section in document.sections:
+        if section.name != DEFAULT and section.name not in loaded:
+            continue
+        for option in section.options.values():
+            message = _ASGI.get(option.name)
+            if message and option.value.strip().lower() in _TRUE:
+                yield Finding(path, option.line, "warning", message, section.name, option.name)
 
 
 def _uwsgi_findings(document: Document, path: str) -> Iterator[Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +39,6 @@ def test_a_job_runs_in_a_handler_and_its_output_is_right(user: User) -> None:
     assert job["state"] == "ok"
     assert job["handler"] in ("handler0", "handler1")
     assert user.download(output).text == "apple\npear\nquince\n"
-
-
-def test_the_web_processes_run_no_job(host: Any, user: User) -> None:
-    """Without a handler, and they stop cleanly, a job waits, however long: no web process picks it up."""
-    units = "galaxy-handler@handler0 galaxy-handler@handler1"
-    host.check_output(f"systemctl stop {units}")
-    ends = host.check_output(f"systemctl show --property=Result,ExecMainCode,ExecMainStatus {units}").split()
-    log = host.check_output("journalctl --no-pager --output=cat --unit='galaxy-handler@*'")
-    _dataset, upload = user.upload("quince\n")
-    time.sleep(15)
-    waiting = user.state(upload)
-    host.check_output(f"systemctl start {units}")
-    # 1: it exited by itself, and was not ended by a signal.
-    assert sorted(ends) == ["ExecMainCode=1", "ExecMainCode=1", "ExecMainStatus=0", "ExecMainStatus=0", "Result=success", "Result=success"]
-    assert "Killing process" not in log
-    assert waiting == "new"
-    assert user.wait(upload)["state"] == "ok"
-    assert {job["handler"] for job in user.jobs()} <= {"handler0", "handler1"}
 
 
 def test_large_cookie_gets_no_502(site: Any) -> None:

@@ -5,23 +5,37 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 import yaml
 from galaxy_client import User
+from memory import MemoryWatch
+from slots import serving
 
-HANDLERS = [
-    {"id": "dynamic0", "environment": {"OWN_TOKEN": "secret-of-dynamic0"}},
-    {"id": "special0", "tags": ["special"]},
-    {"id": "workflow0", "workflow_scheduler": True},
-]
+# What becomes of their tags and their own environment is seen with another Galaxy.
+HANDLERS = [{"id": "dynamic0"}, {"id": "workflow0", "workflow_scheduler": True}]
 # Those of the scenario take jobs by a tag.
 VARIABLES = {"job_handlers_mode": "dynamic", "job_handlers": HANDLERS, "job_handlers_default": ""}
 SCHEDULERS = "su postgres -c \"psql --tuples-only --no-align galaxy -c 'select handler, state from workflow_invocation'\""
 
 
-def test_dynamic_handlers_run_jobs_and_a_scheduler_workflows(host: Any, site: Any, play: Any, admin_key: str) -> None:
-    result = play("molecule/default/handlers_alone.yml", "--extra-vars", json.dumps(VARIABLES))
+@pytest.mark.load(get=20, get_path="/galaxy/api/version", post=0, slow=0)
+def test_the_web_processes_are_replaced_while_the_site_serves(host: Any, play: Any, load: Any, note: Any) -> None:
+    """They have to learn that no handler stands in the job configuration any more."""
+    slot = serving(host, "galaxy")
+    with load.window(), MemoryWatch(host, "galaxy") as memory:
+        result = play("molecule/default/handlers_alone.yml", "--extra-vars", json.dumps(VARIABLES))
+    report = load.stop()
+    note(str(memory))
     assert result.returncode == 0, result.stdout
+    assert memory.seen[0] < max(memory.seen) < 3 * memory.seen[0]
+    assert serving(host, "galaxy") != slot
+    assert report.failures == []
+    assert report.rate("get") > 19
+    assert list(report.versions) == ["26.1.2"]
     assert "processes" not in yaml.safe_load(host.check_output("cat /srv/galaxy/config/job_conf.yml"))["handling"]
+
+
+def test_dynamic_handlers_run_jobs_and_a_scheduler_workflows(host: Any, site: Any, admin_key: str) -> None:
     user = User(f"{site.url}/galaxy", admin_key, "dynamic")
     dataset, upload = user.upload("b\na\n")
     assert user.wait(upload)["handler"] == "dynamic0"

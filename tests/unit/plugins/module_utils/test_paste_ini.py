@@ -466,6 +466,17 @@ def test_sections_that_uwsgi_never_loads_are_warned_about_only(section: str) -> 
     assert [finding.severity for finding in paste_ini.check(f"{APP_SECTION}[{section}]\na = %(port)s\n", "galaxy.ini")] == ["warning"]
 
 
+@pytest.mark.parametrize("option", ["enable_sse_updates", "enable_mcp_server"])
+def test_what_galaxy_offers_only_by_asgi_is_warned_about(option: str) -> None:
+    def severities(text: str) -> list[str]:
+        return [finding.severity for finding in paste_ini.check(text, "galaxy.ini") if finding.option == option]
+
+    assert severities(f"{APP_SECTION}{option} = True\n") == ["warning"]
+    assert severities(f"[composite:main]\nuse = egg:Paste#urlmap\n/ = galaxy\n[app:galaxy]\nuse = egg:x\n{option} = on\n") == ["warning"]
+    assert severities(f"{APP_SECTION}{option} = false\n") == []
+    assert severities(f"{APP_SECTION}[app:other]\nuse = egg:x\n{option} = true\n") == []
+
+
 def test_sections_that_paste_deploy_does_not_read_may_have_any_percent_sign() -> None:
     assert paste_ini.check(APP_SECTION + "[uwsgi]\nlogto = %n.log\n[formatter_x]\nformat = %(message)s\n", "galaxy.ini") == []
 
