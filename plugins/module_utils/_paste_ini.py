@@ -823,13 +823,17 @@ def _handler_findings(document: Document, path: str, app: str) -> Iterator[Findi
                 yield Finding(path, option.line, "error", message, section.name, option.name)
 
 
-# What Galaxy offers only to those who serve it by ASGI.
+# What Galaxy offers only to those who serve it by ASGI, and whether more than that suffers from it under WSGI.
 _ASGI = {
     "enable_sse_updates": (
+        "error",
         "every page that is open in a browser would keep a thread of uWSGI for itself, and once all have gone that way the site answers nobody: "
-        "remove the line, and pages ask for news every few seconds"
+        "remove the line, and pages ask for news every few seconds",
     ),
-    "enable_mcp_server": "Galaxy starts this part of itself only under a server for ASGI, and under uWSGI its path answers with errors: remove the line",
+    "enable_mcp_server": (
+        "warning",
+        "Galaxy starts this part of itself only under a server for ASGI, and under uWSGI its path answers with errors: remove the line",
+    ),
 }
 _TRUE = ("1", "on", "t", "true", "y", "yes")
 
@@ -840,9 +844,9 @@ def _asgi_findings(document: Document, path: str, loaded: Container[str]) -> Ite
         if section.name != DEFAULT and section.name not in loaded:
             continue
         for option in section.options.values():
-            message = _ASGI.get(option.name)
-            if message and option.value.strip().lower() in _TRUE:
-                yield Finding(path, option.line, "warning", message, section.name, option.name)
+            if option.name in _ASGI and option.value.strip().lower() in _TRUE:
+                severity, message = _ASGI[option.name]
+                yield Finding(path, option.line, severity, message, section.name, option.name)
 
 
 def _uwsgi_findings(document: Document, path: str) -> Iterator[Finding]:

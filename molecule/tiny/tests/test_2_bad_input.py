@@ -69,6 +69,7 @@ MISTAKES = [
     broken("section-twice", "[app:main]\nversion = 2", ["app:main"]),
     broken("option-twice", "version = 1\nversion = 2", ["version"]),
     broken("interpolation", "password = a%b", ["password", "%%"]),
+    broken("sse", "enable_sse_updates = true", ["enable_sse_updates", "keep a thread of uWSGI"]),
     broken("no-option", "this is no option", ["this is no option"]),
     broken("filter", "filter-with = no-such-filter", ["filter-with", "there is no section [filter:no-such-filter]"]),
     Mistake("uwsgi", {"uwsgi_options": {"procesess": 2}}, ["[uwsgi] procesess: uWSGI 2.", "no such option", "write 'processes' instead"]),

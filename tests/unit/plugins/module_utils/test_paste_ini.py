@@ -466,13 +466,13 @@ def test_sections_that_uwsgi_never_loads_are_warned_about_only(section: str) -> 
     assert [finding.severity for finding in paste_ini.check(f"{APP_SECTION}[{section}]\na = %(port)s\n", "galaxy.ini")] == ["warning"]
 
 
-@pytest.mark.parametrize("option", ["enable_sse_updates", "enable_mcp_server"])
-def test_what_galaxy_offers_only_by_asgi_is_warned_about(option: str) -> None:
+@pytest.mark.parametrize(("option", "severity"), [("enable_sse_updates", "error"), ("enable_mcp_server", "warning")])
+def test_what_galaxy_offers_only_by_asgi_is_found(option: str, severity: str) -> None:
     def severities(text: str) -> list[str]:
         return [finding.severity for finding in paste_ini.check(text, "galaxy.ini") if finding.option == option]
 
-    assert severities(f"{APP_SECTION}{option} = True\n") == ["warning"]
-    assert severities(f"[composite:main]\nuse = egg:Paste#urlmap\n/ = galaxy\n[app:galaxy]\nuse = egg:x\n{option} = on\n") == ["warning"]
+    assert severities(f"{APP_SECTION}{option} = True\n") == [severity]
+    assert severities(f"[composite:main]\nuse = egg:Paste#urlmap\n/ = galaxy\n[app:galaxy]\nuse = egg:x\n{option} = on\n") == [severity]
     assert severities(f"{APP_SECTION}{option} = false\n") == []
     assert severities(f"{APP_SECTION}[app:other]\nuse = egg:x\n{option} = true\n") == []
 
