@@ -80,14 +80,14 @@ class User:
         """Sort a tabular dataset by a workflow; return the id of its job, once that has ended well."""
         workflow = self.galaxy.workflows.import_workflow_dict(WORKFLOW)["id"]
         invocation = self.galaxy.workflows.invoke_workflow(workflow, inputs={"0": {"src": "hda", "id": dataset}}, history_id=self.history)["id"]
-        self.galaxy.invocations.wait_for_invocation(invocation, maxwait=120, interval=1)
+        self.galaxy.invocations.wait_for_invocation(invocation, maxwait=120, interval=2)
         (job,) = [step["job_id"] for step in self.galaxy.invocations.show_invocation(invocation)["steps"] if step["job_id"]]
-        assert self.galaxy.jobs.wait_for_job(job, maxwait=120, interval=1, check=False)["state"] == "ok"
+        assert self.galaxy.jobs.wait_for_job(job, maxwait=120, interval=2, check=False)["state"] == "ok"
         return str(job)
 
     def wait(self, job: str, seconds: int = 300) -> dict[str, Any]:
         """Wait until a job has ended well; return its record as an administrator sees it."""
-        ended = self.galaxy.jobs.wait_for_job(job, maxwait=seconds, interval=1, check=False)
+        ended = self.galaxy.jobs.wait_for_job(job, maxwait=seconds, interval=2, check=False)
         assert ended["state"] == "ok", self.galaxy.jobs.show_job(job, full_details=True)
         return next(record for record in self.jobs() if record["id"] == job)
 

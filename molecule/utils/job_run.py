@@ -51,13 +51,13 @@ class JobRun:
         deadline = time.monotonic() + seconds
         while not any(record["handler"] == handler and record["state"] == "running" for record in self.records()):
             assert time.monotonic() < deadline, self.records()
-            time.sleep(0.5)
+            time.sleep(1)
 
     def assert_all_ran_once(self, seconds: int = 300) -> None:
         """Wait for the end; every job ended well, and none was started twice."""
         deadline = time.monotonic() + seconds
         while UNFINISHED & set(self.states()) and time.monotonic() < deadline:
-            time.sleep(1)
+            time.sleep(2)
         states, lines = self.states(), self.lines()
         starts = [line for line in lines.elements() if line.startswith("start ")]
         ends = [line for line in lines.elements() if line.startswith("end ")]

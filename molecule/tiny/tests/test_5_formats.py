@@ -139,6 +139,8 @@ def test_built_from_source(host: Any, play: Any) -> None:
 
 def test_back_to_how_it_was(host: Any, play: Any, site: Any) -> None:
     done(converge(play, "converge", uwsgi_allow_interruption=True))
+    # That one may be interrupted is written too.
+    done(converge(play, "converge"))
     assert site.get("/hello").ok
     assert host.run("tiny-web status").rc == 0
     again = converge(play, "converge")
