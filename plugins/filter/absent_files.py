@@ -8,9 +8,12 @@ from __future__ import annotations
 from typing import Any, Callable
 
 
-def absent_files(files: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Return the items of M(galaxyops.uwsgi.file_set) that remove I(files): what lies in a directory comes before it."""
-    return [{"path": entry["path"], "state": "absent"} for entry in reversed(files)]
+def absent_files(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the items of M(galaxyops.uwsgi.file_set) that remove I(files): what lies in a directory comes before it.
+
+    A diff shows what is removed too, so what is sensitive stays so.
+    """
+    return [{"path": entry["path"], "state": "absent", **({"sensitive": True} if entry.get("sensitive") else {})} for entry in reversed(files)]
 
 
 class FilterModule:

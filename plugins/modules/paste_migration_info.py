@@ -255,7 +255,7 @@ class Reader:
 def program_file(path: str, text: Optional[str]) -> dict[str, Any]:
     """A file of supervisor as M(galaxyops.uwsgi.file_set) takes it; the environment of a program may hold a secret."""
     if text is None:
-        return {"path": path, "state": "absent"}
+        return {"path": path, "state": "absent", "sensitive": True}
     return {"path": path, "content": text, "mode": f"{stat.S_IMODE(os.stat(path).st_mode):04o}", "sensitive": True}
 
 

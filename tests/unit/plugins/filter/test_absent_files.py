@@ -11,3 +11,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.filter.absent_files import abse
 def test_what_lies_in_a_directory_is_removed_before_it() -> None:
     files = [{"path": "/etc/a", "state": "directory"}, {"path": "/etc/a/b", "content": "x", "mode": "0640"}]
     assert absent_files(files) == [{"path": "/etc/a/b", "state": "absent"}, {"path": "/etc/a", "state": "absent"}]
+
+
+def test_what_is_secret_stays_so_when_it_is_removed() -> None:
+    assert absent_files([{"path": "/etc/a", "content": "x", "sensitive": True}]) == [{"path": "/etc/a", "state": "absent", "sensitive": True}]

@@ -95,7 +95,7 @@ def test_a_file_of_supervisor_that_is_gone_stays_gone(run_module: Run, host: dic
     kept.parent.mkdir(parents=True)
     kept.write_text(text)
     path.unlink()
-    assert run_module("paste_migration_info", **host)["program_files"] == [{"path": str(path), "state": "absent"}]
+    assert run_module("paste_migration_info", **host)["program_files"] == [{"path": str(path), "state": "absent", "sensitive": True}]
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
