@@ -18,9 +18,8 @@ from typing import Optional
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._handlers import DYNAMIC, MULES, SELF_METHODS, STATIC
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import Handling
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import TRUE
 
-# What Galaxy takes for true; everything else is false to it.
-_TRUE = ("true", "yes", "on", "1")
 _GRABBING = ("db-transaction-isolation", "db-skip-locked")
 _MULE_MESSAGE = "uwsgi-mule-message"
 
@@ -181,7 +180,7 @@ def _problems_of(method: str, methods: Sequence[str], handling: Handling, galaxy
 def tracking_findings(options: Mapping[str, str], path: str, section: str, line: int, version: Optional[Version]) -> list[Finding]:
     """Whether jobs get into the database, where alone webless handlers find them, by the options of the application."""
     value = options.get("track_jobs_in_database")
-    if value is not None and value.lower() not in _TRUE:
+    if value is not None and value.lower() not in TRUE:
         message = "jobs would stay in the memory of the web processes, where no handler sees them: set it to True, or remove the line"
         return [Finding(path, line, "error", message, section, "track_jobs_in_database")]
     if value is None and version and version.release < (18, 1):

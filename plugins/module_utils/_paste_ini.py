@@ -27,6 +27,9 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Fi
 DEFAULT = "DEFAULT"
 UWSGI = "uwsgi"
 
+# What Galaxy takes for true; everything else is false to it.
+TRUE = ("true", "yes", "on", "1")
+
 # What Paste Deploy looks for when it loads an application or a filter: one section out of all groups,
 # and within a group the first spelling that exists.
 _PREFIXES = {
@@ -835,7 +838,6 @@ _ASGI = {
         "Galaxy starts this part of itself only under a server for ASGI, and under uWSGI its path answers with errors: remove the line",
     ),
 }
-_TRUE = ("1", "on", "t", "true", "y", "yes")
 
 
 def _asgi_findings(document: Document, path: str, loaded: Container[str]) -> Iterator[Finding]:
@@ -844,7 +846,7 @@ def _asgi_findings(document: Document, path: str, loaded: Container[str]) -> Ite
         if section.name != DEFAULT and section.name not in loaded:
             continue
         for option in section.options.values():
-            if option.name in _ASGI and option.value.strip().lower() in _TRUE:
+            if option.name in _ASGI and option.value.strip().lower() in TRUE:
                 severity, message = _ASGI[option.name]
                 yield Finding(path, option.line, severity, message, section.name, option.name)
 

@@ -283,7 +283,7 @@ def _read_handlers(made: Plan, host: Host, sections: Sequence[str]) -> None:
     else:
         can_skip = _galaxy.database_kind(options, ()) == "postgresql" and host.version is not None and host.version.release >= (19, 1)
         made.inputs["job_handlers_assign_with"] = ["db-skip-locked" if can_skip else "db-preassign"]
-    if options.get("track_jobs_in_database", "").lower() not in ("true", "yes", "on", "1"):
+    if options.get("track_jobs_in_database", "").lower() not in _paste_ini.TRUE:
         made.app_options["track_jobs_in_database"] = "true"
 
 
