@@ -25,6 +25,9 @@ RUN = Path(os.environ.get("GALAXYOPS_RUN", "/run"))
 ETC = Path(os.environ.get("GALAXYOPS_ETC", "/etc"))
 STATE = Path(os.environ.get("GALAXYOPS_STATE", "/var/lib/galaxyops"))
 
+# Set in the environment of what INSTANCE-handlers runs while it holds its lock
+BY_HANDLERS = "GALAXYOPS_BY_HANDLERS"
+
 
 class ControlError(Exception):
     """Something could not be done; the message says what, why and what still runs."""
@@ -47,6 +50,55 @@ class Refusal(ControlError):
 def say(message: str) -> None:
     """Report one step at once, so that a person sees progress and Ansible sees a change."""
     print(message, flush=True)
+
+
+def with_numbers(config: dict[str, Any]) -> dict[str, Any]:
+    """Make numbers of those that were written as text: the variables of a command line are, and all that older versions of Ansible write."""
+    for name in ("start_timeout", "stop_timeout", "drain_timeout"):
+        if name in config:
+            config[name] = int(float(config[name]))
+    health = config.get("health")
+    if health:
+        health["timeout"] = int(float(health["timeout"]))
+        # One status may stand for a list of one.
+        health["status"] = [int(status) for status in re.findall(r"\d+", str(health["status"]))]
+    return config
+
+
+def account_of(user: str) -> pwd.struct_passwd:
+    """The account of a user."""
+    try:
+        return pwd.getpwnam(user)
+    except KeyError as error:
+        raise UsageError(f"this host has no user {user}: make it again, or run the playbook with another one") from error
+
+
+def group_of(name: str) -> int:
+    """The number of a group."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise UsageError(f"this host has no group {name}: make it again, or run the playbook with another one") from error
+
+
+# Files that are written in one step
+
+
+def write(path: Path, text: str) -> None:
+    """Write a small file, never through a link: its directory may belong to somebody else than who writes."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    with open(new, "x", encoding="utf-8") as stream:
+        stream.write(text)
+    new.rename(path)
+
+
+def relink(link: Path, target: Path) -> None:
+    """Make a link lead elsewhere."""
+    new = link.with_name(f".{link.name}.new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.rename(link)
 
 
 # What a process is started from
@@ -100,6 +152,14 @@ def born(pid: int) -> str:
     except OSError:
         return ""
     return "" if fields[0] in "ZX" else fields[19]
+
+
+def owner(pid: int) -> int:
+    """The number of the user whom a process belongs to, or -1 when there is none."""
+    with contextlib.suppress(OSError):
+        match = re.search(r"^Uid:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        return int(match[1]) if match else -1
+    return -1
 
 
 def children(pid: int) -> list[int]:
@@ -184,8 +244,8 @@ class Process:
     def record(self) -> None:
         """Remember, in the process that is about to become it, what it is started from."""
         (self.directory / "started").unlink(missing_ok=True)
-        (self.directory / "fingerprint").write_text(fingerprint(self.watch))
-        (self.directory / "pid").write_text(json.dumps({"pid": os.getpid(), "born": born(os.getpid()), "time": time.time()}))
+        write(self.directory / "fingerprint", fingerprint(self.watch))
+        write(self.directory / "pid", json.dumps({"pid": os.getpid(), "born": born(os.getpid()), "time": time.time()}))
 
     def disown(self) -> None:
         """Have the process replaced by the next call that makes what runs what is written, whatever happens before."""
@@ -194,12 +254,13 @@ class Process:
     def record_started(self) -> None:
         """Remember that the process works, and how long that took."""
         since = json.loads((self.directory / "pid").read_text())["time"]
-        (self.directory / "started").write_text(json.dumps({"seconds": round(time.time() - since, 1)}))
+        write(self.directory / "started", json.dumps({"seconds": round(time.time() - since, 1)}))
 
     def terminate(self, seconds: float) -> None:
         """End the process itself, without its service manager: politely, and after I(seconds) by force."""
         pid = self.pid
-        if not pid:
+        # Whoever the directory belongs to has written the number, and may end no process but their own.
+        if not pid or owner(pid) != self.directory.stat().st_uid:
             return
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + seconds
@@ -280,16 +341,18 @@ class Keep:
     def save(self) -> None:
         """Remember the files as they are now."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new = self.directory / "running.new"
-        shutil.rmtree(new, ignore_errors=True)
+        new = self.directory / f"running-{time.time_ns()}"
         new.mkdir(mode=0o700)
         for path in self._files():
             if path.is_file():
                 self._copy(path, new / path.relative_to("/"))
         links = {str(path): os.readlink(path) for path in self._links() if path.is_symlink()}
         (new / "links.json").write_text(json.dumps(links))
-        shutil.rmtree(self.directory / "running", ignore_errors=True)
-        new.rename(self.directory / "running")
+        # At no moment is there nothing to go back to.
+        relink(self.directory / "running", Path(new.name))
+        for old in self.directory.glob("running-*"):
+            if old != new:
+                shutil.rmtree(old, ignore_errors=True)
 
     def restore(self) -> list[str]:
         """Put the files back that differ, keep the rejected ones aside, and name them."""
@@ -352,10 +415,10 @@ class Control:
         self.run = RUN / instance
         self.path = ETC / instance / f"{self.kind}.json"
         try:
-            self.config: dict[str, Any] = json.loads(self.path.read_text())
+            self.config: dict[str, Any] = with_numbers(json.loads(self.path.read_text()))
             self.watch: list[dict[str, Any]] = list(self.config["watch"])
             self.watch += [{"path": path, "installed": True} for path in self.config.get("code", [])]
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise UsageError(f"cannot read {self.path}: {error}; run the playbook that wrote it again") from error
         kept = [{"path": path} for path in (str(self.path), *self.config.get("kept", []))]
         self.keep = Keep(STATE / instance / self.kind, [*self.watch, *kept])
@@ -402,7 +465,7 @@ class Control:
     def become(self, name: str) -> None:
         """Become the process: called by the service manager, as the application's user or as root."""
         process = self.processes()[name]
-        account = pwd.getpwnam(self.config["user"])
+        account, group = account_of(self.config["user"]), group_of(self.config["group"])
         process.directory.mkdir(parents=True, exist_ok=True)
         environment = dict(os.environ)
         if os.geteuid() == 0:
@@ -411,7 +474,6 @@ class Control:
             process.directory.chmod(0o750)
             environment.update(read_environment(Path(self.config["environment_file"]).read_text()))
             environment.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)
-            group = grp.getgrnam(self.config["group"]).gr_gid
             os.chown(process.directory, account.pw_uid, group)
             process.record()
             self._watch_over(name)

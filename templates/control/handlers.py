@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
-from .common import Control, ControlError, Process, Refusal, born, say
+from .common import BY_HANDLERS, Control, ControlError, Process, Refusal, born, say
 from .database import changes
 from .jobs import Jobs, described, heirs, taken_up
 
@@ -48,9 +48,18 @@ class Handlers(Control):
             return {}
         return {variable: str(value) for variable, value in environments.get(name, {}).items()}
 
+    @property
+    def program(self) -> list[str]:
+        """Galaxy's program for a handler: that of an installed Galaxy, or else that of a checkout; old ones have it elsewhere."""
+        programs, checkout = Path(self.config["virtualenv"], "bin"), Path(self.config["chdir"])
+        scripts = [path for path in (checkout / "lib/galaxy/main.py", checkout / "scripts/galaxy-main") if path.exists()]
+        if scripts and not (programs / "galaxy-main").exists():
+            return [str(programs / "python"), str(scripts[0])]
+        return [str(programs / "galaxy-main")]
+
     def argv(self, name: str) -> list[str]:
         pools = self.config["handlers"][name].get("pools", [])
-        return [*self.config["argv"], f"--server-name={name}", *(f"--attach-to-pool={pool}" for pool in pools)]
+        return [*self.program, "-c", self.config["config_file"], f"--server-name={name}", *(f"--attach-to-pool={pool}" for pool in pools)]
 
     def prepare(self, name: str) -> None:
         # Two of one name would run each other's jobs.
@@ -166,7 +175,7 @@ class Handlers(Control):
         """Have the web processes assign jobs to nobody who is gone."""
         web = self.config["web_command"]
         if os.access(web, os.X_OK):
-            process = subprocess.run([web, "apply"], capture_output=True, text=True, check=False)
+            process = subprocess.run([web, "apply"], capture_output=True, text=True, check=False, env={**os.environ, BY_HANDLERS: "1"})
             if process.returncode != 0:
                 raise ControlError(f"{process.stdout}{process.stderr}".strip() + "\nThe web processes still assign jobs to handlers that are gone.")
             for line in process.stdout.splitlines():

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import grp
 import json
 import os
-import pwd
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from .common import ControlError, read_environment
+from .common import ControlError, account_of, group_of, read_environment
 
 Job = dict[str, Any]
 
@@ -49,23 +47,30 @@ class Jobs:
     def _ask(self, action: str, **request: Any) -> Any:
         """Run database.py as Galaxy's user, with Galaxy's Python."""
         config = self.config
-        account = pwd.getpwnam(config["user"])
+        account = account_of(config["user"])
         environment = {**os.environ, **read_environment(Path(config["environment_file"]).read_text()), "HOME": account.pw_dir}
+        # Where Galaxy is a checkout, it is found there.
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [f"{config['chdir']}/lib", environment.get("PYTHONPATH")]))
         process = subprocess.run(
             [f"{config['virtualenv']}/bin/python3", "-B", str(Path(__file__).with_name("database.py"))],
             input=json.dumps({"action": action, "config_file": config["config_file"], **request}),
             cwd=config["chdir"],
             env=environment,
             user=account.pw_uid,
-            group=grp.getgrnam(config["group"]).gr_gid,
+            group=group_of(config["group"]),
             extra_groups=os.getgrouplist(account.pw_name, account.pw_gid),
             capture_output=True,
             text=True,
             check=False,
         )
         if process.returncode != 0:
-            raise ControlError(f"Galaxy's database cannot be asked about jobs: {process.stderr.strip().splitlines()[-1]}")
-        return json.loads(process.stdout)
+            reason = (process.stderr.strip().splitlines() or [f"{process.args[0]} ended with {process.returncode} and said nothing"])[-1]
+            raise ControlError(f"Galaxy's database cannot be asked about jobs: {reason}")
+        try:
+            # Its modules may have printed something before.
+            return json.loads((process.stdout.splitlines() or [""])[-1])
+        except ValueError as error:
+            raise ControlError(f"Galaxy's database cannot be asked about jobs: instead of an answer there is {process.stdout!r}") from error
 
     def unfinished(self, handler: str) -> list[Job]:
         """The jobs of a handler that have not ended."""

@@ -20,6 +20,9 @@ from .systemd import Systemd, systemctl
 
 LOGS = Path("/var/log/supervisor")
 
+# What a program of each kind has in its name
+PROGRAMS = {"web": "web", "handlers": "handler"}
+
 
 def supervisorctl(*arguments: str, check: bool = True) -> str:
     """Run supervisorctl and return what it printed; it prints errors among the rest."""
@@ -45,7 +48,7 @@ class Supervisor:
 
     def __init__(self, control: Control) -> None:
         self.control = control
-        self.prefix = f"{control.instance}-{'web' if control.kind == 'web' else 'handler'}-"
+        self.prefix = f"{control.instance}-{PROGRAMS[control.kind]}-"
         self.boot_programs: list[str] = control.config["boot_units"]
 
     def name(self, process: str) -> str:
@@ -123,7 +126,9 @@ class Supervisor:
     def unknown(self, names: list[str]) -> list[str]:
         """Programs of this kind that supervisor knows, and are not among I(names)."""
         known = {line.split()[0] for line in supervisorctl("status", check=False).splitlines() if line.startswith(self.prefix)}
-        return sorted(known - {*names, *self.boot_programs})
+        # An instance called galaxy-web has programs that might be some of one called galaxy.
+        others = tuple(f"{path.parent.name}-{word}-" for kind, word in PROGRAMS.items() for path in ETC.glob(f"{self.prefix[:-1]}*/{kind}.json"))
+        return sorted(name for name in known - {*names, *self.boot_programs} if not name.startswith(others))
 
     def forget(self, name: str) -> None:
         """Stop a program and make supervisor know it no more."""

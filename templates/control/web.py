@@ -11,11 +11,9 @@ answered on its private socket too, the other is stopped. So a version that does
 from __future__ import annotations
 
 import contextlib
-import grp
 import http.client
 import json
 import os
-import pwd
 import re
 import shutil
 import signal
@@ -26,7 +24,24 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from .common import ETC, Control, ControlError, Process, Refusal, available_memory, born, children, drop_privileges, fingerprint, memory, say
+from .common import (
+    BY_HANDLERS,
+    ETC,
+    Control,
+    ControlError,
+    Process,
+    Refusal,
+    account_of,
+    available_memory,
+    born,
+    children,
+    drop_privileges,
+    fingerprint,
+    group_of,
+    memory,
+    relink,
+    say,
+)
 from .logs import LogService
 from .stats import StatsError, ask
 from .supervisor import state, supervisorctl
@@ -292,7 +307,8 @@ class Web(Control):
 
     def afterwards(self) -> None:
         # Handlers that have been restarted with the rejected files go back too; they ask for a proof, which takes the lock.
-        if self.went_back and os.access(self.config["handlers_command"], os.X_OK):
+        # The call of the handlers that has started this one holds the lock that they need: it fails, and the next one does that.
+        if self.went_back and BY_HANDLERS not in os.environ and os.access(self.config["handlers_command"], os.X_OK):
             subprocess.run([self.config["handlers_command"], "apply"], check=False)
 
     def restart(self, names: list[str]) -> None:
@@ -467,7 +483,7 @@ class PublicSocket:
 
     def point_to(self, slot: Process) -> None:
         """Lead requests to what this slot listens to, and who asks what the workers do to its stats."""
-        _relink(self.web.run / "stats.sock", slot.directory / "stats.sock")
+        relink(self.web.run / "stats.sock", slot.directory / "stats.sock")
 
     def renew(self) -> None:
         """Take over a change of the socket itself."""
@@ -516,7 +532,7 @@ class SystemdSocket(PublicSocket):
     def _open_aside(self) -> None:
         """Have systemd make its socket, and take it out of the way until a slot has started that serves it."""
         pool = Path(os.readlink(self.path))
-        owner = (pwd.getpwnam(self.web.config["user"]).pw_uid, grp.getgrnam(self.web.config["socket_group"]).gr_gid)
+        owner = (account_of(self.web.config["user"]).pw_uid, group_of(self.web.config["socket_group"]))
         # Not only started: one that has lost its path to the pool is of no use. Not waited for either, to have the link back at once.
         systemctl("restart", "--no-block", self.unit)
         deadline = time.monotonic() + 30
@@ -525,7 +541,7 @@ class SystemdSocket(PublicSocket):
                 raise ControlError(f"{self.unit} has not been started in 30 s: see journalctl -u {self.unit}")
             time.sleep(0.001)
         self.path.rename(self.aside)
-        _relink(self.path, pool)
+        relink(self.path, pool)
 
     def _is_socket_of(self, owner: tuple[int, int]) -> bool:
         """Whether the path is that of a socket itself, and it has been given to its owner."""
@@ -636,7 +652,7 @@ class ZergPool(PublicSocket):
         self.program = f"{web.instance}-web-pool"
 
     def prepare(self, slot: Process) -> None:
-        _relink(slot.directory / POOL, self.link.resolve())
+        relink(slot.directory / POOL, self.link.resolve())
 
     def attach(self, slot: Process) -> Options:
         return [("zerg", str((slot.directory / POOL).resolve() / "private" / "zerg.sock"))]
@@ -681,7 +697,7 @@ class ZergPool(PublicSocket):
         self._sweep(pool)
 
     def _lead_to(self, pool: Path) -> None:
-        _relink(self.path, pool / "web.sock")
+        relink(self.path, pool / "web.sock")
 
     def _sweep(self, kept: Path) -> None:
         """Remove pools that nobody needs any more."""
@@ -702,12 +718,11 @@ class ZergPool(PublicSocket):
         (pool / "private").mkdir(parents=True)
         pool.chmod(0o755)
         (pool / "private").chmod(0o700)
-        user = pwd.getpwnam(self.web.config["user"])
-        group = grp.getgrnam(self.web.config["socket_group"]).gr_gid
+        (pool / "definition").write_text(self._definition())
+        user, group = account_of(self.web.config["user"]), group_of(self.web.config["socket_group"])
         for directory in (pool, pool / "private"):
             os.chown(directory, user.pw_uid, group)
-        (pool / "definition").write_text(self._definition())
-        _relink(self.link, pool)
+        relink(self.link, pool)
         # The slots have to follow: the one that serves by a handover to this pool, and after a boot the first one.
         if os.fork() == 0:
             os.setsid()
@@ -729,14 +744,6 @@ class ZergPool(PublicSocket):
         self.link.unlink(missing_ok=True)
         for pool in self.web.run.glob("pool-*"):
             shutil.rmtree(pool, ignore_errors=True)
-
-
-def _relink(link: Path, target: Path) -> None:
-    """Make a link lead elsewhere in one step."""
-    new = link.with_name(f".{link.name}.new")
-    new.unlink(missing_ok=True)
-    new.symlink_to(target)
-    new.rename(link)
 
 
 def _command_lines(group: int) -> list[str]:

@@ -304,11 +304,32 @@ def test_an_environment_counts_for_its_handler_alone(control: Modules, etc: Path
 # --- What it is called by and given -----------------------------------------------------------------------------------
 
 
+GALAXY = {"virtualenv": "/venv", "chdir": "/server", "config_file": "/galaxy.ini"}
+
+
 def test_dynamic_handlers_are_told_their_pools(control: Modules, etc: Path) -> None:
-    write(etc, "handlers", argv=["galaxy-main"], handlers={"a": {"pools": ["job-handlers", "job-handlers.x"]}, "b": {}})
+    write(etc, "handlers", **GALAXY, handlers={"a": {"pools": ["job-handlers", "job-handlers.x"]}, "b": {}})
     handlers = control.control_for("galaxy", "handlers")
-    assert handlers.argv("a") == ["galaxy-main", "--server-name=a", "--attach-to-pool=job-handlers", "--attach-to-pool=job-handlers.x"]
-    assert handlers.argv("b") == ["galaxy-main", "--server-name=b"]
+    program = ["/venv/bin/galaxy-main", "-c", "/galaxy.ini"]
+    assert handlers.argv("a") == [*program, "--server-name=a", "--attach-to-pool=job-handlers", "--attach-to-pool=job-handlers.x"]
+    assert handlers.argv("b") == [*program, "--server-name=b"]
+
+
+def test_handlers_of_a_checkout_have_its_program(control: Modules, etc: Path, tmp_path: Path) -> None:
+    venv, server = tmp_path / "venv", tmp_path / "server"
+    write(etc, "handlers", **{**GALAXY, "virtualenv": str(venv), "chdir": str(server)}, handlers={"a": {}})
+    handlers = control.control_for("galaxy", "handlers")
+    expected = [f"{venv}/bin/galaxy-main"]
+    for path, program in (
+        (server / "scripts" / "galaxy-main", [f"{venv}/bin/python", f"{server}/scripts/galaxy-main"]),
+        (server / "lib" / "galaxy" / "main.py", [f"{venv}/bin/python", f"{server}/lib/galaxy/main.py"]),
+        (venv / "bin" / "galaxy-main", [f"{venv}/bin/galaxy-main"]),
+    ):
+        assert handlers.program == expected
+        path.parent.mkdir(parents=True)
+        path.touch()
+        expected = program
+    assert handlers.program == expected
 
 
 def test_mules_run_in_the_slots_and_not_in_a_candidate(control: Modules, etc: Path) -> None:
@@ -356,6 +377,25 @@ def test_a_broken_configuration_is_named(command: Any, etc: Path, content: Any, 
     assert reason in result.stderr
     assert "run the playbook that wrote it again" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("status", "expected"), [("200", [200]), (204, [204]), (["200", 302], [200, 302]), ("200,302", [200, 302])])
+def test_numbers_may_be_written_as_text(control: Modules, etc: Path, status: Any, expected: list[int]) -> None:
+    """As ``--extra-vars uwsgi_start_timeout=900`` has them."""
+    write(etc, "web", stop_timeout="30", health={**HEALTH, "timeout": "900", "status": status})
+    config = control.control_for("galaxy", "web").config
+    assert (config["stop_timeout"], config["health"]["timeout"], config["health"]["status"]) == (30, 900, expected)
+    write(etc, "handlers", start_timeout="60", stop_timeout="9e1", drain_timeout="0")
+    config = control.control_for("galaxy", "handlers").config
+    assert (config["start_timeout"], config["stop_timeout"], config["drain_timeout"]) == (60, 90, 0)
+
+
+def test_a_user_who_is_gone_is_named(command: Any, etc: Path) -> None:
+    write(etc, "web", user="no-such-user", group="nogroup")
+    result = command("web", "become", "1")
+    assert (result.returncode, result.stderr) == (2, "this host has no user no-such-user: make it again, or run the playbook with another one\n")
+    write(etc, "web", user="root", group="no-such-group")
+    assert "this host has no group no-such-group: " in command("web", "become", "1").stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["reload"], ["ready"], ["become"], ["apply", "--now"]])
@@ -592,6 +632,31 @@ def test_a_link_never_leads_back_to_what_is_gone(control: Modules, tmp_path: Pat
     assert keep.restore() == []
 
 
+def test_there_is_always_something_to_go_back_to(control: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save that is killed at any of its steps leaves the copies before it."""
+    path = tmp_path / "galaxy.ini"
+    path.write_text("works")
+    keep = control.Keep(tmp_path / "state" / "galaxy" / "web", [{"path": str(path)}])
+    keep.save()
+    path.write_text("works too")
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_arguments: Any, **_options: Any) -> None:
+        raise Killed
+
+    for name in ("rename", "symlink_to", "write_text", "mkdir"):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(Path, name, killed)
+            keep.save()
+        assert keep.exists, name
+        assert (keep.directory / "running" / path.relative_to("/")).read_text() == "works", name
+    keep.save()
+    assert (keep.directory / "running" / path.relative_to("/")).read_text() == "works too"
+    assert len(list(keep.directory.iterdir())) == 2, "the link and what it leads to"
+
+
 class NothingStarts:
     """A service manager of which only that matters here: nothing that it is asked to start works."""
 
@@ -618,8 +683,16 @@ class NothingStarts:
     error: type[Exception]
 
 
-def test_handlers_go_back_too_once_the_lock_is_free(control: Modules, etc: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They ask the web processes for a proof, which waits for the lock: it would wait for ever for who waits for them."""
+@pytest.mark.parametrize("by_handlers", [False, True])
+def test_handlers_go_back_too_once_the_lock_is_free(
+    control: Modules, etc: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_handlers: bool
+) -> None:
+    """They ask the web processes for a proof, which waits for the lock: it would wait for ever for who waits for them.
+
+    And where their own command has called, and waits for this one, they must not be asked to.
+    """
+    if by_handlers:
+        monkeypatch.setenv(control.common.BY_HANDLERS, "1")
     found, command = tmp_path / "found", tmp_path / "galaxy-handlers"
     command.write_text(f'#!/bin/sh\nflock --nonblock {run}/galaxy/web.lock echo "$1, lock free" > {found} || echo "lock held" > {found}\n')
     command.chmod(0o755)
@@ -634,7 +707,16 @@ def test_handlers_go_back_too_once_the_lock_is_free(control: Modules, etc: Path,
     options = control.parser_for("galaxy", "web").parse_args(["apply", "--restore"])
     with pytest.raises(control.ControlError, match="as they were when they last worked"):
         control.main.run(web, options)
-    assert found.read_text() == "apply, lock free\n"
+    assert (found.read_text() if found.exists() else "") == ("" if by_handlers else "apply, lock free\n")
+
+
+def test_handlers_tell_the_web_processes_who_calls(control: Modules, etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = tmp_path / "galaxy-web"
+    command.write_text(f'#!/bin/sh\necho "$1 ${control.common.BY_HANDLERS}"\n')
+    command.chmod(0o755)
+    write(etc, "handlers", web_command=str(command))
+    control.Handlers("galaxy").tell_web()
+    assert capsys.readouterr().out == "apply 1\n"
 
 
 # --- Another service manager -------------------------------------------------------------------------------------------
@@ -687,6 +769,20 @@ def test_what_systemd_runs_is_none_of_supervisors(both: Any, kind: str) -> None:
     for path in processes.config["definitions"]["systemd"]:
         Path(path).unlink()
     assert processes.manager.is_active(process)
+
+
+def test_programs_of_another_instance_are_none_of_this_one(both: Any, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One called galaxy-web beside one called galaxy."""
+    for instance in ("galaxy-web", "galaxy-handler"):
+        (etc / instance).mkdir()
+        for kind in ("web", "handlers"):
+            write(etc, f"../{instance}/{kind}", handlers={})
+    names = ("web-1", "web-9", "web-web-1", "web-handler-a", "handler-a", "handler-b", "handler-web-1", "handler-handler-a")
+    known = "\n".join(f"galaxy-{name} RUNNING" for name in names)
+    for kind, unknown in (("web", ["galaxy-web-9"]), ("handlers", ["galaxy-handler-b"])):
+        manager = both(kind, "supervisor").manager
+        monkeypatch.setattr(sys.modules[type(manager).__module__], "supervisorctl", lambda *_arguments, **_options: known)
+        assert manager.unknown(["galaxy-web-1", "galaxy-handler-a"]) == unknown
 
 
 def test_what_ended_processes_have_left_is_swept(both: Any) -> None:
@@ -858,6 +954,37 @@ def test_a_process_without_a_service_manager_ends(control: Modules, etc: Path) -
     while any(control.born(pid) for pid in family) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [control.born(pid) for pid in family] == ["", ""]
+
+
+def test_root_ends_no_process_of_another_user(control: Modules, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number stands in a directory of the application's user, who could have written any."""
+    write(etc, "web")
+    process = control.control_for("galaxy", "web").slots()[0]
+    process.directory.mkdir(parents=True)
+    with subprocess.Popen(["sleep", "60"]) as child:
+        (process.directory / "pid").write_text(json.dumps({"pid": child.pid, "born": control.born(child.pid)}))
+        assert control.owner(child.pid) == os.getuid()
+        monkeypatch.setattr(control.common, "owner", lambda _pid: os.getuid() + 1)
+        process.terminate(0.1)
+        assert control.born(child.pid)
+        child.kill()
+
+
+def test_nothing_is_written_through_a_link(control: Modules, etc: Path, tmp_path: Path) -> None:
+    """Nor what root writes into a directory of the application's user."""
+    write(etc, "web")
+    process = control.control_for("galaxy", "web").slots()[0]
+    process.directory.mkdir(parents=True)
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    for name in ("fingerprint", "pid", "started", ".pid.new"):
+        (process.directory / name).symlink_to(precious)
+    process.record()
+    process.record_started()
+    assert precious.read_text() == "precious"
+    assert process.current
+    assert process.start_seconds is not None
+    assert sorted(path.name for path in process.directory.iterdir()) == ["fingerprint", "pid", "started"]
 
 
 def test_an_environment_file_is_read_as_systemd_reads_it(control: Modules) -> None:

@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import grp
 import json
+import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from control.common import ControlError
 from control.database import changes
-from control.jobs import described, heirs, taken_up
+from control.jobs import Jobs, described, heirs, taken_up
 
 DATABASE = Path(__file__).resolve().parents[3] / "templates" / "control" / "database.py"
 BOTH: dict[str, list[str]] = {"a": [], "b": []}
@@ -93,6 +97,33 @@ def test_an_application_without_galaxy_has_no_jobs(tmp_path: Path) -> None:
     request = json.dumps({"action": "unfinished", "config_file": str(tmp_path / "tiny.ini"), "handler": "a"})
     process = subprocess.run([sys.executable, "-B", str(DATABASE)], input=request, capture_output=True, text=True, check=False)
     assert (process.returncode, process.stdout.strip(), process.stderr) == (0, "[]", "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it becomes Galaxy's user")
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("echo a warning; echo '[]'", []),
+        ("exit 137", "ended with 137 and said nothing"),
+        ("echo no idea", "instead of an answer there is 'no idea"),
+        ("echo 'KeyError: 1' >&2; exit 1", "jobs: KeyError: 1"),
+    ],
+)
+def test_a_python_that_does_not_answer_is_told(tmp_path: Path, script: str, expected: Any) -> None:
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    (tmp_path / "env").write_text("")
+    account = pwd.getpwuid(os.geteuid())
+    group = grp.getgrgid(account.pw_gid).gr_name
+    config = {"user": account.pw_name, "group": group, "environment_file": str(tmp_path / "env"), "virtualenv": str(tmp_path)}
+    jobs = Jobs({**config, "config_file": "galaxy.ini", "chdir": str(tmp_path)})
+    if isinstance(expected, list):
+        assert jobs.unfinished("a") == expected
+    else:
+        with pytest.raises(ControlError, match=expected):
+            jobs.unfinished("a")
 
 
 def test_a_broken_request_is_told(tmp_path: Path) -> None:
