@@ -10,6 +10,7 @@ from typing import Any, Callable
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_formats, _uwsgi_options, _uwsgi_sockets
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import mask_value
 
 
 def uwsgi_configuration(
@@ -20,9 +21,11 @@ def uwsgi_configuration(
         raise AnsibleFilterError(f"{form!r} is no form of uWSGI options: use one of {', '.join(_uwsgi_formats.FORMATS)}")
     made = _uwsgi_formats.configuration(options, form, paste_file, directory, paste_include, app)
     names = _uwsgi_formats.file_names(directory, paste_include)
+    is_secret = any(mask_value(name, value) != value for name, value in _uwsgi_formats.pairs(options))
+    marked = {"sensitive": True} if is_secret else {}
     return {
         "section": dict(made.section),
-        "files": [{"path": name, "content": made.files[name]} if name in made.files else {"path": name, "state": "absent"} for name in names],
+        "files": [{"path": name, **({"content": made.files[name]} if name in made.files else {"state": "absent"}), **marked} for name in names],
         "argv": list(made.argv),
         "environment": dict(made.environment),
     }

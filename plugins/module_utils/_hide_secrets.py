@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import mask_value
 
 # A shorter secret would be masked wherever the same letters occur in the output.
 _SHORTEST_HIDDEN = 4
@@ -22,7 +22,7 @@ def hide_secrets(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any
     caller has emptied the module's no_log_values.
     """
     options: dict[str, Any] = params["options"]
-    masked = {name: paste_ini.mask_value(name, str(value)) for name, value in options.items()}
+    masked = {name: mask_value(name, str(value)) for name, value in options.items()}
     secrets = [str(value) for name, value in options.items() if masked[name] != str(value)]
     module.no_log_values.update(secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN)
     params["options"] = {name: value if masked[name] == str(value) else masked[name] for name, value in options.items()}

@@ -23,6 +23,7 @@ from typing import Any, NoReturn, Optional
 from xml.parsers import expat
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import MASK, is_secret, mask_line
 
 YAML_IMPORT_ERROR: Optional[str] = None
 try:
@@ -1114,6 +1115,34 @@ def absent(content: Optional[bytes], path: str, kind: str, ids: Iterable[str] = 
     rest = drop(text, path)
     result = _written(mark, rest, encoding, path, kind, Handling())
     return Change(None if _minimal_runner(rest, path, kind) else result, (), removed)
+
+
+# Values of parameters and environment variables, in XML, and in YAML on the line of their key or as a block below it.
+_XML_VALUE = re.compile(r"(?s)(?P<shown><(?P<tag>param|env)\b(?P<name>[^>]*)(?<!/)>)(?P<hidden>.*?)(?=</(?P=tag)>)")
+_YAML_VALUE = re.compile(r"(?P<shown>(?<![\w-])[\"']?value[\"']?:[ \t]+)[^\s|>][^\r\n]*")
+_YAML_BLOCK = re.compile(
+    r"(?m)^(?P<shown>(?P<indent>[ \t]*)(?:- )?(?P<name>[^\s:#][^:\r\n]*):[ \t]+[|>].*\n)(?P<hidden>(?:(?:(?P=indent)[ \t]+\S.*|[ \t]*\r?)\n)*)"
+)
+
+
+def mask_secrets(text: str) -> str:
+    """I(text) as it may be shown: what is a secret by its name or looks masked, and the values of all environment variables."""
+
+    def element(match: re.Match[str]) -> str:
+        hidden = match["hidden"].strip() and (match["tag"] == "env" or is_secret(match["name"]))
+        return match["shown"] + (MASK if hidden else match["hidden"])
+
+    def block(match: re.Match[str]) -> str:
+        hidden = match["hidden"].strip() and (match["name"] == "value" or is_secret(match["name"]))
+        return match["shown"] + (f"{match['indent']}  {MASK}\n" if hidden else match["hidden"])
+
+    text = _YAML_BLOCK.sub(block, _YAML_VALUE.sub(rf"\g<shown>{MASK}", _XML_VALUE.sub(element, text)))
+    return re.sub(r"[^\r\n]+", lambda line: mask_line(line[0]), text)
+
+
+def mask_diff(before: str, after: str) -> tuple[str, str]:
+    """Mask both sides of a diff."""
+    return mask_secrets(before), mask_secrets(after)
 
 
 def guess_format(content: bytes, path: str) -> str:

@@ -23,6 +23,7 @@ from functools import lru_cache
 from typing import Optional
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import MASK, is_secret, mask_line, mask_value
 
 DEFAULT = "DEFAULT"
 UWSGI = "uwsgi"
@@ -54,14 +55,6 @@ _INTERPOLATION = re.compile(r"%(?:%|\((?P<name>[^)]+)\)s)?")
 _MAX_INTERPOLATION_DEPTH = 10
 
 _HEADER_TEXT = "uWSGI does not find a section with text after its name: move that text to a line of its own"
-
-_MASK = "********"
-_MASKED = rf"\g<shown>{_MASK}"
-_SECRET_WORDS = r"secret|passwd|password|passphrase|api[-_]?key|token|credential|private[-_]?key"
-_SECRET_NAME = re.compile(_SECRET_WORDS, re.IGNORECASE)
-_SECRET_ASSIGNMENT = re.compile(rf"(?P<shown>(?:{_SECRET_WORDS})[\w. -]*[\"']?\s*[=:]\s*)(?P<hidden>\S.*)", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"(?P<shown>://[^:/?#@\s]*:)(?P<hidden>.+)(?=@)")
-_BASIC_AUTH = re.compile(r"(?P<shown>basicauth[\w-]*:[^,]*,[^:]*:)(?P<hidden>\S+)")
 
 
 class PasteIniError(Exception):
@@ -517,11 +510,6 @@ def _interpolation_errors(document: Document, path: str, loaded: Container[str])
 # Secrets
 
 
-def mask_value(name: str, value: str) -> str:
-    """I(value) of the option I(name) as it may be shown."""
-    return _MASK if value and _SECRET_NAME.search(name) else _mask(value)
-
-
 def mask_secrets(text: str) -> str:
     """I(text) as it may be shown: keys and passwords, also those in URLs and in commented-out options, masked."""
     return "".join(masked for _section, _line, masked in _masked_lines(text))
@@ -543,17 +531,6 @@ def mask_diff(before: str, after: str) -> tuple[str, str]:
     return "".join(masked for _section, _line, masked in old), "".join(shown)
 
 
-# Most lines are on both sides of a diff.
-@lru_cache(maxsize=2**15)
-def _mask(line: str) -> str:
-    """Mask what in I(line) is a secret by its own looks."""
-    if "://" in line:
-        line = _URL_PASSWORD.sub(_MASKED, line)
-    if "basicauth" in line:
-        line = _BASIC_AUTH.sub(_MASKED, line)
-    return _SECRET_ASSIGNMENT.sub(_MASKED, line) if _SECRET_NAME.search(line) else line
-
-
 def _masked_lines(text: str) -> Iterator[tuple[str, str, str]]:
     """Each line of I(text): its section, the line itself, and the line with secrets masked."""
     section = ""
@@ -561,17 +538,17 @@ def _masked_lines(text: str) -> Iterator[tuple[str, str, str]]:
     for line in _split_lines(text):
         eol = _eol(line)
         body = line[: len(line) - len(eol)]
-        masked = _mask(body)
+        masked = mask_line(body)
         if not _is_blank(line) and not _is_comment(line):
             indent = _indent(body)
             if secret_level is not None and len(indent) > secret_level:
-                masked = indent + _MASK
+                masked = indent + MASK
             else:
                 name, separator, value = _partition(body)
                 secret_level = None
-                if separator and _SECRET_NAME.search(name):
+                if separator and is_secret(name):
                     secret_level = len(indent)
-                    masked = body[: len(body) - len(value.lstrip())] + (_MASK if value.strip() else "")
+                    masked = body[: len(body) - len(value.lstrip())] + (MASK if value.strip() else "")
                 header = _HEADER.match(body.strip())
                 section = header.group("name") if header else section
         yield section, line, masked + eol

@@ -30,6 +30,8 @@ attributes:
     support: full
   diff_mode:
     support: full
+    details:
+      - Keys and passwords among the parameters, and the values of environment variables, are masked on both sides. The module changes none of them.
   idempotent:
     support: full
 options:
@@ -230,7 +232,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         if before is None and not params["create"]:
             raise _managed_file.ManagedFileError(f"{path} does not exist: create it, or allow this module to with create=true")
         change = _job_conf.present(before, path, kind, wanted(params), params["purge"], params["local_runner"])
-    result = _managed_file.replace(module, path, before, change.content, backup=params["backup"], validate=params["validate"])
+    result = _managed_file.replace(module, path, before, change.content, backup=params["backup"], validate=params["validate"], mask_diff=_job_conf.mask_diff)
     runners = [
         {"id": runner.id, "load": runner.load, "ends_with_handler": runner.ends_with_handler}
         for runner in _job_conf.runners(change.content, path, kind)

@@ -154,6 +154,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._hide_secrets import hide_secrets
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import mask_value
 
 
 def edit(params: dict[str, Any], options: dict[str, Any], text: str) -> str:
@@ -205,7 +206,7 @@ def main() -> None:
     except managed_file.ManagedFileError as error:
         module.fail_json(msg=str(error))
     written = paste_ini.get_options(after, params["section"])
-    result["options"] = {name: paste_ini.mask_value(name, value) for name, value in written.items()}
+    result["options"] = {name: mask_value(name, value) for name, value in written.items()}
     module.exit_json(path=path, section=params["section"], **result)
 
 

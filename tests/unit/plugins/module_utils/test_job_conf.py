@@ -24,6 +24,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import (
     check_changed,
     file_format,
     handler_problems,
+    mask_secrets,
     pool_problems,
     present,
     read,
@@ -734,3 +735,29 @@ def test_a_file_of_somebody_else_keeps_its_runners(kind: str, sample: str) -> No
     assert before
     assert runners(content, "f", kind) == before
     assert runners(None, "f", kind) == ()
+
+
+# --- What is shown ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('<param id="private_token">hunter2</param>', '<param id="private_token">********</param>'),
+        ('<param id="workers">4</param>', '<param id="workers">4</param>'),
+        ('<param id="amqp_url">pyamqp://galaxy:hunter2@host//</param>', '<param id="amqp_url">pyamqp://galaxy:********@host//</param>'),
+        ('<param id="password"><![CDATA[hunter2\n]]></param>', '<param id="password">********</param>'),
+        ('<env id="ANYTHING">hunter2</env>', '<env id="ANYTHING">********</env>'),
+        ('<env file="/etc/environment"/><env id="A">hunter2</env>', '<env file="/etc/environment"/><env id="A">********</env>'),
+        ('<handler id="token0" tags="a"/>', '<handler id="token0" tags="a"/>'),
+        ("    password: hunter2", "    password: ********"),
+        ("    workers: 4", "    workers: 4"),
+        ("- {name: A, value: hunter2}", "- {name: A, value: ********"),
+        ("  value: 'hunter2, hunter2'  # hunter2\r", "  value: ********\r"),
+        ("  - value: |\n      hunter2\n\n      hunter2\n- name: A", "  - value: |\n    ********\n- name: A"),
+        ("  private_key: >-\n    hunter2\n  b: 1", "  private_key: ********\n    ********\n  b: 1"),
+        ("  text: |\n    plain\n  b: 1", "  text: |\n    plain\n  b: 1"),
+    ],
+)
+def test_secrets_are_masked(line: str, shown: str) -> None:
+    assert mask_secrets(f"{line}\n") == f"{shown}\n"

@@ -105,6 +105,13 @@ def test_truth_is_set_where_an_argument_would_be_an_error() -> None:
     assert made(options, "command_line").argv == expected
 
 
+@pytest.mark.parametrize(("options", "marks"), [({"threads": 4}, {None}), ({"env": ["A=1", "API_TOKEN=x"]}, {True})])
+def test_the_filter_marks_the_files_of_secret_options(options: dict[str, Any], marks: set[Any]) -> None:
+    """A diff shows what is written, and what is removed too."""
+    files = uwsgi_configuration(options, "json", "/srv/galaxy.ini", "/etc/galaxy", "/srv/uwsgi.ini")["files"]
+    assert {entry.get("sensitive") for entry in files} == marks
+
+
 def test_the_filter_lists_the_files_of_other_forms_as_absent() -> None:
     result = uwsgi_configuration({"threads": 4}, "yaml", "/srv/galaxy.ini", "/etc/galaxy", "/srv/uwsgi.ini")
     assert result["argv"] == ["--yaml", "/etc/galaxy/uwsgi.yml"]

@@ -151,3 +151,12 @@ def test_documentation_offers_what_the_module_accepts() -> None:
     assert options["assign_with"]["choices"] == list(_job_conf.ASSIGNMENT_METHODS)
     for name in options:
         assert f'"{name}"' in inspect.getsource(job_conf_handlers)
+
+
+def test_a_diff_shows_no_secret_of_the_rest(run_module: Run, tmp_path: Path) -> None:
+    path = tmp_path / "job_conf.xml"
+    path.write_text('<job_conf>\n  <plugins>\n    <param id="password">hunter2</param>\n  </plugins>\n  <destinations/>\n</job_conf>\n')
+    result = run_module("job_conf_handlers", path=str(path), **ASKED)
+    assert "hunter2" not in str(result)
+    assert '<param id="password">********</param>' in result["diff"]["before"]
+    assert '<param id="password">hunter2</param>' in path.read_text()
