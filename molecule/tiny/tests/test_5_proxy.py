@@ -18,6 +18,7 @@ OPTIONS = {
     "nginx_proxy_trusted_proxies": ["127.0.0.2"],
     "nginx_proxy_unbuffered_paths": ["/upload"],
     "nginx_proxy_location_snippet": "add_header X-Own yes;",
+    "nginx_proxy_worker_connections": 4096,
 }
 BALANCER = "--interface 127.0.0.2"
 STRANGER = "--interface 127.0.0.1"
@@ -34,6 +35,11 @@ def proxy(play: Any) -> Iterator[None]:
     yield
     result = play("molecule/tiny/nginx_alone.yml")
     assert result.returncode == 0, result.stdout
+
+
+def test_the_number_of_connections_is_changed_again(host: Any) -> None:
+    (line,) = host.check_output("nginx -T 2>/dev/null | grep worker_connections").splitlines()
+    assert line.split() == ["worker_connections", "4096;", *["#", "galaxyops.uwsgi.nginx_proxy,", "instead", "of", "768"]]
 
 
 def environ_of(host: Any, who: str, *headers: str) -> dict[str, str]:
