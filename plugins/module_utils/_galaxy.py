@@ -75,6 +75,19 @@ def database_kind(options: Mapping[str, str], environment: Collection[str]) -> s
     return "postgresql" if kind == "postgres" else kind
 
 
+def program_findings(server_dir: str, virtualenv: str) -> list[Finding]:
+    """Whether there is a program for handlers: that of an installed Galaxy, or of a checkout; old ones have it elsewhere."""
+    installed = os.path.join(virtualenv, "bin", "galaxy-main")
+    checkout = [os.path.join(server_dir, *name.split("/")) for name in ("lib/galaxy/main.py", "scripts/galaxy-main")]
+    if any(map(os.path.exists, [installed, *checkout])):
+        return []
+    message = (
+        f"there is no such program, and neither {checkout[0]} nor {checkout[1]}, so no handler would start: correct job_handlers_virtualenv, "
+        "or job_handlers_chdir where Galaxy is a checkout"
+    )
+    return [Finding(installed, 0, "error", message)]
+
+
 def environment_findings(environment: Collection[str]) -> list[Finding]:
     """What in the environment of the handlers would give all of them the same name or log."""
     message = "the environment variable {} overrides the {} that each job handler is started with: remove it (job_handlers_environment)"

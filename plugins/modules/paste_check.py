@@ -132,6 +132,8 @@ options:
     description:
       - The virtualenv of the application and uWSGI. Its Python is checked, and so are the names of the uWSGI options if there is a
         uWSGI in it, which is asked for the names it knows.
+      - O(handlers) that are processes need Galaxy's program in it, C(bin/galaxy-main), or that of a checkout in O(server_dir). With O(missing=ok)
+        it may still be missing too.
     type: path
   uwsgi_options:
     description:
@@ -392,7 +394,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options as uwsgi_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv as virtualenv
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._handlers import STATIC
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._handlers import MULES, STATIC
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._hide_secrets import hide_secrets
 
 FATAL: dict[str, tuple[str, ...]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
@@ -514,6 +516,9 @@ class Preflight:
             findings, self.handling = job_conf.check_changed(content, path, self.wanted, self.params["purge_handlers"], attached)
         elif content is not None:
             findings, self.handling = job_conf.check_and_read(content, path)
+        # Where the file is about to be made, so is the program.
+        if self.params["virtualenv"] and self.params["missing"] == "fail" and self.handlers and self.params["handlers_mode"] != MULES:
+            findings += galaxy.program_findings(self.params["server_dir"] or "", self.params["virtualenv"])
         if not self.handling.handlers and not self.handling.assign_with:
             return findings
         environment = self.params["environment"]

@@ -273,7 +273,12 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     for place in params["nginx_dirs"]:
         sites.update(reader.texts(os.path.join(glob.escape(place), "*.conf" if place.endswith("conf.d") else "*")))
     supervisor = reader.texts(os.path.join(glob.escape(params["supervisor_dir"]), "*.conf"))
-    host = migration.Host(path, text, server_dir, pwd.getpwuid(os.stat(path).st_uid).pw_name, None, supervisor, sites, _galaxy.find_version(server_dir, ""))
+    owner = os.stat(path).st_uid
+    try:
+        user = pwd.getpwuid(owner).pw_name
+    except KeyError as error:
+        raise _managed_file.ManagedFileError(f"{path} belongs to user {owner}, who has no account on this host: give it to Galaxy's user (chown)") from error
+    host = migration.Host(path, text, server_dir, user, None, supervisor, sites, _galaxy.find_version(server_dir, ""))
     plan = migration.plan(host)
     # Which file that is, and where the program runs, is known only now.
     job_conf = plan.inputs["job_handlers_config_file"]

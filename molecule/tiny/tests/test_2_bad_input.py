@@ -136,6 +136,7 @@ MISTAKES = [
     job_handlers(-1, ["job_handlers is -1"]),
     job_handlers([{"id": "a"}, {"id": "a"}], ["'a'", "twice"]),
     job_handlers([{"tags": ["x"]}], ["has no id"]),
+    job_handlers(1, ["/srv/galaxy/venv/bin/galaxy-main", "no such program", "job_handlers_virtualenv"]),
     job_handlers(1, ["/srv/tiny/broken-job_conf.xml:3"], job_handlers_config_file="/srv/tiny/broken-job_conf.xml")._replace(
         prepare="printf '<job_conf>\\n  <handlers>\\n</job_conf>\\n' > /srv/tiny/broken-job_conf.xml"
     ),

@@ -242,6 +242,19 @@ def test_the_database_and_the_version_decide_about_the_method(run_module: Run, p
     assert "hunter2" not in str(message)
 
 
+def test_handlers_need_their_program(run_module: Run, path: Path, job_conf: Path, tmp_path: Path) -> None:
+    server, venv = tmp_path / "server", tmp_path / "venv"
+    arguments: dict[str, Any] = {"path": str(path), "job_conf": str(job_conf), "handlers": HANDLERS, "purge_handlers": True}
+    arguments.update(server_dir=str(server), virtualenv=str(venv))
+    (message,) = messages(run_module("paste_check", **arguments))
+    assert message.startswith(f"{venv}/bin/galaxy-main: there is no such program, and neither {server}/lib/galaxy/main.py nor {server}/scripts/galaxy-main")
+    assert run_module("paste_check", **arguments, missing="ok")["findings"] == []
+    assert run_module("paste_check", **arguments, handlers_mode="mules")["findings"] == []
+    (server / "scripts").mkdir(parents=True)
+    (server / "scripts" / "galaxy-main").touch()
+    assert run_module("paste_check", **arguments)["findings"] == []
+
+
 def test_handlers_that_attach_themselves_are_checked_like_others(run_module: Run, path: Path, job_conf: Path) -> None:
     arguments: dict[str, Any] = {"path": str(path), "job_conf": str(job_conf), "handlers_mode": "dynamic", "purge_handlers": True}
     assert run_module("paste_check", **arguments, handlers=HANDLERS, assign_with=["db-skip-locked"], max_grab=4)["findings"] == []

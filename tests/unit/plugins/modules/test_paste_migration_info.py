@@ -88,6 +88,13 @@ def test_the_same_is_returned_after_the_migration(run_module: Run, host: dict[st
     assert after["program_files"] == before["program_files"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to somebody else")
+def test_a_file_of_nobody_we_know_is_named(run_module: Run, host: dict[str, Any]) -> None:
+    os.chown(host["path"], 54321, -1)
+    result = run_module("paste_migration_info", **host)
+    assert result["msg"] == f"{host['path']} belongs to user 54321, who has no account on this host: give it to Galaxy's user (chown)"
+
+
 def test_a_file_of_supervisor_that_is_gone_stays_gone(run_module: Run, host: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "supervisor" / "galaxy.conf"
     text = path.read_text().partition("[program:other]")[0]
