@@ -42,10 +42,11 @@ demo: setup ## Build a machine with a Galaxy behind nginx on this computer, and 
 demo-clean: setup ## Remove what `make demo` built
 	@containers/env containers/demo-clean
 
-# What needs no hosts runs while those of molecule are made.
+# Rows that take about the same time; what needs no hosts fills up the shortest one.
 .PHONY: test
 test: setup ## Everything: lint, unit, sanity, molecule
-	@tools/side-by-side 'lint unit sanity' molecule
+	@containers/prepare chromium
+	@tools/side-by-side lint 'molecule-tiny unit sanity' molecule-default 'molecule-postgresql molecule-bullseye'
 
 .PHONY: lint
 lint: setup ## Style, types, documentation, changelog
@@ -64,9 +65,13 @@ sanity: setup ## What `ansible-test sanity` asks of every collection
 
 .PHONY: molecule
 molecule: setup ## Every role on real machines in containers; SCENARIO=name for one
-	$(call say,molecule $(SCENARIO))
 	@containers/prepare chromium
-	@containers/env molecule/run $(SCENARIO)
+	@$(if $(SCENARIO),$(MAKE) molecule-$(SCENARIO),tools/side-by-side molecule-tiny molecule-default 'molecule-postgresql molecule-bullseye')
+
+molecule-%: setup
+	$(call say,molecule $*)
+	@containers/prepare chromium
+	@containers/env molecule/run $*
 
 .PHONY: bench
 bench: setup ## Measure serving, deploying, growth, memory and times, beside what they can be compared with; PART=name for one

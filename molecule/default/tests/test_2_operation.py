@@ -1,4 +1,4 @@
-"""What an administrator does to a Galaxy that people use: run the playbook again, restart, reboot, change handlers."""
+"""What an administrator does to a Galaxy that people use: run the playbook again, reboot."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from typing import Any
 import pytest
 from galaxy_client import User
 from remote_tasks import remote_tasks
-from slots import serving
 from waiting import until
-
-
-def pids(host: Any, *units: str) -> dict[str, str]:
-    """The main processes of units."""
-    return {unit: host.check_output("systemctl show --property=MainPID --value %s", unit) for unit in units}
 
 
 def test_a_second_run_changes_nothing_and_asks_little(play: Any, note: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,14 +50,3 @@ def test_the_web_processes_run_no_job_and_a_reboot_brings_all_back(host: Any, si
     until(lambda: all(host.service(f"galaxy-handler@handler{number}").is_running for number in range(2)), 120)
     user.find_again(site.url)
     assert user.wait(upload)["handler"] in ("handler0", "handler1")
-
-
-def test_another_handler_leaves_the_others_alone(host: Any, play: Any) -> None:
-    others = ("galaxy-handler@handler0", "galaxy-handler@handler1", f"galaxy-web@{serving(host, 'galaxy')}")
-    before = pids(host, *others)
-    result = play("molecule/default/handlers_alone.yml", "--extra-vars", "job_handlers=3")
-    assert result.returncode == 0, result.stdout
-    assert pids(host, *others) == before
-    assert host.service("galaxy-handler@handler2").is_running
-    assert host.service("galaxy-handler@handler2").is_enabled
-    assert '<handler id="handler2"' in host.check_output("cat /srv/galaxy/config/job_conf.xml")
