@@ -439,6 +439,11 @@ class Control:
         """The command line of a process."""
         raise NotImplementedError
 
+    @property
+    def python_path(self) -> list[str]:
+        """Directories of Python modules that belong to nobody's virtualenv."""
+        return list(self.config.get("python_path", []))
+
     def own_environment(self, name: str) -> dict[str, str]:
         """The environment variables of one process alone."""
         return {}
@@ -483,7 +488,7 @@ class Control:
         environment.update(self.own_environment(name))
         environment["VIRTUAL_ENV"] = self.config["virtualenv"]
         environment["PATH"] = f"{self.config['virtualenv']}/bin:{environment.get('PATH', os.defpath)}"
-        path = os.pathsep.join(filter(None, [*self.config.get("python_path", []), environment.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [*self.python_path, environment.get("PYTHONPATH")]))
         if path:
             environment["PYTHONPATH"] = path
         # uWSGI reads its variables in their order, and knows no option of a plugin before it has that.

@@ -52,10 +52,18 @@ class Handlers(Control):
     def program(self) -> list[str]:
         """Galaxy's program for a handler: that of an installed Galaxy, or else that of a checkout; old ones have it elsewhere."""
         programs, checkout = Path(self.config["virtualenv"], "bin"), Path(self.config["chdir"])
-        scripts = [path for path in (checkout / "lib/galaxy/main.py", checkout / "scripts/galaxy-main") if path.exists()]
-        if scripts and not (programs / "galaxy-main").exists():
-            return [str(programs / "python"), str(scripts[0])]
+        if not (programs / "galaxy-main").exists():
+            # As a module: what lies beside a script, as Galaxy's own openid, takes the place of packages of that name.
+            if (checkout / "lib/galaxy/main.py").exists():
+                return [str(programs / "python"), "-m", "galaxy.main"]
+            if (checkout / "scripts/galaxy-main").exists():
+                return [str(programs / "python"), str(checkout / "scripts/galaxy-main")]
         return [str(programs / "galaxy-main")]
+
+    @property
+    def python_path(self) -> list[str]:
+        checkout = [f"{self.config['chdir']}/lib"] if len(self.program) > 1 else []
+        return [*super().python_path, *checkout]
 
     def argv(self, name: str) -> list[str]:
         pools = self.config["handlers"][name].get("pools", [])

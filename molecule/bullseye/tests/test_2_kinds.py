@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-HANDLERS = "pgrep -f '^/srv/galaxy/venv/bin/python /srv/galaxy/server/lib/galaxy/main.py '"
+HANDLERS = "pgrep -f '^/srv/galaxy/venv/bin/python -m galaxy.main '"
 DEFINITIONS = "find /etc -name 'galaxy-handler*' -path '*%s*'"
 
 

@@ -322,10 +322,11 @@ def test_handlers_of_a_checkout_have_its_program(control: Modules, etc: Path, tm
     expected = [f"{venv}/bin/galaxy-main"]
     for path, program in (
         (server / "scripts" / "galaxy-main", [f"{venv}/bin/python", f"{server}/scripts/galaxy-main"]),
-        (server / "lib" / "galaxy" / "main.py", [f"{venv}/bin/python", f"{server}/lib/galaxy/main.py"]),
+        (server / "lib" / "galaxy" / "main.py", [f"{venv}/bin/python", "-m", "galaxy.main"]),
         (venv / "bin" / "galaxy-main", [f"{venv}/bin/galaxy-main"]),
     ):
         assert handlers.program == expected
+        assert handlers.python_path == ([f"{server}/lib"] if len(expected) > 1 else [])
         path.parent.mkdir(parents=True)
         path.touch()
         expected = program
