@@ -46,7 +46,7 @@ demo-clean: setup ## Remove what `make demo` built
 .PHONY: test
 test: setup ## Everything: lint, unit, sanity, molecule
 	@containers/prepare chromium
-	@tools/side-by-side 'lint molecule-bullseye' 'molecule-tiny unit sanity' molecule-default molecule-postgresql
+	@tools/side-by-side 'lint unit sanity molecule-tiny' 'molecule-default molecule-postgresql molecule-bullseye'
 
 .PHONY: lint
 lint: setup ## Style, types, documentation, changelog
@@ -66,7 +66,7 @@ sanity: setup ## What `ansible-test sanity` asks of every collection
 .PHONY: molecule
 molecule: setup ## Every role on real machines in containers; SCENARIO=name for one
 	@containers/prepare chromium
-	@$(if $(SCENARIO),$(MAKE) molecule-$(SCENARIO),tools/side-by-side molecule-tiny molecule-default molecule-postgresql molecule-bullseye)
+	@$(if $(SCENARIO),$(MAKE) molecule-$(SCENARIO),tools/side-by-side molecule-tiny 'molecule-default molecule-postgresql molecule-bullseye')
 
 molecule-%: setup
 	$(call say,molecule $*)
