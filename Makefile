@@ -42,11 +42,11 @@ demo: setup ## Build a machine with a Galaxy behind nginx on this computer, and 
 demo-clean: setup ## Remove what `make demo` built
 	@containers/env containers/demo-clean
 
-# Rows that take about the same time; what needs no hosts fills up the shortest one.
+# Rows that take about the same time; what needs no hosts fills them up.
 .PHONY: test
 test: setup ## Everything: lint, unit, sanity, molecule
 	@containers/prepare chromium
-	@tools/side-by-side 'lint unit sanity molecule-tiny' 'molecule-default molecule-postgresql molecule-bullseye'
+	@tools/side-by-side 'lint unit molecule-postgresql molecule-bullseye' 'molecule-tiny sanity' molecule-default
 
 .PHONY: lint
 lint: setup ## Style, types, documentation, changelog
@@ -66,7 +66,7 @@ sanity: setup ## What `ansible-test sanity` asks of every collection
 .PHONY: molecule
 molecule: setup ## Every role on real machines in containers; SCENARIO=name for one
 	@containers/prepare chromium
-	@$(if $(SCENARIO),$(MAKE) molecule-$(SCENARIO),tools/side-by-side molecule-tiny 'molecule-default molecule-postgresql molecule-bullseye')
+	@$(if $(SCENARIO),$(MAKE) molecule-$(SCENARIO),tools/side-by-side 'molecule-postgresql molecule-bullseye' molecule-tiny molecule-default)
 
 molecule-%: setup
 	$(call say,molecule $*)
