@@ -100,6 +100,14 @@ def plan(host: Host) -> Plan:
     return made
 
 
+def name_problems(instance: str, sites: Iterable[str], programs: Iterable[str]) -> list[str]:
+    """What of the old files has the name of one that the roles write: it would be overwritten, and the way back would remove it."""
+    clashes = [path for path in sites if posixpath.basename(path) == f"{instance}.conf"]
+    clashes += [path for path in programs if posixpath.basename(path) in (f"{instance}-web.conf", f"{instance}-handlers.conf")]
+    remedy = f"the roles write a file of that name for the instance {instance}: rename it, or set uwsgi_instance to another name, then run this again"
+    return [f"{path}: {remedy}" for path in clashes]
+
+
 def _name(section: _paste_ini.Section) -> str:
     return section.name[len(_SERVER) :].strip()
 

@@ -25,6 +25,11 @@ options:
       - The Paste Deploy file.
     type: path
     required: true
+  instance:
+    description:
+      - The name that the roles are going to give to what they write. An old file of such a name is a problem.
+    type: str
+    default: galaxy
   server_dir:
     description:
       - The directory that the application runs in. Without it, that is the one that supervisor says, else that of O(path), or the one above if
@@ -287,9 +292,11 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     version = _galaxy.find_version(server_dir, plan.inputs.get("galaxy_venv_dir", ""))
     handling = _job_conf.read(content, job_conf, _job_conf.file_format(job_conf)) if content is not None else None
     plan = migration.plan(dataclasses.replace(host, server_dir=server_dir, job_conf=handling, version=version))
+    # A site is a link as a rule.
+    site_files = sorted({*plan.sites, *map(os.path.realpath, plan.sites)})
+    plan.problems += migration.name_problems(params["instance"], site_files, plan.rewritten)
     result = dataclasses.asdict(plan)
     files = {path, *plan.rewritten, *plan.sites, *([job_conf] if content is not None else [])}
-    # A site is a link as a rule.
     result["files"] = sorted({*files, *map(os.path.realpath, files)})
     result["report"] = [f"{leftover.path}:{leftover.line}: {leftover.name}: {leftover.action}" for leftover in plan.leftovers]
     result["site_files"] = [{"path": site, "state": "absent"} for site in plan.sites]
@@ -310,6 +317,7 @@ def main() -> None:
             "supervisor_dir": {"type": "path", "default": "/etc/supervisor/conf.d"},
             "nginx_dirs": {"type": "list", "elements": "path", "default": ["/etc/nginx/sites-enabled", "/etc/nginx/conf.d"]},
             "backup_dir": {"type": "path"},
+            "instance": {"type": "str", "default": "galaxy"},
         },
         supports_check_mode=True,
     )

@@ -192,6 +192,9 @@ def test_the_way_back_is_as_smooth(host: Any, play: Any, site: Any, visitor: Vis
 
 def test_what_is_in_the_way_is_named(host: Any, play: Any) -> None:
     host.check_output("echo 'server { server_name other.example.org; return 404; }' >> /etc/nginx/sites-available/old")
+    host.check_output("mv /etc/supervisor/conf.d/galaxy.conf /etc/supervisor/conf.d/old-web.conf")
     result = migrate(play)
+    host.check_output("mv /etc/supervisor/conf.d/old-web.conf /etc/supervisor/conf.d/galaxy.conf")
     assert result.returncode != 0
+    assert "/etc/supervisor/conf.d/old-web.conf: the roles write a file of that name for the instance old" in result.stdout, result.stdout
     assert "/etc/nginx/sites-enabled/old:9: the file has a site of something else too" in result.stdout, result.stdout

@@ -88,6 +88,18 @@ def test_the_same_is_returned_after_the_migration(run_module: Run, host: dict[st
     assert after["program_files"] == before["program_files"]
 
 
+def test_old_files_with_the_names_of_new_ones_are_in_the_way(run_module: Run, host: dict[str, Any], tmp_path: Path) -> None:
+    """They would be overwritten, and the way back would remove them."""
+    (tmp_path / "available" / "galaxy").rename(tmp_path / "available" / "main.conf")
+    (tmp_path / "enabled" / "galaxy").unlink()
+    (tmp_path / "enabled" / "galaxy").symlink_to(tmp_path / "available" / "main.conf")
+    (tmp_path / "supervisor" / "galaxy.conf").rename(tmp_path / "supervisor" / "main-web.conf")
+    problems = run_module("paste_migration_info", **host, instance="main")["problems"]
+    assert [problem.partition(": ")[0] for problem in problems] == [f"{tmp_path}/available/main.conf", f"{tmp_path}/supervisor/main-web.conf"]
+    assert "set uwsgi_instance to another name" in problems[0]
+    assert run_module("paste_migration_info", **host)["problems"] == []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to somebody else")
 def test_a_file_of_nobody_we_know_is_named(run_module: Run, host: dict[str, Any]) -> None:
     os.chown(host["path"], 54321, -1)
