@@ -42,11 +42,11 @@ demo: setup ## Build a machine with a Galaxy behind nginx on this computer, and 
 demo-clean: setup ## Remove what `make demo` built
 	@containers/env containers/demo-clean
 
-# Rows that take about the same time; what needs no hosts fills them up.
+# Two rows that take about the same time, and no more: every Galaxy that has to wait for the others costs time by what it does meanwhile.
 .PHONY: test
 test: setup ## Everything: lint, unit, sanity, molecule
 	@containers/prepare chromium
-	@tools/side-by-side 'lint unit molecule-postgresql molecule-bullseye' 'molecule-tiny sanity' molecule-default
+	@tools/side-by-side 'lint unit molecule-bullseye molecule-tiny' 'molecule-default molecule-postgresql sanity'
 
 .PHONY: lint
 lint: setup ## Style, types, documentation, changelog
@@ -66,7 +66,7 @@ sanity: setup ## What `ansible-test sanity` asks of every collection
 .PHONY: molecule
 molecule: setup ## Every role on real machines in containers; SCENARIO=name for one
 	@containers/prepare chromium
-	@$(if $(SCENARIO),$(MAKE) molecule-$(SCENARIO),tools/side-by-side 'molecule-postgresql molecule-bullseye' molecule-tiny molecule-default)
+	@$(if $(SCENARIO),$(MAKE) molecule-$(SCENARIO),tools/side-by-side 'molecule-bullseye molecule-tiny' 'molecule-default molecule-postgresql')
 
 molecule-%: setup
 	$(call say,molecule $*)

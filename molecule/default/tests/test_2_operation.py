@@ -45,8 +45,8 @@ def test_the_web_processes_run_no_job_and_a_reboot_brings_all_back(host: Any, si
     time.sleep(15)
     assert user.state(upload) == "new"
     subprocess.run(["podman", "restart", "--time", "60", container], check=True, capture_output=True)
-    site.wait("/api/version", 300)
+    site.wait("/api/version", 600)
     # They start beside the web processes, and may take longer.
-    until(lambda: all(host.service(f"galaxy-handler@handler{number}").is_running for number in range(2)), 120)
+    until(lambda: all(host.service(f"galaxy-handler@handler{number}").is_running for number in range(2)), 300)
     user.find_again(site.url)
     assert user.wait(upload)["handler"] in ("handler0", "handler1")
