@@ -348,8 +348,11 @@ class Keep:
                 self._copy(path, new / path.relative_to("/"))
         links = {str(path): os.readlink(path) for path in self._links() if path.is_symlink()}
         (new / "links.json").write_text(json.dumps(links))
+        running = self.directory / "running"
+        if not running.is_symlink():  # It was a directory once.
+            shutil.rmtree(running, ignore_errors=True)
         # At no moment is there nothing to go back to.
-        relink(self.directory / "running", Path(new.name))
+        relink(running, Path(new.name))
         for old in self.directory.glob("running-*"):
             if old != new:
                 shutil.rmtree(old, ignore_errors=True)

@@ -633,6 +633,16 @@ def test_a_link_never_leads_back_to_what_is_gone(control: Modules, tmp_path: Pat
     assert keep.restore() == []
 
 
+def test_copies_in_a_directory_become_those_behind_a_link(control: Modules, tmp_path: Path) -> None:
+    """As an earlier state of this collection has left them."""
+    keep = control.Keep(tmp_path / "state" / "galaxy" / "web", [])
+    (keep.directory / "running").mkdir(parents=True)
+    (keep.directory / "running" / "links.json").write_text("{}")
+    keep.save()
+    assert (keep.directory / "running").is_symlink()
+    assert keep.restore() == []
+
+
 def test_there_is_always_something_to_go_back_to(control: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A save that is killed at any of its steps leaves the copies before it."""
     path = tmp_path / "galaxy.ini"
