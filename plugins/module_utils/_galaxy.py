@@ -78,7 +78,7 @@ def database_kind(options: Mapping[str, str], environment: Collection[str]) -> s
 def program_findings(server_dir: str, virtualenv: str) -> list[Finding]:
     """Whether there is a program for handlers: that of an installed Galaxy, or of a checkout; old ones have it elsewhere."""
     installed = os.path.join(virtualenv, "bin", "galaxy-main")
-    checkout = [os.path.join(server_dir, *name.split("/")) for name in ("lib/galaxy/main.py", "scripts/galaxy-main")]
+    checkout = [os.path.join(server_dir, name) for name in ("lib/galaxy/main.py", "scripts/galaxy-main")]
     if any(map(os.path.exists, [installed, *checkout])):
         return []
     message = (

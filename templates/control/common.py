@@ -93,7 +93,7 @@ def write(path: Path, text: str) -> None:
     new.rename(path)
 
 
-def relink(link: Path, target: Path) -> None:
+def relink(link: Path, target: Path | str) -> None:
     """Make a link lead elsewhere."""
     new = link.with_name(f".{link.name}.new")
     new.unlink(missing_ok=True)
@@ -382,8 +382,7 @@ class Keep:
         for link, leads_to in json.loads((running / "links.json").read_text()).items():
             there = os.path.exists(os.path.join(os.path.dirname(link), leads_to))
             if os.path.islink(link) and os.readlink(link) != leads_to and there:
-                os.symlink(leads_to, f"{link}.restored~")
-                os.rename(f"{link}.restored~", link)
+                relink(Path(link), leads_to)
                 restored.append(link)
         return restored
 
@@ -491,9 +490,7 @@ class Control:
         environment.update(self.own_environment(name))
         environment["VIRTUAL_ENV"] = self.config["virtualenv"]
         environment["PATH"] = f"{self.config['virtualenv']}/bin:{environment.get('PATH', os.defpath)}"
-        path = os.pathsep.join(filter(None, [*self.python_path, environment.get("PYTHONPATH")]))
-        if path:
-            environment["PYTHONPATH"] = path
+        add_python_path(environment, self.python_path)
         # uWSGI reads its variables in their order, and knows no option of a plugin before it has that.
         environment = dict(sorted(environment.items(), key=lambda variable: variable[0] != "UWSGI_PLUGINS"))
         argv = self.argv(name)
@@ -601,6 +598,13 @@ def drop_privileges(account: pwd.struct_passwd, group: int, umask: int) -> None:
     os.setgid(group)
     os.setuid(account.pw_uid)
     os.umask(umask)
+
+
+def add_python_path(environment: dict[str, str], directories: list[str]) -> None:
+    """Have Python look for modules in these directories before all others."""
+    path = os.pathsep.join(filter(None, [*directories, environment.get("PYTHONPATH")]))
+    if path:
+        environment["PYTHONPATH"] = path
 
 
 def read_environment(text: str) -> dict[str, str]:

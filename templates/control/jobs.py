@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from .common import ControlError, account_of, group_of, read_environment
+from .common import ControlError, account_of, add_python_path, group_of, read_environment
 
 Job = dict[str, Any]
 
@@ -50,7 +50,7 @@ class Jobs:
         account = account_of(config["user"])
         environment = {**os.environ, **read_environment(Path(config["environment_file"]).read_text()), "HOME": account.pw_dir}
         # Where Galaxy is a checkout, it is found there.
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [f"{config['chdir']}/lib", environment.get("PYTHONPATH")]))
+        add_python_path(environment, [f"{config['chdir']}/lib"])
         process = subprocess.run(
             [f"{config['virtualenv']}/bin/python3", "-B", str(Path(__file__).with_name("database.py"))],
             input=json.dumps({"action": action, "config_file": config["config_file"], **request}),
