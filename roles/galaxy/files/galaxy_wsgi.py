@@ -7,15 +7,20 @@ paste.app_factory = galaxy_wsgi:app_factory
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections.abc import Awaitable, Iterable
 from contextvars import ContextVar
 from typing import Any, Callable
 
-from a2wsgi import ASGIMiddleware
-from galaxy.webapps.galaxy.buildapp import app_pair
-from galaxy.webapps.galaxy.fast_app import initialize_fast_app
+# Galaxy makes millions of objects as it is loaded, nearly all of which stay. Looking through them for garbage less often makes that
+# a fifth shorter, for 20 MB.
+gc.set_threshold(10_000)
+
+from a2wsgi import ASGIMiddleware  # noqa: E402 -- loading Galaxy begins here
+from galaxy.webapps.galaxy.buildapp import app_pair  # noqa: E402
+from galaxy.webapps.galaxy.fast_app import initialize_fast_app  # noqa: E402
 
 Application = Callable[..., Iterable[bytes]]
 AsgiApplication = Callable[..., Awaitable[None]]
@@ -90,5 +95,7 @@ def app_factory(global_conf: dict[str, Any], **local_conf: Any) -> Application:
     """Build Galaxy from the options of its Paste Deploy section."""
     logging.setLogRecordFactory(LogRecord)
     application = ASGIMiddleware(remember_request(galaxy_application(global_conf, local_conf)), loop=running_loop())
+    # What is there now is no garbage; to look through it again takes a second, in which no request is answered.
+    gc.freeze()
     prefix = local_conf.get("galaxy_url_prefix", "/").rstrip("/")
     return below(prefix, application) if prefix else application

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import logging
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ SOURCE = Path(__file__).resolve().parents[3] / "roles" / "galaxy" / "files" / "g
 
 
 @pytest.fixture
-def bridge(monkeypatch: pytest.MonkeyPatch) -> Any:
+def bridge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The bridge, where there is no Galaxy to import."""
     packages = dict.fromkeys(["galaxy", "galaxy.webapps", "galaxy.webapps.galaxy"], "")
     names = {"a2wsgi": "ASGIMiddleware", "galaxy.webapps.galaxy.buildapp": "app_pair", "galaxy.webapps.galaxy.fast_app": "initialize_fast_app"}
@@ -30,8 +32,11 @@ def bridge(monkeypatch: pytest.MonkeyPatch) -> Any:
     spec = importlib.util.spec_from_file_location("galaxy_wsgi", SOURCE)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
+    threshold = gc.get_threshold()
     spec.loader.exec_module(module)
-    return module
+    yield module
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize("script_name", ["/galaxy", ""])
@@ -103,3 +108,14 @@ def test_galaxy_that_does_not_load_is_an_error_and_no_exit(bridge: Any, monkeypa
     monkeypatch.setattr(bridge, "app_pair", app_pair)
     with pytest.raises(RuntimeError, match="Galaxy could not be loaded"):
         bridge.galaxy_application({}, {})
+
+
+def test_what_has_been_loaded_is_never_looked_through_for_garbage(bridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That would stop every request for a second; what comes later is collected as ever."""
+    monkeypatch.setattr(bridge, "galaxy_application", lambda global_conf, options: None)
+    monkeypatch.setattr(bridge, "ASGIMiddleware", lambda application, loop: application)
+    monkeypatch.setattr(bridge.logging, "setLogRecordFactory", lambda factory: None)
+    bridge.app_factory({})
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 1000
+    assert gc.get_threshold()[0] == 10_000
