@@ -495,6 +495,7 @@ loading_options = st.dictionaries(st.sampled_from(LOADING_OPTIONS), st.sampled_f
 @given(st.dictionaries(st.sampled_from(SECTIONS), loading_options), loading_options)
 @example({}, {"use": "a", "get y": "x"})
 @example({"DEFAULT": {"x": "builtins"}}, {"paste.app_factory": "%(x)s:dict", "get y": "x"})
+@example({"DEFAULT": {"use": "builtins:dict"}}, {"use": "%(x)s", "paste.app_factory": "builtins:dict"})
 def test_what_cannot_be_loaded_is_what_paste_deploy_cannot_load(sections: dict[str, dict[str, str]], main: dict[str, str]) -> None:
     sections = {**sections, "app:main": main}
     text = "".join(f"[{name}]\n" + "".join(f"{option} = {value}\n" for option, value in options.items()) for name, options in sections.items())
@@ -513,7 +514,8 @@ def test_what_cannot_be_loaded_is_what_paste_deploy_cannot_load(sections: dict[s
             # A factory that is none, such as "a b"; what it is is outside of the file too.
             pass
         else:
-            assert findings == []
+            # Paste Deploy leaves out what [DEFAULT] has too, without a look at it; Galaxy reads it.
+            assert [finding for finding in findings if finding.option not in sections.get("DEFAULT", {})] == []
 
 
 # Changes to come
