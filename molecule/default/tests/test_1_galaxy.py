@@ -116,6 +116,10 @@ def test_processes_are_what_they_should_be(host: Any) -> None:
     assert not host.run("ps -eo user,args | grep '^root.*\\(uwsgi\\|galaxy-main\\)' | grep -v grep").stdout
 
 
+def test_garbage_is_looked_for_less_often(host: Any) -> None:
+    assert host.check_output("/srv/galaxy/venv/bin/python -c 'import gc; print(gc.get_threshold()[0])'") == "10000"
+
+
 def test_secrets_stay_out_of_a_diff(play: Any, host: Any) -> None:
     result = play("molecule/default/converge.yml", "--check", "--diff", "--extra-vars", '{"galaxy_app_options": {"brand": "Trial"}}')
     assert result.returncode == 0, result.stdout
