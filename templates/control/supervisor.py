@@ -35,10 +35,15 @@ def supervisorctl(*arguments: str, check: bool = True) -> str:
     return output
 
 
+def states() -> dict[str, str]:
+    """The state of every program as supervisor sees it, such as C(RUNNING), by name."""
+    lines = map(str.split, supervisorctl("status", check=False).splitlines())
+    return {words[0]: words[1] for words in lines if len(words) > 1}
+
+
 def state(name: str) -> str:
-    """The state of a program as supervisor sees it, such as C(RUNNING); empty when it knows no such program."""
-    words = supervisorctl("status", name, check=False).split()
-    return words[1] if len(words) > 1 and words[0] == name else ""
+    """The state of one program; empty when supervisor knows no such program."""
+    return states().get(name, "")
 
 
 class Supervisor:
@@ -117,15 +122,16 @@ class Supervisor:
     def load(self, names: list[str], check: bool) -> None:
         """Make supervisor know what starts with the host; the other programs are made known when they are started."""
         changed = supervisorctl("avail", check=False) if check else supervisorctl("reread")
+        known = states()
         for name in self.boot_programs:
-            if not state(name) or f"{name}: changed" in changed:
+            if name not in known or f"{name}: changed" in changed:
                 say(f"enable {name}")
                 if not check:
                     supervisorctl("update", name)
 
     def unknown(self, names: list[str]) -> list[str]:
         """Programs of this kind that supervisor knows, and are not among I(names)."""
-        known = {line.split()[0] for line in supervisorctl("status", check=False).splitlines() if line.startswith(self.prefix)}
+        known = {name for name in states() if name.startswith(self.prefix)}
         # An instance called galaxy-web has programs that might be some of one called galaxy.
         others = tuple(f"{path.parent.name}-{word}-" for kind, word in PROGRAMS.items() for path in ETC.glob(f"{self.prefix[:-1]}*/{kind}.json"))
         return sorted(name for name in known - {*names, *self.boot_programs} if not name.startswith(others))
