@@ -56,7 +56,7 @@ lint: setup ## Style, types, documentation, changelog
 .PHONY: unit
 unit: setup ## Unit tests; no containers, no root
 	$(call say,unit)
-	python -m pytest -q -n auto tests/unit
+	python -m pytest -q -n auto --dist loadscope tests/unit
 
 .PHONY: sanity
 sanity: setup ## What `ansible-test sanity` asks of every collection
