@@ -73,7 +73,7 @@ class Report:
     requests: list[Request]
     seconds: float
     windows: list[tuple[float, float]] = field(default_factory=list)
-    slow_seconds: float = 0
+    rates: Rates = field(default_factory=Rates)
 
     @property
     def failures(self) -> list[str]:
@@ -105,7 +105,7 @@ class Report:
         With I(answered), only of those that had their answer by then.
         """
         return sorted(
-            max(0.0, request.latency - (self.slow_seconds if request.kind == "slow" else 0))
+            max(0.0, request.latency - (self.rates.slow_seconds if request.kind == "slow" else 0))
             for request in self.requests
             if request.start <= until and since <= request.start + request.latency <= answered
         )
@@ -254,8 +254,7 @@ class Load:
             self.ended = time.monotonic()
             self.over.set()
             self.thread.join()
-        slow = self.rates.slow_seconds if self.rates.slow else 0
-        return Report(sorted(self.requests, key=lambda request: request.start), self.ended - self.began, self.windows, slow)
+        return Report(sorted(self.requests, key=lambda request: request.start), self.ended - self.began, self.windows, self.rates)
 
     def now(self) -> float:
         """The time as the report gives it."""

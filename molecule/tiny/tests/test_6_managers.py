@@ -14,7 +14,7 @@ UNITS = "systemctl list-units --type=service,socket --all --plain --no-legend '*
 
 
 # The other host has had supervisor from the beginning.
-pytestmark = pytest.mark.one_host
+pytestmark = [pytest.mark.one_host, pytest.mark.load(get=30, post=3)]
 
 
 # That of the distribution is on the other host.

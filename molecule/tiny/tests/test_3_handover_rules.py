@@ -1,0 +1,87 @@
+"""What a handover refuses, takes back, waits for and has to be allowed, with each service manager.
+
+That no request fails under heavy load, however slowly the application starts, has been shown by the tests before these.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from load import Load
+from tiny_proof import CONFIG, flawless, master, play_uwsgi, running
+
+pytestmark = pytest.mark.load(get=30, post=3)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_start(host: Any) -> None:
+    """The application starts within a second."""
+    host.check_output(f"sed -i 's/^start_seconds .*/start_seconds = 1/' {CONFIG}")
+
+
+def test_two_at_once_wait_for_each_other(host: Any, load: Load) -> None:
+    with load.window():
+        host.check_output("tiny-web restart > /tmp/one & tiny-web restart > /tmp/two; wait")
+    report = load.stop()
+    flawless(report, *report.versions)
+    lines = host.check_output("cat /tmp/one /tmp/two").splitlines()
+    assert [line.split()[0] for line in lines] == ["prove", "start", "stop"] * 2
+    assert len(running(host)) == 1
+
+
+def test_what_is_rejected_is_taken_back(host: Any, play: Any, load: Load) -> None:
+    """The files that last worked are back, so that a crash or a reboot starts what works; the others are kept."""
+    before = host.check_output(f"cat {CONFIG}; echo end")
+    host.check_output(f"sed -i 's/^paste.app_factory.*/paste.app_factory = tiny_app:broken_factory/' {CONFIG}")
+    with load.window():
+        result = play_uwsgi(play, uwsgi_threads=3)
+    flawless(load.stop(), *load.stop().versions)
+    assert result.returncode != 0
+    for words in ("this application never starts", "The site is still up", "are again as they were", f"  {CONFIG}", "/var/lib/galaxyops/tiny/web/rejected"):
+        assert words in result.stdout, result.stdout
+    assert host.check_output(f"cat {CONFIG}; echo end") == before
+    assert "broken_factory" in host.check_output(f"cat /var/lib/galaxyops/tiny/web/rejected{CONFIG}")
+    assert host.run("tiny-web status").rc == 0
+    assert host.file("/var/lib/galaxyops/tiny/web").mode == 0o700
+
+
+def test_what_does_not_work_is_found_by_a_check_that_touches_nothing(host: Any, site: Any, restore: Any) -> None:
+    restore(CONFIG)
+    before = master(host, site)
+    assert "what is written works" in host.check_output("tiny-web check")
+    host.check_output(f"sed -i 's/^paste.app_factory.*/paste.app_factory = tiny_app:broken_factory/' {CONFIG}")
+    result = host.run("tiny-web check")
+    assert result.rc == 1
+    assert "this application never starts" in result.stderr
+    assert master(host, site) == before
+    assert len(running(host)) == 1
+
+
+def test_in_place_requests_wait_and_are_told_of(host: Any, play: Any, load: Load) -> None:
+    host.check_output(f"sed -i 's/^version .*/version = 8/' {CONFIG}")
+    with load.window():
+        result = play_uwsgi(play, uwsgi_handover="in_place")
+    report = load.stop()
+    assert result.returncode == 0, result.stdout
+    assert report.failures == []
+    assert list(report.versions)[-1].startswith("8")
+    assert len(running(host)) == 1
+    assert play_uwsgi(play).returncode == 0
+
+
+def test_the_socket_itself_changes_only_when_that_is_allowed(host: Any, manager: str, play: Any, load: Load) -> None:
+    """With supervisor it is a new pool like any other, which takes no interruption; with systemd one has to be allowed."""
+    host.check_output("usermod --append --groups games www-data && systemctl reload nginx && sleep 1")
+    with load.window():
+        result = play_uwsgi(play, uwsgi_socket_group="games")
+    report = load.stop()
+    flawless(report, *report.versions)
+    if manager == "systemd":
+        assert result.returncode != 0
+        assert "set uwsgi_allow_interruption to true" in " ".join(result.stdout.split()), result.stdout
+        assert host.check_output("stat --dereference --format=%G /run/tiny/web.sock") == "www-data"
+        assert play_uwsgi(play, uwsgi_socket_group="games", uwsgi_allow_interruption=True).returncode == 0
+    assert host.check_output("stat --dereference --format=%G /run/tiny/web.sock") == "games"
+    assert host.run("tiny-web status").rc == 0
+    assert play_uwsgi(play, uwsgi_allow_interruption=True).returncode == 0
