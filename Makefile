@@ -15,6 +15,8 @@ PART ?=
 VENV := .venv
 LINK := .ansible/collections/ansible_collections/galaxyops/uwsgi
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Where Python is told not to keep what it has compiled, it would compile every tool anew whenever that is started.
+unexport PYTHONDONTWRITEBYTECODE
 
 say = @printf '\n\033[1m=== %s\033[0m\n' "$(1)"
 
