@@ -24,7 +24,7 @@ say = @printf '\n\033[1m=== %s\033[0m\n' "$(1)"
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(VENV)/.installed: requirements.txt
+$(VENV)/.installed: requirements.txt tools/setup
 	$(call say,setup)
 	@tools/setup "$(PYTHON)" $(VENV)
 	@touch $@
@@ -44,11 +44,12 @@ demo: setup ## Build a machine with a Galaxy behind nginx on this computer, and 
 demo-clean: setup ## Remove what `make demo` built
 	@containers/env containers/demo-clean
 
-# Two rows that take about the same time, and no more: every Galaxy that has to wait for the others costs time by what it does meanwhile.
+# Two rows of hosts that take about the same time, and no more: every Galaxy that has to wait for the others costs time by what it does
+# meanwhile. The rest is beside them, so that nothing is left to run alone at the end.
 .PHONY: test
 test: setup ## Everything: lint, unit, sanity, molecule
 	@containers/prepare chromium
-	@tools/side-by-side 'lint unit molecule-bullseye molecule-tiny' 'molecule-default molecule-postgresql sanity'
+	@tools/side-by-side 'lint unit sanity' 'molecule-bullseye molecule-tiny' 'molecule-default molecule-postgresql'
 
 .PHONY: lint
 lint: setup ## Style, types, documentation, changelog

@@ -73,7 +73,7 @@ class Report:
     requests: list[Request]
     seconds: float
     windows: list[tuple[float, float]] = field(default_factory=list)
-    rates: Rates = field(default_factory=Rates)
+    asked: Rates = field(default_factory=Rates)
 
     @property
     def failures(self) -> list[str]:
@@ -105,7 +105,7 @@ class Report:
         With I(answered), only of those that had their answer by then.
         """
         return sorted(
-            max(0.0, request.latency - (self.rates.slow_seconds if request.kind == "slow" else 0))
+            max(0.0, request.latency - (self.asked.slow_seconds if request.kind == "slow" else 0))
             for request in self.requests
             if request.start <= until and since <= request.start + request.latency <= answered
         )

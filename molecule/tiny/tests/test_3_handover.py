@@ -1,4 +1,4 @@
-"""The handover itself, under load, with each service manager: cut short at every step, and repaired when what serves or starts it was killed."""
+"""The handover itself, under load, with each service manager: cut short at every step, and repaired when what serves, or what started that, was killed."""
 
 from __future__ import annotations
 

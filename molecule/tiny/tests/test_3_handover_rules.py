@@ -1,6 +1,6 @@
-"""What a handover refuses, takes back, waits for and has to be allowed, with each service manager.
+"""What a handover refuses, takes back and waits for, and what has to be allowed first, with each service manager.
 
-That no request fails under heavy load, however slowly the application starts, has been shown by the tests before these.
+That a handover fails no request under heavy load, however slowly the application starts, has been shown by the tests before these.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.load(get=30, post=3)
 
 @pytest.fixture(autouse=True, scope="module")
 def quick_start(host: Any) -> None:
-    """The application starts within a second."""
-    host.check_output(f"sed -i 's/^start_seconds .*/start_seconds = 1/' {CONFIG}")
+    """The application takes one second to start from here on."""
+    host.check_output(f"sed -i 's/^start_seconds .*/start_seconds = 1/' {CONFIG} && tiny-web restart")
 
 
 def test_two_at_once_wait_for_each_other(host: Any, load: Load) -> None:
@@ -58,6 +58,7 @@ def test_what_does_not_work_is_found_by_a_check_that_touches_nothing(host: Any, 
     assert len(running(host)) == 1
 
 
+@pytest.mark.load()
 def test_in_place_requests_wait_and_are_told_of(host: Any, play: Any, load: Load) -> None:
     host.check_output(f"sed -i 's/^version .*/version = 8/' {CONFIG}")
     with load.window():

@@ -96,7 +96,6 @@ def test_http_next_to_the_socket_and_loopback_tcp_instead_of_it(host: Any, play:
     assert not host.file("/run/tiny/web.sock").exists
 
 
-@pytest.mark.load(get=30, post=3)
 def test_a_handover_on_tcp_fails_no_request(host: Any, load: Load) -> None:
     with load.window():
         host.check_output("tiny-web restart")

@@ -70,6 +70,7 @@ def test_back_to_systemd_only_when_that_is_allowed(host: Any, play: Any, load: L
     assert host.run("tiny-web status").rc == 0
 
 
+@pytest.mark.load()
 def test_systemd_takes_over(host: Any, play: Any, load: Load) -> None:
     with load.window():
         result = play_uwsgi(play, uwsgi_allow_interruption=True)

@@ -152,7 +152,7 @@ def test_versions_come_with_their_times(server: Server) -> None:
 
 def test_the_report_is_kept(tmp_path: Path) -> None:
     requests = [Request("get", 0.0, 0.1, 200, "1"), Request("slow", 0.5, 2.2, 200, "1"), Request("post", 1.0, 0.3, 502, "", "status 502")]
-    report = Report(requests, 2.0, [(0.9, 1.2)])
+    report = Report(requests, 2.0, [(0.9, 1.2)], Rates(slow_seconds=2))
     report.write(tmp_path / "load" / "report.json")
     kept = json.loads((tmp_path / "load" / "report.json").read_text())
     assert (kept["requests"], kept["failed"], kept["failures"]) == (3, 1, {"status 502": 1})

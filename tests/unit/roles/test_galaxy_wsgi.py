@@ -32,8 +32,10 @@ def bridge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     spec = importlib.util.spec_from_file_location("galaxy_wsgi", SOURCE)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
+    threshold = gc.get_threshold()
     spec.loader.exec_module(module)
     yield module
+    gc.set_threshold(*threshold)
     gc.unfreeze()
 
 
@@ -116,3 +118,4 @@ def test_what_has_been_loaded_is_never_looked_through_for_garbage(bridge: Any, m
     bridge.app_factory({})
     assert gc.isenabled()
     assert gc.get_freeze_count() > 1000
+    assert gc.get_threshold()[0] == 10_000

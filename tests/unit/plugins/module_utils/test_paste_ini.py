@@ -514,8 +514,9 @@ def test_what_cannot_be_loaded_is_what_paste_deploy_cannot_load(sections: dict[s
             # A factory that is none, such as "a b"; what it is is outside of the file too.
             pass
         else:
-            # Paste Deploy leaves out what [DEFAULT] has too, without a look at it; Galaxy reads it.
-            assert [finding for finding in findings if finding.option not in sections.get("DEFAULT", {})] == []
+            # Paste Deploy skips an option that [DEFAULT] has too, without a look at its value; Galaxy reads it.
+            skipped = {option for option in sections.get("DEFAULT", {}) if not option.startswith(("set ", "get "))}
+            assert [finding for finding in findings if finding.option not in skipped] == []
 
 
 # Changes to come
