@@ -14,6 +14,9 @@ PART ?=
 
 VENV := .venv
 LINK := .ansible/collections/ansible_collections/galaxyops/uwsgi
+# The scenarios in two rows that take about the same time, and no more: every Galaxy that has to wait for the others costs time by what it
+# does meanwhile.
+SCENARIO_ROWS := 'molecule-bullseye molecule-tiny' 'molecule-default molecule-postgresql'
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Where Python is told not to keep what it has compiled, it would compile every tool anew whenever that is started.
 unexport PYTHONDONTWRITEBYTECODE
@@ -44,12 +47,11 @@ demo: setup ## Build a machine with a Galaxy behind nginx on this computer, and 
 demo-clean: setup ## Remove what `make demo` built
 	@containers/env containers/demo-clean
 
-# Two rows of hosts that take about the same time, and no more: every Galaxy that has to wait for the others costs time by what it does
-# meanwhile. The rest is beside them, so that nothing is left to run alone at the end.
+# What needs no hosts runs beside them, so that nothing is left to run alone at the end.
 .PHONY: test
 test: setup ## Everything: lint, unit, sanity, molecule
 	@containers/prepare chromium
-	@tools/side-by-side 'lint unit sanity' 'molecule-bullseye molecule-tiny' 'molecule-default molecule-postgresql'
+	@tools/side-by-side 'lint unit sanity' $(SCENARIO_ROWS)
 
 .PHONY: lint
 lint: setup ## Style, types, documentation, changelog
@@ -69,7 +71,7 @@ sanity: setup ## What `ansible-test sanity` asks of every collection
 .PHONY: molecule
 molecule: setup ## Every role on real machines in containers; SCENARIO=name for one
 	@containers/prepare chromium
-	@$(if $(SCENARIO),$(MAKE) molecule-$(SCENARIO),tools/side-by-side 'molecule-bullseye molecule-tiny' 'molecule-default molecule-postgresql')
+	@$(if $(SCENARIO),$(MAKE) molecule-$(SCENARIO),tools/side-by-side $(SCENARIO_ROWS))
 
 molecule-%: setup
 	$(call say,molecule $*)

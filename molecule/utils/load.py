@@ -20,7 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import urlsplit
@@ -72,8 +72,8 @@ class Report:
 
     requests: list[Request]
     seconds: float
-    windows: list[tuple[float, float]] = field(default_factory=list)
-    asked: Rates = field(default_factory=Rates)
+    windows: list[tuple[float, float]]
+    asked: Rates
 
     @property
     def failures(self) -> list[str]:

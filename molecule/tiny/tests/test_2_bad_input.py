@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from load import Load, Rates, Report
+from tiny_proof import LIGHT
 
 STATE = (
     "{ find /etc /srv/tiny -xdev -not -path '*/venv/*' -not -name '*.before-test' \\( -type f -o -type l \\) -printf '%p %m %s %T@\\n'; "
@@ -185,7 +186,7 @@ def outcome(host: Any, site: Any, play: Any, container: str, tmp_path_factory: p
         if mistake.prepare:
             host.check_output(mistake.prepare)
     before = host.check_output(STATE)
-    load = Load(site.url, Rates(get=30, post=3)).start()
+    load = Load(site.url, Rates(**LIGHT)).start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANSIBLE_STDOUT_CALLBACK", "ansible.posix.json")
         result = play("molecule/tiny/bad_input.yml", "--limit", "mistakes", "--inventory", str(inventory))

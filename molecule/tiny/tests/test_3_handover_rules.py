@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from load import Load
-from tiny_proof import CONFIG, flawless, master, play_uwsgi, running
+from tiny_proof import CONFIG, LIGHT, flawless, master, play_uwsgi, running
 
-pytestmark = pytest.mark.load(get=30, post=3)
+pytestmark = pytest.mark.load(**LIGHT)
 
 
 @pytest.fixture(autouse=True, scope="module")

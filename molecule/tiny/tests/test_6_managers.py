@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from load import Load
-from tiny_proof import flawless, play_uwsgi
+from tiny_proof import LIGHT, flawless, play_uwsgi
 
 DEFINITIONS = "find /etc /run/systemd/system -name '*tiny-*' -path '*%s*'"
 UNITS = "systemctl list-units --type=service,socket --all --plain --no-legend '*tiny*'"
 
 
 # The other host has had supervisor from the beginning.
-pytestmark = [pytest.mark.one_host, pytest.mark.load(get=30, post=3)]
+pytestmark = [pytest.mark.one_host, pytest.mark.load(**LIGHT)]
 
 
 # That of the distribution is on the other host.
