@@ -177,25 +177,52 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def memory(pid: int) -> int:
-    """The memory of a process and all that it has started in bytes, with what they share counted once.
+def members(pid: int) -> list[int]:
+    """A process, all that it has started, and what has left that family but not its process groups."""
+    found = descendants(pid) if pid else []
+    groups = set()
+    for process in found:
+        with contextlib.suppress(OSError):
+            groups.add(os.getpgid(process))
+    others = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(entry.name)) in groups:
+                others.append(int(entry.name))
+    return list(dict.fromkeys(found + others))
 
-    In a container that may not look into the processes of another user, what they have copied since a fork and what
-    they still share cannot be told apart: then it is a little too much.
+
+def memory(pids: list[int]) -> int:
+    """The memory of processes of one user in bytes, with what they share counted once.
+
+    In a container root may not see that of another user's processes, so it is their user who looks.
     """
-    exact, private, shared, may_look = 0, 0, [0], True
-    for process in descendants(pid):
-        try:
-            _size, resident, common = map(int, Path(f"/proc/{process}/statm").read_text().split()[:3])
-            private += resident - common
-            shared.append(common)
-            match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{process}/smaps_rollup").read_text(), re.MULTILINE)
-            exact += int(match[1]) * 1024 if match else 0
-        except PermissionError:
-            may_look = False
-        except OSError:  # it has just ended
-            continue
-    return exact if may_look else (private + max(shared)) * os.sysconf("SC_PAGE_SIZE")
+    if not pids:
+        return 0
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            if os.geteuid() == 0:
+                owner = os.stat(f"/proc/{pids[0]}")
+                os.setgroups([])
+                os.setgid(owner.st_gid)
+                os.setuid(owner.st_uid)
+            os.write(writer, str(sum(map(proportional_memory, pids))).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        seen = stream.read()
+    os.waitpid(child, 0)
+    return int(seen or 0)
+
+
+def proportional_memory(pid: int) -> int:
+    """The memory of one process in bytes, with its share of what it has in common with others; 0 when it has just ended."""
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+        return int(match[1]) * 1024 if match else 0
+    return 0
 
 
 def available_memory() -> int:
@@ -267,7 +294,7 @@ class Process:
         while self.pid and time.monotonic() < deadline:
             time.sleep(0.1)
         if self.pid:
-            for process in descendants(pid):
+            for process in members(pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
 

@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
+from .asgi import Asgi
 from .common import (
     BY_HANDLERS,
     ETC,
@@ -38,6 +39,7 @@ from .common import (
     drop_privileges,
     fingerprint,
     group_of,
+    members,
     memory,
     relink,
     say,
@@ -176,6 +178,39 @@ class Web(Control):
         options += [("safe-fd", address[5:]) for _option, address in before if address.startswith("fd://")]
         return [program, *_arguments(options), "--die-on-term", "--emperor-graceful-shutdown"]
 
+    def own_environment(self, name: str) -> dict[str, str]:
+        # Galaxy addresses its processes by their names, over all hosts that share a database; slots overlap. That of a candidate sorts before
+        # all others, because Galaxy gives the tasks of which there is one to the last.
+        slot = "0" if name == CANDIDATE else name
+        return {
+            "GALAXYOPS_SLOT": f"{self.instance}.{socket.gethostname()}.{slot}",
+            "GALAXYOPS_ASGI_SOCKET": str(self.asgi(name).socket),
+            "GALAXYOPS_STOP_TIMEOUT": str(self.config["stop_timeout"]),
+        }
+
+    def asgi(self, name: str) -> Asgi:
+        """The ASGI process of a slot or the candidate."""
+        return Asgi(self.run, name, self.processes()[name], SLOTS)
+
+    def asgi_of(self, slot: Process) -> Asgi:
+        """The ASGI process of a slot."""
+        return self.asgi(slot.directory.name.partition("-")[2])
+
+    def point_to(self, slot: Process) -> None:
+        """Route requests to this slot."""
+        self.public.point_to(slot)
+        self.asgi_of(slot).point_to()
+
+    def stop(self, slot: Process) -> None:
+        """Stop a slot; it finishes the requests that it has."""
+        self.asgi_of(slot).drain(self.config["stop_timeout"])
+        self.manager.stop(slot)
+
+    def open(self) -> None:
+        """Make the sockets that clients connect to."""
+        self.public.open()
+        Asgi.open(self.run, account_of(self.config["user"]).pw_uid, group_of(self.config["socket_group"]))
+
     @property
     def public(self) -> PublicSocket:
         """The socket that nginx connects to."""
@@ -209,7 +244,7 @@ class Web(Control):
         """Tidy up what a handover that was killed half-way has left, without stopping what serves."""
         candidate = self.processes()[CANDIDATE]
         if self.manager.is_active(candidate) or self.manager.is_starting(candidate):
-            self.manager.stop(candidate)
+            self.stop(candidate)
         for slot in self.slots():
             if self.manager.is_starting(slot):
                 # As after a boot, or when it was killed. It is waited for and not stopped: it may have requests already.
@@ -222,22 +257,27 @@ class Web(Control):
         if len(active) == 2:
             say("finish the handover that was interrupted")
             stays = next((slot for slot in active if slot.current), active[0])
-            self.public.point_to(stays)
+            self.point_to(stays)
             for slot in active:
                 if slot is not stays:
-                    self.manager.stop(slot)
+                    self.stop(slot)
+
+    def is_current(self, slot: Process) -> bool:
+        """Whether a slot runs what is written, and all of it."""
+        asgi = self.asgi_of(slot)
+        return slot.current and (asgi.lives or not asgi.exists)
 
     def start(self) -> None:
         """Start a slot where none runs: at boot, or the first time."""
         slot = self.slots()[0]
         say(f"start {slot.service}")
         self.manager.start(slot)
-        self.public.point_to(slot)
+        self.point_to(slot)
         self.keep.save()
 
     def boot(self) -> None:
         """Start a slot unless one runs: called by the service manager."""
-        self.public.open()
+        self.open()
         self.settle()
         if not self.serving():
             self.start()
@@ -262,21 +302,21 @@ class Web(Control):
                 say(f"move the web processes from {former.manager.title} to {self.manager.title}")
             elif not serving:
                 say("start the web processes")
-            elif not serving.current:
+            elif not self.is_current(serving):
                 say("hand over to processes that run what is written")
             return
         try:
             if former:
                 former.settle()
                 former.sweep()
-            self.public.open()
+            self.open()
             self.settle()
             serving = self.serving()
             if former:
                 self.take_over(former)
             elif not serving:
                 self.start()
-            elif not serving.current:
+            elif not self.is_current(serving):
                 self.hand_over(serving, prove=self.proven() != fingerprint(self.watch))
             elif not self.keep.exists:
                 self.keep.save()
@@ -291,7 +331,7 @@ class Web(Control):
         """Hand over from another service manager to this one, and leave nothing there."""
         serving, before = self.serving(), former.serving()
         if serving:  # An earlier call has come so far.
-            self.public.point_to(serving)
+            self.point_to(serving)
         elif before:
             self.hand_over(before, prove=True, owner=former)
         else:
@@ -313,7 +353,7 @@ class Web(Control):
 
     def restart(self, names: list[str]) -> None:
         self.public.refuse_to_close()
-        self.public.open()
+        self.open()
         self.settle()
         serving = self.serving()
         if serving:
@@ -339,16 +379,16 @@ class Web(Control):
             self.manager.start(idle)
         except ControlError as error:
             raise ControlError(f"{error}\nThe site is still up: {serving.service} serves on.") from error
-        self.public.point_to(idle)
+        self.point_to(idle)
         say(f"stop {serving.service}")
-        owner.manager.stop(serving)
+        owner.stop(serving)
         self.keep.save()
 
     def replace_in_place(self, serving: Process, owner: Web) -> None:
         """Replace the slot that serves where there is no memory for two: requests wait in the socket meanwhile."""
         say(f"replace {serving.service} in place: requests wait about {serving.start_seconds or 0:.0f} s until it has started")
         slot = next(slot for slot in self.slots() if slot.directory == serving.directory)
-        owner.manager.stop(serving)
+        owner.stop(serving)
         if owner is not self:
             owner.sweep()
         try:
@@ -359,12 +399,12 @@ class Web(Control):
             error = self.put_back(error)
             owner.manager.start(serving)
             raise ControlError(f"{error}\nThe site is up again: {serving.service} runs what worked before.") from error
-        self.public.point_to(slot)
+        self.point_to(slot)
         self.keep.save()
 
     def check_memory(self, serving: Process) -> None:
         """Refuse a handover for which there is too little memory, before the kernel ends it by killing something."""
-        problem = memory_problem(memory(serving.pid), available_memory(), serving.start_seconds or 0)
+        problem = memory_problem(memory(members(serving.pid)), available_memory(), serving.start_seconds or 0)
         if problem:
             raise Refusal(f"{problem} Nothing has been touched: {serving.service} serves on.")
 
@@ -379,7 +419,7 @@ class Web(Control):
             serving = self.serving()
             outcome = f"The site is still up: {serving.service} serves on." if serving else "No web process runs."
             raise ControlError(f"{error}\n{outcome}") from error
-        self.manager.stop(candidate)
+        self.stop(candidate)
         (self.run / "proven").write_text(proven)
 
     def proven(self) -> str:
@@ -405,8 +445,17 @@ class Web(Control):
     def ready(self, name: str, watched_pid: int) -> None:
         process = self.processes()[name]
         health: dict[str, Any] = self.config["health"]
-        path = process.directory / "http.sock"
         deadline = time.monotonic() + health["timeout"]
+        self._wait_for_answer(process.directory / "http.sock", deadline, watched_pid)
+        # Whoever answers was started after the socket of the ASGI process had been made.
+        asgi = self.asgi(name)
+        if asgi.exists:
+            self._wait_for_answer(asgi.socket, deadline, watched_pid)
+        process.record_started()
+
+    def _wait_for_answer(self, path: Path, deadline: float, watched_pid: int) -> None:
+        """Ask for the health path on a private socket until the answer is right."""
+        health: dict[str, Any] = self.config["health"]
         answer = "no answer"
         vassals: set[int] = set()
         while time.monotonic() < deadline:
@@ -423,7 +472,6 @@ class Web(Control):
                 connection.request("GET", health["path"], headers={"Host": health["host"]})
                 status = connection.getresponse().status
                 if status in health["status"]:
-                    process.record_started()
                     return
                 answer = f"status {status}"
             except (OSError, http.client.HTTPException) as error:
@@ -441,9 +489,12 @@ class Web(Control):
             if state:
                 took = f", started in {process.start_seconds} s" if process.start_seconds is not None else ""
                 note = "" if process.current else f" (not what is written: run the playbook, or {self.command} restart)"
-                say(f"{process.service}: {state}, pid {process.pid}, {memory(process.pid) // MIB} MiB{took}{note}")
+                say(f"{process.service}: {state}, pid {process.pid}, {memory(members(process.pid)) // MIB} MiB{took}{note}")
                 say(f"  {workload(process.directory / 'stats.sock')}")
-                problems += state != "active" or not process.current or name == CANDIDATE
+                asgi = self.asgi(name)
+                if asgi.exists:
+                    say(f"  {asgi.status() or f'its ASGI process is gone: run the playbook, or {self.command} restart'}")
+                problems += state != "active" or not process.current or name == CANDIDATE or (asgi.exists and not asgi.lives)
         if not serving:
             say(f"no web process of {self.instance} serves")
         for public in self.config.get("sockets", []):
@@ -459,8 +510,9 @@ class Web(Control):
         super().leave()
 
     def remove(self) -> None:
-        for name in ("proven", "stats.sock"):
+        for name in ("proven", "stats.sock", "asgi.sock"):
             (self.run / name).unlink(missing_ok=True)
+        shutil.rmtree(self.run / "asgi", ignore_errors=True)
         super().remove()
 
 

@@ -1,0 +1,108 @@
+"""Galaxy as the WSGI application that uWSGI serves.
+
+Galaxy's own web application speaks ASGI; this factory lets a Paste Deploy file name it:
+paste.app_factory = galaxy_wsgi:app_factory
+
+uWSGI loads Galaxy once and forks its workers from that, or with C(lazy-apps) each worker loads Galaxy for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import threading
+from collections.abc import Iterable
+from typing import Any, Callable
+
+# Galaxy creates millions of objects while it loads, and nearly all of them stay. A higher threshold for the garbage
+# collector shortens the load by a fifth and costs 20 MB.
+gc.set_threshold(10_000)
+
+from . import processes  # noqa: E402
+
+# Galaxy chooses how it starts when it is imported.
+processes.choose_stack()
+
+from a2wsgi import ASGIMiddleware  # noqa: E402
+from galaxy.webapps.galaxy.buildapp import app_pair  # noqa: E402
+from galaxy.webapps.galaxy.fast_app import initialize_fast_app  # noqa: E402
+
+from . import beside, logs  # noqa: E402
+
+Application = Callable[..., Iterable[bytes]]
+
+
+async def forever() -> None:
+    """Wait for what never comes."""
+    await asyncio.Event().wait()
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Start an event loop in a thread of its own.
+
+    The threads in which Galaxy does what blocks live as long as the outermost task of their loop. Without one around
+    them all, each request would be the outermost, and would start its threads anew.
+    """
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_until_complete, args=(forever(),), name="asgi", daemon=True).start()
+    return loop
+
+
+class Bridge:
+    """Galaxy's ASGI application as a WSGI application.
+
+    ASGI has the whole path where WSGI has it without the I(prefix); the check that uWSGI works has no prefix either
+    way, because it does not come through the proxy. I(elsewhere) are the paths that only the ASGI process serves: here
+    each of their responses would keep a thread for as long as somebody has a page open.
+    """
+
+    def __init__(self, application: logs.Application, prefix: str, elsewhere: Iterable[str]) -> None:
+        self.application = application
+        self.prefix = prefix
+        self.elsewhere = frozenset(elsewhere)
+        self.wsgi: Application | None = None
+
+    def start(self) -> None:
+        """Start the event loop, in each process, because none survives a fork."""
+        self.wsgi = ASGIMiddleware(self.application, loop=running_loop())
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Serve one request."""
+        assert self.wsgi is not None, "the event loop of this process was not started"
+        path = environ.get("PATH_INFO", "")
+        if path in self.elsewhere:
+            start_response("404 Not Found", [("Content-Type", "application/json")])
+            return [json.dumps({"err_msg": "Only the ASGI process of this server serves this path."}).encode()]
+        if self.prefix:
+            environ = {**environ, "SCRIPT_NAME": "", "PATH_INFO": self.prefix + path}
+        return self.wsgi(environ, start_response)
+
+
+def load_galaxy(global_conf: dict[str, Any], options: dict[str, Any]) -> tuple[logs.Application, Any]:
+    """Build Galaxy's ASGI application, and Galaxy itself, by what its releases since 23.1 have in common."""
+    try:
+        application, galaxy = app_pair(global_conf, wsgi_preflight=False, **options)
+    except SystemExit as error:
+        # To uWSGI that is a process that has died, which it would start again and again. The log has the reason already.
+        raise RuntimeError("Galaxy could not be loaded, for the reason above") from error
+    return initialize_fast_app(application, galaxy), galaxy
+
+
+def app_factory(global_conf: dict[str, Any], **local_conf: Any) -> Application:
+    """Build Galaxy from the options of its Paste Deploy section."""
+    logging.setLogRecordFactory(logs.LogRecord)
+    before = processes.descriptors()
+    application, galaxy = load_galaxy(global_conf, local_conf)
+    prefix = local_conf.get("galaxy_url_prefix", "/").rstrip("/")
+    bridge = Bridge(logs.remember_request(application), prefix, beside.paths(galaxy.config))
+    forks = processes.Forks(galaxy, before) if processes.forked_later() else None
+    # All that is loaded now stays. A search through it takes a second, in which no request is answered.
+    gc.freeze()
+    if forks:
+        beside.start(logs.remember_request(logs.below(prefix, application)), galaxy.config, forks)
+        forks.of_workers(bridge.start)
+    else:
+        bridge.start()
+    return bridge

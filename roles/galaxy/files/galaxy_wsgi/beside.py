@@ -1,0 +1,169 @@
+"""The ASGI process beside the workers: it serves what WSGI cannot.
+
+An event stream stays open as long as a page does, and under WSGI each takes a thread. So where Galaxy has such streams
+or MCP, one more process is forked from the same loaded Galaxy and serves their paths with Galaxy's own ASGI server. A
+keeper, which does nothing else, starts it again when it dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any, Callable
+
+from . import logs, processes
+
+# Where to listen; the command of the instance sets it.
+SOCKET = os.environ.get("GALAXYOPS_ASGI_SOCKET", "")
+STREAM = "/api/events/stream"
+NAME = "asgi"
+# How the process and its keeper are called in a list of processes, up to 15 characters.
+TITLE, KEEPER_TITLE = b"galaxy-asgi", b"galaxy-asgi-kpr"
+# One that dies sooner than this, in seconds, is started again after a pause.
+SOON, PAUSE = 5, 1
+# When the slot stops, requests have until then to finish; streams end at once.
+STOP_TIMEOUT = int(os.environ.get("GALAXYOPS_STOP_TIMEOUT") or 60)
+
+_PR_SET_NAME = 15
+
+
+def paths(config: Any) -> Iterator[str]:
+    """The paths that a worker must not serve."""
+    yield STREAM
+    if getattr(config, "enable_mcp_server", False):
+        yield config.mcp_server_path
+
+
+def wanted(config: Any) -> bool:
+    """Whether this Galaxy has what only ASGI can serve."""
+    return bool(SOCKET) and bool(getattr(config, "enable_sse_updates", False) or getattr(config, "enable_mcp_server", False))
+
+
+def start(application: logs.Application, config: Any, forks: processes.Forks) -> None:
+    """Start the process, if this Galaxy has use for it."""
+    if not wanted(config):
+        return
+    inherited = [descriptor for descriptor, name in processes.descriptors().items() if name.startswith("socket:") and descriptor > 2]
+    master = os.getpid()
+    # The socket is there before any worker is, so that whoever waits for the slot can see that it has such a process.
+    listener = listen(SOCKET)
+
+    def keeper() -> None:
+        for descriptor in inherited:
+            # uWSGI's: while anybody had them open, a client would wait where nobody answers.
+            os.close(descriptor)
+        take_signals(KEEPER_TITLE)
+        keep(lambda: serve(application, listener, forks, master), listener, master, forks)
+
+    # No child of the master: that would wait for it before it ended.
+    os.waitpid(forks.fork(lambda: forks.fork(keeper)), 0)
+    listener.close()
+
+
+def listen(path: str) -> socket.socket:
+    """Listen on a unix socket, for this user and the group of the directory."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o660)
+    listener.listen(4096)
+    return listener
+
+
+def take_signals(title: bytes) -> None:
+    """Have a title, and take signals as any process does, not as uWSGI does."""
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, title)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def keep(work: Callable[[], None], listener: socket.socket, master: int, forks: processes.Forks) -> None:
+    """Run I(work) in a child, and again when that dies, until this process is asked to stop or the I(master) dies.
+
+    Clients wait in the socket, which this process has open too.
+    """
+    events = {signal.SIGTERM, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, events)
+    of_master = os.pidfd_open(master)
+
+    def child() -> None:
+        take_signals(TITLE)
+        work()
+
+    stopping = False
+    while not stopping:
+        started = time.monotonic()
+        pid = forks.fork(child)
+        ended, status = 0, 0
+        while not ended:
+            event = signal.sigtimedwait(events, 1)
+            asked = event is not None and event.si_signo == signal.SIGTERM
+            if not stopping and (asked or select.select([of_master], [], [], 0)[0]):
+                stopping = True
+                listener.close()
+                os.kill(pid, signal.SIGTERM)
+            ended, status = os.waitpid(pid, os.WNOHANG)
+        if not stopping:
+            print(f"the ASGI process has died ({describe(status)}) and is started again", flush=True)
+            if time.monotonic() - started < SOON:
+                time.sleep(PAUSE)
+
+
+def describe(status: int) -> str:
+    """How a process has ended."""
+    return f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit code {os.WEXITSTATUS(status)}"
+
+
+def serve(application: logs.Application, listener: socket.socket, forks: processes.Forks, master: int) -> None:
+    """Serve with Galaxy's own ASGI server until this process is asked to stop or the I(master) dies."""
+    # Not at the top: a Galaxy without these serves without this process.
+    import uvicorn
+    from galaxy.web_stack import run_drain_start_callbacks
+
+    forks.start(NAME)
+
+    class Server(uvicorn.Server):
+        """The server, which tells Galaxy when it stops."""
+
+        def capture_signals(self) -> Any:
+            """Leave the signals to L(startup)."""
+            return contextlib.nullcontext()
+
+        def stop(self) -> None:
+            self.should_exit = True
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTERM, self.stop)
+            with contextlib.suppress(OSError):
+                loop.add_reader(os.pidfd_open(master), self.stop)
+            await super().startup(sockets)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Event streams end by this; the browser opens them again, at the slot that has taken over.
+            run_drain_start_callbacks()
+            await super().shutdown(sockets)
+
+    config = uvicorn.Config(
+        logs.log_requests(application, NAME),
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        # The proxy, which alone can reach the socket, says who the client is.
+        forwarded_allow_ips="*",
+        timeout_graceful_shutdown=STOP_TIMEOUT,
+    )
+    try:
+        Server(config).run(sockets=[listener])
+    finally:
+        forks.galaxy.shutdown()

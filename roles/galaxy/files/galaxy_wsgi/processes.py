@@ -1,0 +1,165 @@
+"""The web processes of one Galaxy: what each is called, and what crosses the fork that most of them come from.
+
+Galaxy addresses its processes by their names: each has a queue for messages (reload the tools, the configuration ...)
+and a row in the table C(worker_process). So no two processes that share a database may have one name, and what takes
+the place of a process takes its name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import stat
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Any, Callable
+
+import uwsgi
+
+# What the processes of this slot have in their names; the command of the instance sets it, and knows why.
+SLOT = os.environ.get("GALAXYOPS_SLOT") or f"{socket.gethostname()}.1"
+# A fork later than this takes the place of a process that has died, or comes in addition.
+SOON = 30
+
+REMEDY = "set lazy-apps to true in uwsgi_options, so that each worker loads Galaxy for itself"
+
+log = logging.getLogger(__name__)
+
+
+def forked_later() -> bool:
+    """Whether uWSGI forks its workers from this process once the application is loaded; else this is a worker itself."""
+    return bool(uwsgi.worker_id() == 0)
+
+
+def name_process(name: object) -> None:
+    """Have Galaxy call this process C(main.SLOT.NAME) when it next chooses a name."""
+    os.environ["GUNICORN_WORKER_ID"] = f"{SLOT}.{name}"
+
+
+def choose_stack() -> None:
+    """Choose Galaxy's web stack, by variables that it reads when it is imported.
+
+    The stack for several processes is named after the server that Galaxy brings along.
+    """
+    os.environ["SERVER_SOFTWARE"] = "gunicorn"
+    if forked_later():
+        # Galaxy starts no thread before the fork, and keeps what each process has to do after it.
+        os.environ["GUNICORN_CMD_ARGS"] = "--preload"
+    else:
+        name_process(uwsgi.worker_id())
+
+
+def descriptors() -> dict[int, str]:
+    """What this process has open, by the kernel's names."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:  # that of the list itself
+            continue
+    return found
+
+
+def shared_by_a_fork(before: dict[int, str]) -> Iterator[str]:
+    """What has come since I(before) that several processes must not use together."""
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            yield f"the thread {thread.name}"
+    for descriptor, name in descriptors().items():
+        if before.get(descriptor) == name:
+            continue
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISSOCK(mode):
+            with socket.socket(fileno=os.dup(descriptor)) as connection:
+                # Whoever sends single datagrams, such as statistics, may share that.
+                if connection.type == socket.SOCK_DGRAM:
+                    continue
+            yield f"the connection {name}"
+        elif name == "anon_inode:[eventpoll]":
+            yield "an event loop"
+        elif stat.S_ISREG(mode) and os.pread(os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY), 15, 0) == b"SQLite format 3":
+            yield f"the database {name}"
+
+
+class Forks:
+    """The processes that are forked from a Galaxy that is loaded and has not been started."""
+
+    def __init__(self, galaxy: Any, before: dict[int, str]) -> None:
+        """Take from Galaxy what it would do in each process as it is forked, and leave nothing open that they would share."""
+        self.galaxy = galaxy
+        self.loaded = time.monotonic()
+        stack = type(galaxy.application_stack)
+        self.postponed: list[Callable[[], None]] = list(stack.postfork_functions)
+        # Galaxy would do it in the keeper of the ASGI process too, and before it knows the name of a process.
+        stack.postfork_functions = []
+        stack.late_postfork_event.set()
+        self._disconnect()
+        shared = list(shared_by_a_fork(before))
+        if shared:
+            raise RuntimeError(f"after Galaxy was loaded there is {', '.join(shared)}, which would not survive the fork of the workers: {REMEDY}")
+
+    def _disconnect(self) -> None:
+        """Close the connections that loading has opened; each process opens its own."""
+        self.galaxy.model.session.remove()
+        for model in {self.galaxy.model, self.galaxy.install_model}:
+            model.engine.dispose()
+        if self.galaxy.amqp_internal_connection_obj:
+            self.galaxy.amqp_internal_connection_obj.release()
+
+    def fork(self, work: Callable[[], None]) -> int:
+        """Do I(work) in a child and end it, with nothing of what uWSGI and Galaxy do at the end of a process; return its number."""
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            # Galaxy starts a thread in each child, which has nothing to do now and would only be there at the next fork.
+            thread = getattr(self.galaxy.application_stack, "late_postfork_thread", None)
+            if thread:
+                thread.join()
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        os._exit(code)
+
+    def start(self, name: object) -> None:
+        """Start Galaxy in the process that this has become by a fork."""
+        name_process(name)
+        # Before it serves anything, so that not one message goes under another's name.
+        self.galaxy.application_stack.set_postfork_server_name(self.galaxy)
+        threading.Thread(target=self._start, name="start", daemon=True).start()
+
+    def _start(self) -> None:
+        for function in self.postponed:
+            try:
+                function()
+            except Exception:
+                log.exception("Galaxy could not do what it does after a fork")
+        if time.monotonic() - self.loaded > SOON:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Read again what others have been told to read again since Galaxy was loaded. Galaxy itself does so for tools alone."""
+        from galaxy.queue_worker import control_message_to_task
+
+        for task in ("reload_core_config", "reload_data_managers", "reload_display_application", "reload_sanitize_allowlist"):
+            try:
+                control_message_to_task[task](self.galaxy)
+            except Exception:
+                log.exception("Galaxy could not do %s", task)
+
+    def of_workers(self, prepare: Callable[[], None]) -> None:
+        """Have uWSGI start each of its workers by I(prepare) and I(start)."""
+        previous = getattr(uwsgi, "post_fork_hook", None)
+
+        def become_worker() -> None:
+            if previous:
+                previous()
+            prepare()
+            self.start(uwsgi.worker_id())
+
+        uwsgi.post_fork_hook = become_worker

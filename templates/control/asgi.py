@@ -1,0 +1,96 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ASGI process beside the workers of a slot, where the application has one: its socket, its end, and what it does.
+
+Galaxy's bridge forks it from what uWSGI has loaded, with a keeper that starts it again. It listens on a socket of its
+slot, C(/run/INSTANCE/asgi/SLOT.sock); the link C(/run/INSTANCE/asgi.sock), where the proxy connects, leads to that of the
+slot that serves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+from .common import Process, members, memory, relink, say
+
+# As the kernel shows these processes
+TITLE, KEEPER_TITLE = "galaxy-asgi", "galaxy-asgi-kpr"
+MIB = 1024 * 1024
+
+
+def title(pid: int) -> str:
+    """What the kernel calls a process."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+class Asgi:
+    """The ASGI process of one slot, or of the candidate, which has its socket among its private ones."""
+
+    def __init__(self, run: Path, name: str, process: Process, slots: tuple[str, ...]) -> None:
+        self.link = run / "asgi.sock"
+        self.directory = run / "asgi"
+        self.process = process
+        self.socket = self.directory / f"{name}.sock" if name in slots else process.directory / "asgi.sock"
+
+    @staticmethod
+    def open(run: Path, user: int, group: int) -> None:
+        """Make the directory of the sockets: the application makes them, and they are of the group of the directory."""
+        directory = run / "asgi"
+        directory.mkdir(exist_ok=True)
+        os.chown(directory, user, group)
+        directory.chmod(0o2750)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the slot has such a process; it makes the socket before the first worker starts."""
+        return self.socket.exists()
+
+    def _pids(self) -> dict[str, int]:
+        found = {title(pid): pid for pid in members(self.process.pid)}
+        return {name: pid for name, pid in found.items() if name in (TITLE, KEEPER_TITLE)}
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process is there, or its keeper, which starts it again."""
+        return bool(self._pids())
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        # An accepted connection has the path of its socket; 03 means connected.
+        pattern = re.compile(rf" 03 +\d+ {re.escape(str(self.socket))}$", re.MULTILINE)
+        return len(pattern.findall(Path("/proc/net/unix").read_text()))
+
+    def point_to(self) -> None:
+        """Have the proxy connect here from now on."""
+        if self.exists:
+            relink(self.link, self.socket)
+        else:
+            self.link.unlink(missing_ok=True)
+
+    def drain(self, seconds: float) -> None:
+        """End the process before its slot: streams end at once, and the browser opens them elsewhere; requests finish."""
+        pids = self._pids()
+        if not pids:
+            return
+        say(f"end the {self.connections} connections of its ASGI process")
+        with contextlib.suppress(ProcessLookupError):
+            # The keeper passes it on.
+            os.kill(pids.get(KEEPER_TITLE) or pids[TITLE], signal.SIGTERM)
+        deadline = time.monotonic() + seconds
+        while self._pids() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.socket.unlink(missing_ok=True)
+
+    def status(self) -> str:
+        """What it does, for a person; empty when it is gone."""
+        pid = self._pids().get(TITLE)
+        return f"ASGI process: pid {pid}, {memory([pid]) // MIB} MiB, {self.connections} connections open" if pid else ""
