@@ -30,7 +30,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "nginx_proxy_server_snippet": "location = /own {\n    return 204;\n}",
         "nginx_proxy_location_snippet": "limit_rate 1m;\nadd_header X-Own yes;",
     },
+    "asgi": {"nginx_proxy_asgi_paths": ["/api/events/stream", "/api/mcp"], "nginx_proxy_prefix": "/galaxy"},
     "all": {
+        "nginx_proxy_asgi_paths": ["/api/events/stream"],
         "nginx_proxy_instance": "galaxy-test",
         "nginx_proxy_acme_root": "/var/www/acme/",
         "nginx_proxy_interactive_tools_upstream": "127.0.0.1:4002",
@@ -162,8 +164,8 @@ def test_instance_beside_another_depends_on_its_site_only_where_that_includes_it
     for name in BESIDE:
         assert "$galaxy_scheme" not in sites[name].read_text()
         site = sites["plain"].read_text()
-        own = f"${BESIDE[name]['nginx_proxy_instance'].replace('-', '_')}_path"
-        used = set(re.findall(r"\$galaxy_[a-z_]+", sites[f"{name}.locations"].read_text())) - {own}
+        own = {f"${BESIDE[name]['nginx_proxy_instance'].replace('-', '_')}_{variable}" for variable in ("path", "asgi_lost")}
+        used = set(re.findall(r"\$galaxy_[a-z_]+", sites[f"{name}.locations"].read_text())) - own
         assert used and all(re.search(rf"(?m)^(map|geo) .* \{variable} \{{$", site) for variable in used)
     assert "galaxy-test.access.log galaxy_json;" in sites["beside-all.locations"].read_text()
 

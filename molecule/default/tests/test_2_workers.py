@@ -1,0 +1,180 @@
+"""Four workers and an ASGI process are one Galaxy: what an administrator changes is known to all of them, at all times."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+import requests
+from workers import answers, pids, registered, rows, slot, until_all
+
+TRIES = 6
+TOOLS = "/opt/test-tools"
+TOOL = '<tool id="{name}" name="{name}" version="{version}" profile="20.05"><command>true</command><inputs/><outputs/></tool>'
+
+
+class Galaxy:
+    """A Galaxy as its administrator changes it."""
+
+    def __init__(self, host: Any, url: str, key: str) -> None:
+        self.host = host
+        self.url = url
+        self.key = key
+        self.names: list[str] = []
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file among the tools, in one step."""
+        self.host.check_output("printf %%s %s > %s.new && mv %s.new %s", text, f"{TOOLS}/{name}", f"{TOOLS}/{name}", f"{TOOLS}/{name}")
+
+    def put(self, path: str, **options: Any) -> None:
+        """PUT to the API as the administrator."""
+        requests.put(self.url + path, headers={"x-api-key": self.key}, timeout=60, **options).raise_for_status()
+
+    def configure_tools(self) -> None:
+        """Write the list of the tools."""
+        tools = "".join(f'<tool file="{name}.xml"/>' for name in ["count_runs", *self.names])
+        self.write("tool_conf.xml", f'<?xml version="1.0"?>\n<toolbox tool_path="{TOOLS}"><section id="tests" name="Tests">{tools}</section></toolbox>\n')
+
+    def add_tool(self, name: str, version: str = "1") -> None:
+        """Add a tool and have the tools read again."""
+        self.write(f"{name}.xml", TOOL.format(name=name, version=version))
+        self.names.append(name)
+        self.configure_tools()
+        self.put("/api/configuration/toolbox")
+
+    def remove_tool(self, name: str) -> None:
+        """Remove a tool and have the tools read again."""
+        self.names.remove(name)
+        self.configure_tools()
+        self.put("/api/configuration/toolbox")
+
+    def knows(self, name: str, wanted: bool = True) -> None:
+        """See that all workers have a tool, or that none has."""
+        until_all(f"{self.url}/api/tools/{name}", self.key, lambda response: (response.status_code == 200) == wanted)
+
+
+@pytest.fixture(scope="module")
+def galaxy(host: Any, site: Any, admin_key: str) -> Iterator[Galaxy]:
+    """The Galaxy, whose tools are as before when the tests have ended."""
+    changed = Galaxy(host, site.url, admin_key)
+    yield changed
+    changed.names = []
+    changed.configure_tools()
+
+
+def expected(host: Any) -> dict[str, int]:
+    """The names that the living web processes ought to have."""
+    serving = slot(host)
+    machine = host.check_output("hostname")
+    return {f"main.galaxy.{machine}.{serving}.{name}": pid for name, pid in pids(host, serving).items()}
+
+
+def wait_for_names(host: Any) -> None:
+    """See that each living web process is registered by its name, and no other is."""
+    deadline = time.monotonic() + 20
+    while registered(host) != expected(host) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert registered(host) == expected(host)
+
+
+def test_each_web_process_is_registered_by_a_name_of_its_own(host: Any) -> None:
+    wait_for_names(host)
+    assert len(expected(host)) == 5
+
+
+def test_a_tool_added_and_removed_is_known_to_all_workers(galaxy: Galaxy) -> None:
+    for number in range(TRIES):
+        galaxy.add_tool(f"added_{number}")
+        galaxy.knows(f"added_{number}")
+    galaxy.remove_tool("added_0")
+    galaxy.knows("added_0", wanted=False)
+
+
+def test_a_data_table_is_read_again_by_all_workers(galaxy: Galaxy) -> None:
+    galaxy.write("fruits.loc", "apple\tApple\t/apple\npear\tPear\t/pear\n")
+    table = f"{galaxy.url}/api/tool_data/fruits"
+    requests.get(f"{table}/reload", headers={"x-api-key": galaxy.key}, timeout=60).raise_for_status()
+    until_all(table, galaxy.key, lambda response: len(response.json()["fields"]) == 2)
+
+
+def test_the_configuration_is_read_again_by_all_workers(galaxy: Galaxy, host: Any, restore: Callable[[str], None]) -> None:
+    """C(watch_core_config) is set: the one process that watches the file tells all others."""
+    host.check_output("cp --preserve=all /srv/galaxy/config/galaxy.ini /root/galaxy.ini")
+    host.check_output("sed 's/^message_box_content = .*/message_box_content = changed/' /root/galaxy.ini > /srv/galaxy/config/galaxy.ini")
+    until_all(f"{galaxy.url}/api/configuration", galaxy.key, lambda response: response.json()["message_box_content"] == "changed", 20)
+    host.check_output("cat /root/galaxy.ini > /srv/galaxy/config/galaxy.ini && rm /root/galaxy.ini")
+    until_all(f"{galaxy.url}/api/configuration", galaxy.key, lambda response: response.json()["message_box_content"] != "changed", 20)
+
+
+def test_a_worker_that_was_killed_is_back_at_once_and_knows_what_the_others_know(galaxy: Galaxy, host: Any, note: Callable[[str], None]) -> None:
+    before = pids(host, slot(host))
+    for worker in ("2", "asgi"):
+        host.check_output(f"kill -9 {before[worker]}")
+        killed = time.monotonic()
+        while pids(host, slot(host)).get(worker) in (None, 0, before[worker]):
+            assert time.monotonic() < killed + 10
+        note(f"{worker} is back after {time.monotonic() - killed:.1f} s")
+        wait_for_names(host)
+    galaxy.knows("added_1")
+    until_all(f"{galaxy.url}/api/tool_data/fruits", galaxy.key, lambda response: len(response.json()["fields"]) == 2, 20)
+    galaxy.add_tool("added_after_a_kill")
+    galaxy.knows("added_after_a_kill")
+
+
+def test_the_workers_of_another_host_are_others(galaxy: Galaxy, host: Any) -> None:
+    """Those of a host that shares the database, with as many workers: here by its name alone, on a socket of its own."""
+    program = (
+        "cd /srv/galaxy/server && exec runuser -u galaxy -- env GALAXYOPS_SLOT=galaxy.other.1 VIRTUAL_ENV=/srv/galaxy/venv "
+        "PATH=/srv/galaxy/venv/bin:$PATH /srv/galaxy/venv/bin/uwsgi --http-socket 127.0.0.1:8099 --ini-paste /srv/galaxy/config/galaxy.ini"
+    )
+    host.check_output("systemd-run --unit=other-host --property=KillMode=mixed sh -c %s", program)
+    try:
+        deadline = time.monotonic() + 120
+        asked = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8099/api/tools/{}').status)"
+        while host.run("python3 -c %s", asked.format("sort1")).rc and time.monotonic() < deadline:
+            time.sleep(1)
+        mine = registered(host)
+        assert {name for name in mine if name.startswith("main.galaxy.other.1.")} == {f"main.galaxy.other.1.{number}" for number in range(1, 5)}
+        assert expected(host).items() <= mine.items()
+        galaxy.add_tool("added_on_one_host")
+        galaxy.knows("added_on_one_host")
+        time.sleep(5)
+        for _try in range(20):
+            assert host.check_output("python3 -c %s", asked.format("added_on_one_host")) == "200"
+    finally:
+        host.check_output("systemctl stop other-host")
+    wait_for_names(host)
+
+
+def test_a_handover_leaves_no_name_behind_and_changes_are_known_right_after_it(galaxy: Galaxy, host: Any) -> None:
+    before = slot(host)
+    host.check_output("galaxy-web restart")
+    assert slot(host) != before
+    galaxy.add_tool("added_after_a_handover")
+    galaxy.knows("added_after_a_handover")
+    wait_for_names(host)
+    # The same as ever: a slot, its other, and the candidate between them.
+    queues = {name for [name] in rows(host, "SELECT name FROM kombu_queue", "amqp_internal_connection")}
+    assert {name.rpartition("@")[0] for name in queues if ".galaxy." in name and ".other." not in name} == {
+        f"control.main.galaxy.{host.check_output('hostname')}.{number}.{worker}"
+        for number, workers in (("0", "1"), ("1", "1234"), ("2", "1234"))
+        for worker in [*workers, "asgi"]
+    }
+
+
+def test_a_watched_tool_that_changes_is_read_again_by_all_workers(galaxy: Galaxy) -> None:
+    """C(watch_tools) is set; the process that watches the files is not the one that did before the handover."""
+    galaxy.write("added_1.xml", TOOL.format(name="added_1", version="2"))
+    until_all(f"{galaxy.url}/api/tools/added_1", galaxy.key, lambda response: response.json()["version"] == "2", 30)
+
+
+def test_memory_is_shared_between_the_workers(host: Any, note: Callable[[str], None]) -> None:
+    """A worker that had loaded Galaxy by itself would take some 700 MiB."""
+    status = host.check_output("galaxy-web status")
+    note(status)
+    total = re.search(r"pid \d+, (\d+) MiB", status)
+    assert total and int(total[1]) < 1400

@@ -1,0 +1,74 @@
+"""The web processes of a Galaxy under test, as Galaxy itself and the kernel see them, and many requests at a time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import requests
+
+# Prints the rows of a table as JSON lists, from whichever database the configuration names.
+ROWS = """
+import json, sys
+sys.path.insert(0, "/srv/galaxy/server/lib")
+from sqlalchemy import create_engine, text
+url = next(line.split(" = ", 1)[1].strip() for line in open("/srv/galaxy/config/galaxy.ini") if line.startswith(sys.argv[1] + " = "))
+with create_engine(url.removeprefix("sqlalchemy+")).connect() as connection:
+    print(json.dumps([list(row) for row in connection.execute(text(sys.argv[2]))]))
+"""
+
+
+def rows(host: Any, query: str, option: str = "database_connection") -> list[list[Any]]:
+    """What a query finds in a database of Galaxy, which an option of its configuration names."""
+    output = host.check_output("runuser -u galaxy -- /srv/galaxy/venv/bin/python -c %s %s %s", ROWS, option, query)
+    found: list[list[Any]] = json.loads(output)
+    return found
+
+
+def registered(host: Any) -> dict[str, int]:
+    """The web processes by the names that Galaxy has for them, with the numbers of the processes."""
+    return {name: pid for name, pid in rows(host, "SELECT server_name, pid FROM worker_process WHERE app_type = 'webapp'")}
+
+
+def slot(host: Any) -> str:
+    """The slot that serves."""
+    return str(host.check_output("galaxy-web status").partition("galaxy-web@")[2][0])
+
+
+def pids(host: Any, slot_name: str) -> dict[str, int]:
+    """The web processes of a slot by what they are, with the numbers of the processes: workers, and the ASGI process."""
+    stats = json.loads(host.check_output("python3 -c %s %s", STATS, f"/run/galaxy/web-{slot_name}/stats.sock"))
+    found = {str(worker["id"]): worker["pid"] for worker in stats["workers"]}
+    asgi = host.run("pgrep --exact galaxy-asgi").stdout.split()
+    return {**found, **({"asgi": int(asgi[0])} if asgi else {})}
+
+
+STATS = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as connection:
+    connection.connect(sys.argv[1])
+    while data := connection.recv(65536):
+        sys.stdout.write(data.decode())
+"""
+
+
+def answers(url: str, key: str, times: int = 200, at_a_time: int = 12) -> list[requests.Response]:
+    """GET an address so often, by several clients at a time: sequential requests may all get to one worker."""
+
+    def get(_number: int) -> requests.Response:
+        return requests.get(url, headers={"x-api-key": key}, timeout=60)
+
+    with ThreadPoolExecutor(at_a_time) as clients:
+        return list(clients.map(get, range(times)))
+
+
+def until_all(url: str, key: str, right: Callable[[requests.Response], bool], seconds: float = 5) -> None:
+    """Wait until every answer is right, at most I(seconds), and see that 200 of 200 are."""
+    deadline = time.monotonic() + seconds
+    while not all(map(right, answers(url, key, times=24))) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    wrong = [(response.status_code, response.text[:200]) for response in answers(url, key) if not right(response)]
+    assert not wrong, f"{len(wrong)} of 200: {wrong[:3]}"
