@@ -11,17 +11,20 @@ import json
 import math
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._handlers import DYNAMIC, MULES, SELF_METHODS, STATIC
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import Handling
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import Handler, Handling
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import TRUE
 
 _GRABBING = ("db-transaction-isolation", "db-skip-locked")
 _MULE_MESSAGE = "uwsgi-mule-message"
+
+# Every web process has this name while Galaxy is loaded, which is when Galaxy decides which handlers the process is. Later names begin with it.
+WEB_NAME = "main"
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,13 @@ class Galaxy:
         """Whether it is known to be of a release, or newer."""
         return self.version is not None and self.version.release >= release
 
+    def names_web(self, name: str) -> bool:
+        """Whether web processes have this name, or may have it.
+
+        Under uWSGI, releases from 18.01 to 22.01 name each web process before its handlers look for jobs, so there C(main) is free for a handler.
+        """
+        return (name == WEB_NAME or name.startswith(f"{WEB_NAME}.")) and not (self.since(18, 1) and self.before(22, 5))
+
     def __str__(self) -> str:
         """The name for a message."""
         return f"Galaxy {self.version.text}" if self.version else "Galaxy"
@@ -125,6 +135,7 @@ def handling_findings(handling: Handling, path: str, galaxy: Galaxy, mode: str =
     """
     problems = [*_mode_problems(galaxy, mode), *_method_problems(handling, galaxy, mode)]
     findings = [Finding(path, handling.line, "error", problem) for problem in dict.fromkeys(problems)]
+    findings += name_findings(handling.handlers, path, galaxy)
     methods = handling.assign_with or ()
     if handling.ready_window_size and galaxy.before(21, 5):
         message = f"{galaxy} does not know ready_window_size, which came with 21.05: remove it (job_handlers_ready_window_size)"
@@ -141,6 +152,37 @@ def handling_findings(handling: Handling, path: str, galaxy: Galaxy, mode: str =
     if galaxy.before(20, 5) and handling.handlers and path.endswith((".yml", ".yaml")):
         findings.append(Finding(path, 0, "error", f"{galaxy} reads no YAML here: use a job_conf.xml (job_handlers_config_file)"))
     return findings
+
+
+def name_findings(handlers: Iterable[Handler], path: str, galaxy: Galaxy, where: str = "job_handlers") -> list[Finding]:
+    """The handlers that every web process would be too; I(where) their names are to be changed."""
+    owner = str(galaxy) if galaxy.version else "Galaxy 22.05 and later"
+    return [
+        Finding(
+            path,
+            handler.line,
+            "error",
+            f"handler {handler.id!r} has a name of the web processes: with {owner} each web process would be this handler too, and run its jobs. "
+            f"Rename the handler in {where}; with {{id: handler0, previous_ids: [{handler.id}]}} (job_handlers) the jobs that wait for it go to handler0",
+        )
+        for handler in handlers
+        if galaxy.names_web(handler.id)
+    ]
+
+
+def purged_findings(handlers: Iterable[Handler], kept: Collection[str], path: str, galaxy: Galaxy) -> list[Finding]:
+    """The web processes' namesakes among the I(handlers) of a file that is going to lose them; jobs of those I(kept) go to another handler."""
+    return [
+        Finding(
+            path,
+            handler.line,
+            "error",
+            f"handler {handler.id!r} has a name of the web processes, so the role removes this handler, and the jobs that wait for it would wait for ever: "
+            f"say in job_handlers which handler gets these jobs, such as {{id: handler0, previous_ids: [{handler.id}]}}",
+        )
+        for handler in handlers
+        if galaxy.names_web(handler.id) and handler.id not in kept
+    ]
 
 
 def _mode_problems(galaxy: Galaxy, mode: str) -> Iterator[str]:

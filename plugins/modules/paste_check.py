@@ -88,9 +88,16 @@ options:
     default: static
   workflow_schedulers:
     description:
-      - Whether there are going to be handlers for workflows besides the O(handlers), which are those for jobs.
-    type: bool
-    default: false
+      - The ids of the handlers that are going to schedule workflows, besides the O(handlers), which are those for jobs.
+    type: list
+    elements: str
+    default: []
+  previous_ids:
+    description:
+      - The ids that O(handlers) and O(workflow_schedulers) had before. Jobs that wait for one of these ids do not get lost.
+    type: list
+    elements: str
+    default: []
   assign_with:
     description:
       - How jobs are going to be assigned to the O(handlers).
@@ -380,6 +387,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
@@ -396,6 +404,9 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._handlers import MULES, STATIC
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._hide_secrets import hide_secrets
+
+# What every file of the roles has in its first lines.
+OURS = b"galaxyops.uwsgi."
 
 FATAL: dict[str, tuple[str, ...]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
@@ -502,6 +513,29 @@ class Preflight:
         has_handlers = True if self.handling.handlers else None if self.wanted is None else False
         return paste_ini.check_changed(self.before or "", self.changes, self.path, self.params["app"], has_handlers)
 
+    @cached_property
+    def version(self) -> Optional[galaxy.Version]:
+        """The version of Galaxy that is going to run, or that is on the host."""
+        return galaxy.parse_version(self.params["galaxy_version"] or "") or galaxy.find_version(
+            self.params["server_dir"] or "", self.params["virtualenv"] or ""
+        )
+
+    def check_names(self, content: Optional[bytes], path: str) -> list[Finding]:
+        """Check the names of handlers that are not among those of the job configuration as it is going to be."""
+        found = galaxy.Galaxy(self.version)
+        schedulers = [job_conf.Handler(name) for name in self.params["workflow_schedulers"]]
+        findings = galaxy.name_findings(schedulers, path, found)
+        if content is not None and self.wanted is not None and self.params["purge_handlers"]:
+            stay = [*self.params["previous_ids"], *self.params["workflow_schedulers"], *(handler.id for handler in self.handlers)]
+            findings += galaxy.purged_findings(job_conf.registered(content, path), stay, path, found)
+        own = self.application.options.get("workflow_schedulers_config_file", "")
+        # With schedulers among job_handlers that file is the role's, which writes it anew.
+        if os.path.isabs(own) and not schedulers:
+            content = managed_file.read(own)
+            if content is not None and OURS not in content:
+                findings += galaxy.name_findings(job_conf.workflow_schedulers(content, own), own, found, "this file")
+        return findings
+
     def check_handlers(self) -> list[Finding]:
         """Check the job configuration as it is going to be, against the processes, the version of Galaxy and the database."""
         path: str = self.params["job_conf"] or ""
@@ -519,20 +553,19 @@ class Preflight:
         # Where the file is about to be made, so is the program.
         if self.params["virtualenv"] and self.params["missing"] == "fail" and self.handlers and self.params["handlers_mode"] != MULES:
             findings += galaxy.program_findings(self.params["server_dir"] or "", self.params["virtualenv"])
+        if path:
+            findings += self.check_names(content, path)
         if not self.handling.handlers and not self.handling.assign_with:
             return findings
         environment = self.params["environment"]
-        version = galaxy.parse_version(self.params["galaxy_version"] or "") or galaxy.find_version(
-            self.params["server_dir"] or "", self.params["virtualenv"] or ""
-        )
         database = galaxy.database_kind(self.application.options, environment) if self.application.section else ""
         if self.handling.handlers:
             findings += galaxy.environment_findings(environment)
             if self.application.section:
                 line = paste_ini.option_lines(self.before or "", self.application.section).get("track_jobs_in_database", 0)
-                findings += galaxy.tracking_findings(self.application.options, self.path, self.application.section, line, version)
-        found = galaxy.Galaxy(version, database)
-        mode, schedulers = self.params["handlers_mode"], self.params["workflow_schedulers"]
+                findings += galaxy.tracking_findings(self.application.options, self.path, self.application.section, line, self.version)
+        found = galaxy.Galaxy(self.version, database)
+        mode, schedulers = self.params["handlers_mode"], bool(self.params["workflow_schedulers"])
         return findings + galaxy.handling_findings(self.handling, path, found, mode, schedulers)
 
     @property
@@ -631,7 +664,8 @@ def main() -> None:
             "job_conf": {"type": "path"},
             "handlers": {"type": "list", "elements": "dict"},
             "handlers_mode": {"type": "str", "choices": ["static", "dynamic", "mules"], "default": "static"},
-            "workflow_schedulers": {"type": "bool", "default": False},
+            "workflow_schedulers": {"type": "list", "elements": "str", "default": []},
+            "previous_ids": {"type": "list", "elements": "str", "default": []},
             "assign_with": {"type": "list", "elements": "str"},
             "default_handler": {"type": "str"},
             "max_grab": {"type": "int"},

@@ -61,6 +61,10 @@ MISTAKES = [
     Mistake("uwsgi", {"uwsgi_start_timeout": 0}, ["uwsgi_start_timeout is 0", "seconds"]),
     Mistake("uwsgi", {"uwsgi_health_path": "api"}, ["uwsgi_health_path", "begins with '/'"]),
     Mistake("uwsgi", {"uwsgi_environment": {"a b": 1}}, ["a b", "environment variable"]),
+    *(
+        Mistake("uwsgi", {"uwsgi_environment": {name: "web"}}, [f"uwsgi_environment contains '{name}'", "Remove the variable"])
+        for name in ("GALAXY_CONFIG_SERVER_NAME", "GALAXY_CONFIG_OVERRIDE_SERVER_NAME")
+    ),
     Mistake("uwsgi", {"uwsgi_config_format": "toml"}, ["uwsgi_config_format", "toml", "paste, ini, yaml"]),
     Mistake("uwsgi", {"uwsgi_config_format": "yaml", "uwsgi_options": {"procesess": 2}}, ["/etc/tiny/uwsgi.yml: procesess", "write 'processes' instead"]),
     Mistake("uwsgi", {"uwsgi_listen": "tcp", "uwsgi_listen_address": ":4001"}, ["uwsgi_listen_address is ':4001'", "can run code", "127.0.0.1:4001"]),
@@ -137,6 +141,9 @@ MISTAKES = [
     job_handlers(-1, ["job_handlers is -1"]),
     job_handlers([{"id": "a"}, {"id": "a"}], ["'a'", "twice"]),
     job_handlers([{"tags": ["x"]}], ["has no id"]),
+    job_handlers([{"id": "main"}], ["handler 'main' has a name of the web processes", "{id: handler0, previous_ids: [main]}"]),
+    job_handlers([{"id": "handler0"}, {"id": "main.w", "workflow_scheduler": True}], ["handler 'main.w' has a name of the web processes"]),
+    job_handlers([{"id": "a", "previous_ids": ["b"]}, {"id": "b"}], ["a has the previous id 'b', which b has"]),
     job_handlers(1, ["/srv/galaxy/venv/bin/galaxy-main", "no such program", "job_handlers_virtualenv"]),
     job_handlers(1, ["/srv/tiny/broken-job_conf.xml:3"], job_handlers_config_file="/srv/tiny/broken-job_conf.xml")._replace(
         prepare="printf '<job_conf>\\n  <handlers>\\n</job_conf>\\n' > /srv/tiny/broken-job_conf.xml"

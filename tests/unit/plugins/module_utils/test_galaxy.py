@@ -216,3 +216,14 @@ def test_the_proxy_must_wait_as_long_as_a_start_takes(timeout: Optional[int], st
         assert "after 60 s (nginx_proxy_read_timeout)" in findings[0].message
         assert "took 70.2 s" in findings[0].message
         assert findings[0].message.endswith("set it to 180")
+
+
+@pytest.mark.parametrize("name", ["main", "main.galaxy.web1.2.3", "main.x"])
+@pytest.mark.parametrize(("version", "refused"), [("17.09", True), ("18.01", False), ("22.1.5", False), ("22.5.1", True), ("26.1.2", True), ("", True)])
+def test_a_handler_may_not_be_called_like_a_web_process(name: str, version: str, refused: bool) -> None:
+    handling = Handling((Handler("handler0"), Handler(name, line=4), Handler("mainframe")), ("db-preassign",))
+    findings = galaxy.handling_findings(handling, "job_conf.xml", galaxy.Galaxy(galaxy.parse_version(version), "postgresql"))
+    assert [(finding.line, finding.severity) for finding in findings] == [(4, "error")] * refused
+    for finding in findings:
+        assert f"handler {name!r} has a name of the web processes" in finding.message
+        assert f"{{id: handler0, previous_ids: [{name}]}}" in finding.message
