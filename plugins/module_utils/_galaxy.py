@@ -26,6 +26,21 @@ _MULE_MESSAGE = "uwsgi-mule-message"
 # Every web process has this name while Galaxy is loaded, which is when Galaxy decides which handlers the process is. Later names begin with it.
 WEB_NAME = "main"
 
+# What lets uWSGI serve releases that speak ASGI, and the first release that it can load once and then fork: web processes, and one for ASGI.
+BRIDGE = "galaxy_wsgi:app_factory"
+FORKS_SINCE = (26, 1)
+
+# What Galaxy can do only in a process that speaks ASGI: what happens in any other process, and the remedy.
+_ASGI = {
+    "enable_sse_updates": (
+        "every page that is open in a browser would keep a thread of uWSGI for itself, and once all have gone that way the site answers nobody",
+        "remove the line, and pages ask for news every few seconds",
+    ),
+    "enable_mcp_server": ("its path would answer with errors only", "remove the line"),
+}
+_EVENTS_PATH = "/api/events/stream"
+_MCP_OPTION, _MCP_PATH = "mcp_server_path", "/api/mcp"
+
 
 @dataclass(frozen=True)
 class Version:
@@ -265,3 +280,84 @@ def read_timeout_findings(timeout: Optional[int], started: Optional[float]) -> l
         f"requests that wait for a start would fail; set it to {enough}"
     )
     return [Finding("", 0, "warning", message)]
+
+
+# An option of the application as it is written: its section, its name and its value.
+Option = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How Galaxy is served: by the bridge or not, and loaded by each web process or not, which is None where nobody knows.
+
+    I(http) are the uWSGI roles' own words for who may come without nginx: C(uwsgi_listen) for all, C(uwsgi_http_address) for some.
+    """
+
+    bridge: bool
+    lazy: Optional[bool] = None
+    http: str = ""
+
+
+def is_bridge(options: Iterable[Option]) -> bool:
+    """Whether the bridge loads the application."""
+    return any(name in ("paste.app_factory", "use") and value in (BRIDGE, f"call:{BRIDGE}") for _section, name, value in options)
+
+
+def fork_problem(serving: Serving, galaxy: Galaxy) -> str:
+    """Why Galaxy cannot be loaded before the web processes are forked, or nothing."""
+    if not serving.bridge or serving.lazy is not False or not galaxy.before(*FORKS_SINCE):
+        return ""
+    first = ".".join(map(str, FORKS_SINCE))
+    return (
+        f"is false, which is the default too: Galaxy is loaded once and the web processes are forked from it, and {galaxy} answers nothing after a fork, "
+        f"only {first} and later can. Write lazy-apps: true into uwsgi_options, or set galaxy_version to the version on the host, which does that by itself"
+    )
+
+
+def _asgi_problem(serving: Serving, galaxy: Galaxy) -> tuple[str, str]:
+    """Why there is no process that speaks ASGI, and what to write instead of removing the option; both are empty where there is one."""
+    first = ".".join(map(str, FORKS_SINCE))
+    if not serving.bridge or galaxy.before(*FORKS_SINCE):
+        return f"only Galaxy {first} and later has a process for ASGI under uWSGI, by the factory {BRIDGE}", ""
+    if serving.lazy:
+        return "with lazy-apps there is no process for ASGI, which is forked from a Galaxy that is loaded once", "remove lazy-apps from uwsgi_options, or "
+    if serving.http == "uwsgi_listen":
+        return "with uwsgi_listen http there is no nginx that leads requests to the process for ASGI", "set uwsgi_listen to unix and use nginx_proxy, or "
+    return "", ""
+
+
+def asgi_findings(options: Iterable[Option], serving: Serving, galaxy: Galaxy, path: str) -> list[Finding]:
+    """What needs a process that speaks ASGI where there is none, or where some clients do not reach it."""
+    why, instead = _asgi_problem(serving, galaxy)
+    findings = []
+    for section, name, value in options:
+        if name not in _ASGI or value.lower() not in TRUE:
+            continue
+        harm, remedy = _ASGI[name]
+        if why:
+            findings.append(Finding(path, 0, "error", f"{why}: {harm}: {instead}{remedy}", section, name))
+        elif serving.http:
+            message = f"clients of {serving.http} do not reach the process for ASGI, because nginx leads there: {harm}: let clients come by nginx, or {remedy}"
+            findings.append(Finding(path, 0, "warning", message, section, name))
+    return findings
+
+
+def asgi_path_findings(options: Iterable[Option], paths: Collection[str], path: str) -> list[Finding]:
+    """What needs a process that speaks ASGI, and is not among the I(paths) that the proxy sends there."""
+    options = list(options)
+    mcp = next((value for _section, name, value in options if name == _MCP_OPTION), _MCP_PATH)
+    needed = {"enable_sse_updates": _EVENTS_PATH, "enable_mcp_server": mcp.rstrip("/") or "/"}
+    if not paths and not is_bridge(options):
+        return []
+    return [
+        Finding(
+            path,
+            0,
+            "error",
+            f"nginx does not lead {needed[name]} to the process for ASGI: {_ASGI[name][0]}: add {needed[name]} to nginx_proxy_asgi_paths, or {_ASGI[name][1]}",
+            section,
+            name,
+        )
+        for section, name, value in options
+        if name in needed and value.lower() in TRUE and needed[name] not in paths
+    ]

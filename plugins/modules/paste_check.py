@@ -152,6 +152,22 @@ options:
     description:
       - The file that O(uwsgi_options) are going to be in, to be named in messages. Without it, they are in O(path).
     type: path
+  uwsgi_listen:
+    description:
+      - What the web processes listen to. With V(http), clients come without a proxy that leads some requests to a process for ASGI.
+    type: str
+    choices: [unix, tcp, http]
+    default: unix
+  uwsgi_http_address:
+    description:
+      - Where the web processes answer clients that come without the proxy, besides what O(uwsgi_listen) says.
+    type: str
+    default: ''
+  asgi_paths:
+    description:
+      - The paths that the proxy leads to Galaxy's process for ASGI. Without this option, nobody knows.
+    type: list
+    elements: str
   uwsgi_package:
     description:
       - What is going to be installed into O(virtualenv), such as V(pyuwsgi>=2.0.28). If it replaces the uWSGI that is there, an option
@@ -386,7 +402,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any, Optional
 
@@ -481,6 +497,7 @@ class Preflight:
             *attempt(self.check_ini),
             *handlers,
             *attempt(self.check_uwsgi_options),
+            *attempt(self.check_asgi),
             *attempt(self.check_virtualenv),
             *attempt(lambda: listeners.check(self.listen)),
             *attempt(lambda: certificates.check(self.certificate) if self.certificate else []),
@@ -584,11 +601,40 @@ class Preflight:
     def check_uwsgi_options(self) -> list[Finding]:
         """Check the uWSGI options against each other and the host."""
         path, lines, section = self.uwsgi_place
+        options = self.uwsgi_options
         python = virtualenv.python_version(self.params["virtualenv"]) if self.params["virtualenv"] else ()
+        errors = uwsgi_options.conflicts(options, listeners.longest_queue(), python)
+        fork = galaxy.fork_problem(self.serving, galaxy.Galaxy(self.version))
+        if fork:
+            errors["lazy-apps"] = fork
         return [
-            Finding(path, lines.get(name, 0), "error", message, section, name)
-            for name, message in uwsgi_options.conflicts(self.uwsgi_options, listeners.longest_queue(), python).items()
+            Finding(path, lines.get(name, 0), severity, message, section, name)
+            for severity, found in (("error", errors), ("warning", uwsgi_options.warnings(options)))
+            for name, message in found.items()
         ]
+
+    @cached_property
+    def loaded(self) -> list[galaxy.Option]:
+        """The options of the application, in whatever sections they are."""
+        return paste_ini.loaded_options(self.after, os.path.abspath(self.path), self.params["app"]) if self.path else []
+
+    @property
+    def serving(self) -> galaxy.Serving:
+        """How Galaxy is going to be served."""
+        options = self.uwsgi_options
+        http = "uwsgi_listen" if self.params["uwsgi_listen"] == "http" else "uwsgi_http_address" if self.params["uwsgi_http_address"] else ""
+        return galaxy.Serving(galaxy.is_bridge(self.loaded), uwsgi_options.is_lazy(options) if options else None, http)
+
+    def check_asgi(self) -> list[Finding]:
+        """Check what needs a process that speaks ASGI."""
+        findings = []
+        # Who changes something else leaves it to the one who sets the uWSGI options.
+        if self.uwsgi_options or not self.changes:
+            findings += galaxy.asgi_findings(self.loaded, self.serving, galaxy.Galaxy(self.version), self.path)
+        if self.params["asgi_paths"] is not None:
+            findings += galaxy.asgi_path_findings(self.loaded, self.params["asgi_paths"], self.path)
+        before = self.before or ""
+        return [replace(finding, line=paste_ini.option_lines(before, finding.section).get(finding.option, 0)) for finding in findings]
 
     def check_virtualenv(self) -> list[Finding]:
         """Check the Python of the virtualenv, and the uWSGI options against the uWSGI in it."""
@@ -677,6 +723,9 @@ def main() -> None:
             "virtualenv": {"type": "path"},
             "uwsgi_options": {"type": "dict", "default": {}},
             "uwsgi_options_file": {"type": "path"},
+            "uwsgi_listen": {"type": "str", "choices": ["unix", "tcp", "http"], "default": "unix"},
+            "uwsgi_http_address": {"type": "str", "default": ""},
+            "asgi_paths": {"type": "list", "elements": "str"},
             "uwsgi_package": {"type": "str"},
             "uwsgi_install_method": {"type": "str", "choices": ["wheel", "source", "distribution"], "default": "wheel"},
             "user": {"type": "str"},

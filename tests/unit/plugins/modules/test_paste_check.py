@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -407,3 +407,54 @@ def test_a_workflow_scheduler_of_ones_own_called_like_a_web_process_is_refused(r
     # What the role has written, it writes again.
     own.write_text("<!-- Managed by the role galaxyops.uwsgi.job_handlers -->" + own.read_text(encoding="utf-8"), encoding="utf-8")
     assert run_module("paste_check", **arguments)["findings"] == []
+
+
+BRIDGE = GOOD.replace("galaxy.web.buildapp:app_factory", "galaxy_wsgi:app_factory")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Path:
+    """A directory with a Galaxy that cannot be forked."""
+    source = tmp_path / "server" / "lib" / "galaxy" / "version.py"
+    source.parent.mkdir(parents=True)
+    source.write_text('VERSION_MAJOR = "25.1"\n', encoding="utf-8")
+    return tmp_path / "server"
+
+
+@pytest.mark.parametrize(
+    ("section", "line"), [("processes = 2", 0), ("lazy-apps = false", 2), ("lazy-apps = 0", 2), ("lazy-apps = true", None), ("lazy-apps = 1", None)]
+)
+def test_a_galaxy_that_cannot_be_forked_is_refused(run_module: Run, path: Path, server: Path, section: str, line: Optional[int]) -> None:
+    path.write_text(BRIDGE.replace("processes = 2", section), encoding="utf-8")
+    findings = run_module("paste_check", path=str(path), server_dir=str(server))["findings"]
+    assert [(finding["line"], finding["option"], finding["severity"]) for finding in findings] == ([] if line is None else [(line, "lazy-apps", "error")])
+    # The same for what an input asks for, and for the Galaxy that is about to come.
+    name, _equals, value = section.partition(" = ")
+    arguments: dict[str, Any] = {"path": str(path), "server_dir": str(server), "uwsgi_options": {name: value}, "changes": [{"section": "uwsgi"}]}
+    assert len(run_module("paste_check", **arguments)["findings"]) == len(findings)
+    assert run_module("paste_check", **arguments, galaxy_version="26.1")["findings"] == []
+
+
+def test_what_needs_asgi_is_checked_by_those_who_know_how_it_is_served(run_module: Run, path: Path) -> None:
+    path.write_text(BRIDGE + "enable_sse_updates = true\n", encoding="utf-8")
+    arguments: dict[str, Any] = {"path": str(path), "galaxy_version": "26.1"}
+    assert run_module("paste_check", **arguments)["findings"] == []
+    (message,) = messages(run_module("paste_check", **arguments, uwsgi_listen="http"))
+    assert message.startswith(f"{path}:9: [app:main] enable_sse_updates: with uwsgi_listen http there is no nginx")
+    (finding,) = run_module("paste_check", **arguments, uwsgi_http_address="127.0.0.1:8080")["findings"]
+    assert finding["severity"] == "warning"
+    lazy: dict[str, Any] = {"uwsgi_options": {"lazy-apps": True}}
+    (message,) = messages(run_module("paste_check", **arguments, **lazy))
+    assert message.startswith(f"{path}:9: [app:main] enable_sse_updates: with lazy-apps there is no process for ASGI")
+    # The proxy and the handlers do not set the options of uWSGI.
+    change = [{"section": "app:main", "options": {"x": "y"}}]
+    assert run_module("paste_check", **arguments, changes=change)["findings"] == []
+    (message,) = messages(run_module("paste_check", **arguments, changes=change, asgi_paths=["/api/mcp"]))
+    assert message.startswith(f"{path}:9: [app:main] enable_sse_updates: nginx does not lead /api/events/stream to the process for ASGI")
+    assert run_module("paste_check", **arguments, changes=change, asgi_paths=["/api/events/stream"])["findings"] == []
+
+
+def test_processes_that_are_replaced_all_the_time_are_warned_about(run_module: Run, path: Path) -> None:
+    path.write_text(GOOD.replace("processes = 2", "processes = 2\nlazy-apps = true\nmax-requests = 1000"), encoding="utf-8")
+    (finding,) = run_module("paste_check", path=str(path))["findings"]
+    assert (finding["line"], finding["option"], finding["severity"]) == (4, "max-requests", "warning")
