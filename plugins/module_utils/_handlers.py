@@ -122,7 +122,7 @@ def _previous_problems(handlers: list[dict[str, Any]]) -> Iterator[str]:
         for name in handler.get("previous_ids", []):
             owner = owners.setdefault(name, handler["id"])
             if owner != handler["id"] or name == handler["id"]:
-                yield f"job_handlers: {handler['id']} has the previous id {name!r}, which {owner} has: an id can be that of one handler only, remove one of the two"
+                yield f"job_handlers: {handler['id']} has the previous id {name!r}, which {owner} has: an id belongs to one handler, remove one of the two"
 
 
 def _environment_problems(where: str, environment: Any) -> Iterator[str]:
@@ -150,7 +150,8 @@ def _mode_problems(handlers: list[dict[str, Any]], mode: str) -> Iterator[str]:
             if tag in names:
                 yield f"{where} has the tag {tag!r}, which is also the id of a handler: rename one of the two"
         if mode == MULES and (handler["environment"] or handler["workflow_scheduler"] or handler["previous_ids"]):
-            yield f"{where} has environment, workflow_scheduler or previous_ids, which a mule of uWSGI cannot have: remove them, or set job_handlers_mode to static"
+            keys = "environment, workflow_scheduler or previous_ids"
+            yield f"{where} has {keys}, which a mule of uWSGI cannot have: remove them, or set job_handlers_mode to static"
         if mode == MULES and len(handler["tags"]) > 1:
             yield f"{where} has {len(handler['tags'])} tags, and a mule of uWSGI can have one: make a handler for each"
 

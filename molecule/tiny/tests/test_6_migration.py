@@ -34,14 +34,14 @@ END
 python3 - <<'END'
 import sqlite3
 with sqlite3.connect("/srv/old/database/universe.sqlite") as database:
-    database.executescript("""
+    database.executescript('''
         DROP TABLE IF EXISTS job;
         DROP TABLE IF EXISTS workflow_invocation;
         CREATE TABLE job (id INTEGER PRIMARY KEY, state TEXT, handler TEXT, tool_id TEXT, job_runner_name TEXT, job_runner_external_id TEXT);
         CREATE TABLE workflow_invocation (id INTEGER PRIMARY KEY, state TEXT, handler TEXT);
         INSERT INTO job (state, handler) VALUES ('new', 'main'), ('ok', 'main');
         INSERT INTO workflow_invocation (state, handler) VALUES ('new', 'main');
-    """)
+    ''')
 END
 sed 's/^CODE = .*/CODE = ""/' /srv/tiny/tiny_app.py > /srv/old/lib/tiny_app.py
 id old >/dev/null 2>&1 || useradd --system --home-dir /srv/old old
@@ -110,7 +110,10 @@ VARIABLES = {
     "nginx_proxy_x_accel_dirs": [],
     "nginx_proxy_config_file": "",
 }
-STATE = "cat {} /srv/old/config/job_conf.xml /etc/supervisor/conf.d/galaxy.conf /etc/nginx/sites-enabled/old; readlink /etc/nginx/sites-enabled/old; supervisorctl status | cut -c-40"
+STATE = (
+    "cat {} /srv/old/config/job_conf.xml /etc/supervisor/conf.d/galaxy.conf /etc/nginx/sites-enabled/old; "
+    "readlink /etc/nginx/sites-enabled/old; supervisorctl status | cut -c-40"
+)
 
 
 pytestmark = pytest.mark.one_host("spare")

@@ -108,7 +108,10 @@ def test_conflicts(values: dict[str, Any], expected: list[str]) -> None:
     assert list(options.conflicts(values, 4096, (3, 13))) == expected
 
 
-@pytest.mark.parametrize(("value", "expected"), [(True, True), ("true", True), ("1", True), ("", True), (False, False), ("No", False), ("0", False), ("off", False)])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(True, True), ("true", True), ("1", True), ("", True), (False, False), ("No", False), ("0", False), ("off", False)],
+)
 def test_switches_are_read_as_uwsgi_reads_them(value: Any, expected: bool) -> None:
     assert options.is_on({"lazy-apps": value}, "lazy-apps") is expected
     assert not options.is_on({}, "lazy-apps")
