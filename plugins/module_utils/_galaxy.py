@@ -11,17 +11,35 @@ import json
 import math
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._handlers import DYNAMIC, MULES, SELF_METHODS, STATIC
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import Handling
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import Handler, Handling
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import TRUE
 
 _GRABBING = ("db-transaction-isolation", "db-skip-locked")
 _MULE_MESSAGE = "uwsgi-mule-message"
+
+# Every web process has this name while Galaxy is loaded, which is when Galaxy decides which handlers the process is. Later names begin with it.
+WEB_NAME = "main"
+
+# What lets uWSGI serve releases that speak ASGI, and the first release that it can load once and then fork: web processes, and one for ASGI.
+BRIDGE = "galaxy_wsgi:app_factory"
+FORKS_SINCE = (26, 1)
+
+# What Galaxy can do only in a process that speaks ASGI: what happens in any other process, and the remedy.
+_ASGI = {
+    "enable_sse_updates": (
+        "every page that is open in a browser would keep a thread of uWSGI for itself, and once all have gone that way the site answers nobody",
+        "remove the line, and pages ask for news every few seconds",
+    ),
+    "enable_mcp_server": ("its path would answer with errors only", "remove the line"),
+}
+_EVENTS_PATH = "/api/events/stream"
+_MCP_OPTION, _MCP_PATH = "mcp_server_path", "/api/mcp"
 
 
 @dataclass(frozen=True)
@@ -113,6 +131,13 @@ class Galaxy:
         """Whether it is known to be of a release, or newer."""
         return self.version is not None and self.version.release >= release
 
+    def names_web(self, name: str) -> bool:
+        """Whether web processes have this name, or may have it.
+
+        Under uWSGI, releases from 18.01 to 22.01 name each web process before its handlers look for jobs, so there C(main) is free for a handler.
+        """
+        return (name == WEB_NAME or name.startswith(f"{WEB_NAME}.")) and not (self.since(18, 1) and self.before(22, 5))
+
     def __str__(self) -> str:
         """The name for a message."""
         return f"Galaxy {self.version.text}" if self.version else "Galaxy"
@@ -125,6 +150,7 @@ def handling_findings(handling: Handling, path: str, galaxy: Galaxy, mode: str =
     """
     problems = [*_mode_problems(galaxy, mode), *_method_problems(handling, galaxy, mode)]
     findings = [Finding(path, handling.line, "error", problem) for problem in dict.fromkeys(problems)]
+    findings += name_findings(handling.handlers, path, galaxy)
     methods = handling.assign_with or ()
     if handling.ready_window_size and galaxy.before(21, 5):
         message = f"{galaxy} does not know ready_window_size, which came with 21.05: remove it (job_handlers_ready_window_size)"
@@ -141,6 +167,37 @@ def handling_findings(handling: Handling, path: str, galaxy: Galaxy, mode: str =
     if galaxy.before(20, 5) and handling.handlers and path.endswith((".yml", ".yaml")):
         findings.append(Finding(path, 0, "error", f"{galaxy} reads no YAML here: use a job_conf.xml (job_handlers_config_file)"))
     return findings
+
+
+def name_findings(handlers: Iterable[Handler], path: str, galaxy: Galaxy, where: str = "job_handlers") -> list[Finding]:
+    """The handlers that every web process would be too; I(where) their names are to be changed."""
+    owner = str(galaxy) if galaxy.version else "Galaxy 22.05 and later"
+    return [
+        Finding(
+            path,
+            handler.line,
+            "error",
+            f"handler {handler.id!r} has a name of the web processes: with {owner} each web process would be this handler too, and run its jobs. "
+            f"Rename the handler in {where}; with {{id: handler0, previous_ids: [{handler.id}]}} (job_handlers) the jobs that wait for it go to handler0",
+        )
+        for handler in handlers
+        if galaxy.names_web(handler.id)
+    ]
+
+
+def purged_findings(handlers: Iterable[Handler], kept: Collection[str], path: str, galaxy: Galaxy) -> list[Finding]:
+    """The web processes' namesakes among the I(handlers) of a file that is going to lose them; jobs of those I(kept) go to another handler."""
+    return [
+        Finding(
+            path,
+            handler.line,
+            "error",
+            f"handler {handler.id!r} has a name of the web processes, so the role removes this handler, and the jobs that wait for it would wait for ever: "
+            f"say in job_handlers which handler gets these jobs, such as {{id: handler0, previous_ids: [{handler.id}]}}",
+        )
+        for handler in handlers
+        if galaxy.names_web(handler.id) and handler.id not in kept
+    ]
 
 
 def _mode_problems(galaxy: Galaxy, mode: str) -> Iterator[str]:
@@ -223,3 +280,84 @@ def read_timeout_findings(timeout: Optional[int], started: Optional[float]) -> l
         f"requests that wait for a start would fail; set it to {enough}"
     )
     return [Finding("", 0, "warning", message)]
+
+
+# An option of the application as it is written: its section, its name and its value.
+Option = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How Galaxy is served: by the bridge or not, and loaded by each web process or not, which is None where nobody knows.
+
+    I(http) are the uWSGI roles' own words for who may come without nginx: C(uwsgi_listen) for all, C(uwsgi_http_address) for some.
+    """
+
+    bridge: bool
+    lazy: Optional[bool] = None
+    http: str = ""
+
+
+def is_bridge(options: Iterable[Option]) -> bool:
+    """Whether the bridge loads the application."""
+    return any(name in ("paste.app_factory", "use") and value in (BRIDGE, f"call:{BRIDGE}") for _section, name, value in options)
+
+
+def fork_problem(serving: Serving, galaxy: Galaxy) -> str:
+    """Why Galaxy cannot be loaded before the web processes are forked, or nothing."""
+    if not serving.bridge or serving.lazy is not False or not galaxy.before(*FORKS_SINCE):
+        return ""
+    first = ".".join(map(str, FORKS_SINCE))
+    return (
+        f"is false, which is the default too: Galaxy is loaded once and the web processes are forked from it, and {galaxy} answers nothing after a fork, "
+        f"only {first} and later can. Write lazy-apps: true into uwsgi_options, or set galaxy_version to the version on the host, which does that by itself"
+    )
+
+
+def _asgi_problem(serving: Serving, galaxy: Galaxy) -> tuple[str, str]:
+    """Why there is no process that speaks ASGI, and what to write instead of removing the option; both are empty where there is one."""
+    first = ".".join(map(str, FORKS_SINCE))
+    if not serving.bridge or galaxy.before(*FORKS_SINCE):
+        return f"only Galaxy {first} and later has a process for ASGI under uWSGI, by the factory {BRIDGE}", ""
+    if serving.lazy:
+        return "with lazy-apps there is no process for ASGI, which is forked from a Galaxy that is loaded once", "remove lazy-apps from uwsgi_options, or "
+    if serving.http == "uwsgi_listen":
+        return "with uwsgi_listen http there is no nginx that leads requests to the process for ASGI", "set uwsgi_listen to unix and use nginx_proxy, or "
+    return "", ""
+
+
+def asgi_findings(options: Iterable[Option], serving: Serving, galaxy: Galaxy, path: str) -> list[Finding]:
+    """What needs a process that speaks ASGI where there is none, or where some clients do not reach it."""
+    why, instead = _asgi_problem(serving, galaxy)
+    findings = []
+    for section, name, value in options:
+        if name not in _ASGI or value.lower() not in TRUE:
+            continue
+        harm, remedy = _ASGI[name]
+        if why:
+            findings.append(Finding(path, 0, "error", f"{why}: {harm}: {instead}{remedy}", section, name))
+        elif serving.http:
+            message = f"clients of {serving.http} do not reach the process for ASGI, because nginx leads there: {harm}: let clients come by nginx, or {remedy}"
+            findings.append(Finding(path, 0, "warning", message, section, name))
+    return findings
+
+
+def asgi_path_findings(options: Iterable[Option], paths: Collection[str], path: str) -> list[Finding]:
+    """What needs a process that speaks ASGI, and is not among the I(paths) that the proxy sends there."""
+    options = list(options)
+    mcp = next((value for _section, name, value in options if name == _MCP_OPTION), _MCP_PATH)
+    needed = {"enable_sse_updates": _EVENTS_PATH, "enable_mcp_server": mcp.rstrip("/") or "/"}
+    if not paths and not is_bridge(options):
+        return []
+    return [
+        Finding(
+            path,
+            0,
+            "error",
+            f"nginx does not lead {needed[name]} to the process for ASGI: {_ASGI[name][0]}: add {needed[name]} to nginx_proxy_asgi_paths, or {_ASGI[name][1]}",
+            section,
+            name,
+        )
+        for section, name, value in options
+        if name in needed and value.lower() in TRUE and needed[name] not in paths
+    ]

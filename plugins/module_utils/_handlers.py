@@ -15,7 +15,7 @@ STATIC, DYNAMIC, MULES = "static", "dynamic", "mules"
 # With these the processes that get a request run its jobs themselves.
 SELF_METHODS = ("mem-self", "db-self")
 
-_DEFAULTS: dict[str, Any] = {"tags": [], "plugins": [], "environment": {}, "workflow_scheduler": False}
+_DEFAULTS: dict[str, Any] = {"tags": [], "plugins": [], "environment": {}, "workflow_scheduler": False, "previous_ids": []}
 _KEYS = {"id", *_DEFAULTS}
 _REMEDY = "write a number such as 2, or a list such as [{id: handler0}, {id: cluster0, tags: [cluster]}]"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -47,11 +47,13 @@ def processes(handlers: Handlers, mode: str, assignment: dict[str, Any]) -> dict
     found: dict[str, dict[str, Any]] = {}
     for handler in expand(handlers) if mode != MULES else ():
         name = handler["id"]
+        # Without previous ids the settings are those of earlier releases of the role, so no handler is restarted for nothing.
+        previous = {"previous_ids": handler["previous_ids"]} if handler["previous_ids"] else {}
         if handler["workflow_scheduler"]:
-            found[name] = {"id": name, "workflow_scheduler": True}
+            found[name] = {"id": name, "workflow_scheduler": True, **previous}
         else:
             attached = {"pools": pools(handler)} if mode == DYNAMIC else {}
-            found[name] = {"id": name, "tags": handler["tags"], "plugins": handler["plugins"], **attached, **assignment}
+            found[name] = {"id": name, "tags": handler["tags"], "plugins": handler["plugins"], **attached, **previous, **assignment}
     return found
 
 
@@ -77,6 +79,9 @@ def problems(handlers: Any, mode: str = STATIC, assign_with: Sequence[str] = ())
         found = list(_list_problems(handlers))
         if found:
             return found
+        found = list(_previous_problems(handlers))
+        if found:
+            return found
     return [*_mode_problems(expand(handlers), mode), *_nobody(handlers, assign_with)]
 
 
@@ -98,16 +103,26 @@ def _list_problems(handlers: list[Any]) -> Iterator[str]:
         unknown = sorted(set(map(str, handler)) - _KEYS)
         if unknown:
             yield f"{where} has {', '.join(unknown)}: a handler has {', '.join(sorted(_KEYS))}"
-        for key in ("tags", "plugins"):
+        for key, example in (("tags", "cluster"), ("plugins", "cluster"), ("previous_ids", "main")):
             value = handler.get(key, [])
             if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-                yield f"{where}.{key} is {value!r}: write a list of names, such as [cluster]"
+                yield f"{where}.{key} is {value!r}: write a list of names, such as [{example}]"
         yield from _environment_problems(where, handler.get("environment", {}))
         scheduler = handler.get("workflow_scheduler", False)
         if not isinstance(scheduler, bool):
             yield f"{where}.workflow_scheduler is {scheduler!r}: write true or false"
         elif scheduler and (handler.get("tags") or handler.get("plugins")):
             yield f"{where} is a workflow scheduler, which takes no jobs: remove its tags and plugins, or make another handler for jobs"
+
+
+def _previous_problems(handlers: list[dict[str, Any]]) -> Iterator[str]:
+    """Which previous ids belong to more than one handler: two of them would run the same jobs."""
+    owners = {handler["id"]: handler["id"] for handler in handlers}
+    for handler in handlers:
+        for name in handler.get("previous_ids", []):
+            owner = owners.setdefault(name, handler["id"])
+            if owner != handler["id"] or name == handler["id"]:
+                yield f"job_handlers: {handler['id']} has the previous id {name!r}, which {owner} has: an id belongs to one handler, remove one of the two"
 
 
 def _environment_problems(where: str, environment: Any) -> Iterator[str]:
@@ -134,8 +149,9 @@ def _mode_problems(handlers: list[dict[str, Any]], mode: str) -> Iterator[str]:
         for tag in handler["tags"]:
             if tag in names:
                 yield f"{where} has the tag {tag!r}, which is also the id of a handler: rename one of the two"
-        if mode == MULES and (handler["environment"] or handler["workflow_scheduler"]):
-            yield f"{where} has environment or workflow_scheduler, which a mule of uWSGI cannot have: remove them, or set job_handlers_mode to static"
+        if mode == MULES and (handler["environment"] or handler["workflow_scheduler"] or handler["previous_ids"]):
+            keys = "environment, workflow_scheduler or previous_ids"
+            yield f"{where} has {keys}, which a mule of uWSGI cannot have: remove them, or set job_handlers_mode to static"
         if mode == MULES and len(handler["tags"]) > 1:
             yield f"{where} has {len(handler['tags'])} tags, and a mule of uWSGI can have one: make a handler for each"
 

@@ -321,8 +321,8 @@ def _decode(content: bytes, path: str, encoding: str = "") -> tuple[bytes, str, 
 
 # A text is looked at several times on its way to be changed: one parse of it is enough.
 @lru_cache(maxsize=4)
-def _parse_xml(text: str, path: str) -> _Element:
-    """Parse I(text) into the elements of the file; external entities are never opened."""
+def _parse_xml(text: str, path: str, name: str = "job_conf") -> _Element:
+    """Parse I(text) into the elements of the file, the outermost of which has this I(name); external entities are never opened."""
     data = text.encode("utf-8")
     top = _Element("", {}, 0, 0, 0)
     stack = [top]
@@ -360,8 +360,8 @@ def _parse_xml(text: str, path: str) -> _Element:
     except expat.ExpatError as error:
         _fail(path, error.lineno, f"malformed XML at column {error.offset + 1}: {expat.ErrorString(error.code)}: correct it there or just before")
     root = top.children[0]
-    if root.name != "job_conf":
-        _fail(path, root.line, f"its root element is <{root.name}>, not <job_conf>: is this Galaxy's job configuration?")
+    if root.name != name:
+        _fail(path, root.line, f"its root element is <{root.name}>, not <{name}>: is this Galaxy's job configuration?")
     return root
 
 
@@ -1016,6 +1016,23 @@ def _load(content: bytes, path: str, kind: str) -> tuple[bytes, str, str]:
 def read(content: bytes, path: str, kind: str) -> Handling:
     """Return what I(content) says about handlers; I(kind) is C(xml) or C(yaml)."""
     return _read(_load(content, path, kind)[1], path, kind)
+
+
+def registered(content: bytes, path: str) -> tuple[Handler, ...]:
+    """The handlers in I(content); none where the file cannot be read, which is a finding of its own."""
+    with contextlib.suppress(JobConfError):
+        kind = guess_format(content, path)
+        if kind == "xml" or not YAML_IMPORT_ERROR:
+            return read(content, path, kind).handlers
+    return ()
+
+
+def workflow_schedulers(content: bytes, path: str) -> tuple[Handler, ...]:
+    """The handlers in Galaxy's configuration of workflow schedulers; none where the file cannot be read, which Galaxy says itself."""
+    with contextlib.suppress(JobConfError):
+        root = _parse_xml(_load(content, path, "xml")[1], path, "workflow_schedulers")
+        return _read_xml(_handlers_element(root, path), path).handlers
+    return ()
 
 
 def references(content: bytes, path: str, kind: str) -> tuple[list[Reference], bool]:

@@ -596,6 +596,13 @@ def application(text: str, path: str, app: str = "main") -> Application:
     return Application(name, options_in_effect(text, path, name) if name else {}, option_lines(text, name))
 
 
+def loaded_options(text: str, path: str, app: str = "main") -> list[tuple[str, str, str]]:
+    """The options of all sections that Paste Deploy reads to load I(app), as section, name and value as it is written."""
+    document, _errors = _scan(text)
+    loaded = {DEFAULT, *_Loading(document, path, app).sections}
+    return [(section.name, option.name, option.value.strip()) for section in document.sections if section.name in loaded for option in section.options.values()]
+
+
 def section_values(text: str, section: str) -> dict[str, str]:
     """The options of I(section) as they are written, also in a file that Paste Deploy could not read."""
     return _scan(text)[0].values(section)
@@ -731,7 +738,6 @@ def check(text: str, path: str, app: str = "main", handlers: Optional[bool] = No
     findings.extend(replace(error.finding(path), severity=severity) for error, severity in _interpolation_errors(document, path, loading.sections))
     findings.extend(dict.fromkeys(loading.findings))
     findings.extend(_uwsgi_findings(document, path))
-    findings.extend(_asgi_findings(document, path, loading.sections))
     if handlers is not False:
         severity = "error" if handlers else "warning"
         findings.extend(replace(finding, severity=severity) for finding in _handler_findings(document, path, app))
@@ -801,31 +807,6 @@ def _handler_findings(document: Document, path: str, app: str) -> Iterator[Findi
             if flag:
                 message = f"it overrides the {flag} that each job handler is started with, so they would all share one: remove the line"
                 yield Finding(path, option.line, "error", message, section.name, option.name)
-
-
-# What Galaxy offers only to those who serve it by ASGI, and whether more than that suffers from it under WSGI.
-_ASGI = {
-    "enable_sse_updates": (
-        "error",
-        "every page that is open in a browser would keep a thread of uWSGI for itself, and once all have gone that way the site answers nobody: "
-        "remove the line, and pages ask for news every few seconds",
-    ),
-    "enable_mcp_server": (
-        "warning",
-        "Galaxy starts this part of itself only under a server for ASGI, and under uWSGI its path answers with errors: remove the line",
-    ),
-}
-
-
-def _asgi_findings(document: Document, path: str, loaded: Container[str]) -> Iterator[Finding]:
-    """What would not do under uWSGI, which speaks WSGI, in the sections that are I(loaded)."""
-    for section in document.sections:
-        if section.name != DEFAULT and section.name not in loaded:
-            continue
-        for option in section.options.values():
-            if option.name in _ASGI and option.value.strip().lower() in TRUE:
-                severity, message = _ASGI[option.name]
-                yield Finding(path, option.line, severity, message, section.name, option.name)
 
 
 def _uwsgi_findings(document: Document, path: str) -> Iterator[Finding]:

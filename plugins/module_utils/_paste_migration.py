@@ -8,6 +8,7 @@ Text in, plan out: the configuration file with its servers, the programs of supe
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -80,6 +81,7 @@ class Host:
     supervisor: Mapping[str, str] = field(default_factory=dict)
     nginx: Mapping[str, str] = field(default_factory=dict)
     version: Optional[_galaxy.Version] = None
+    references: Sequence[_job_conf.Reference] = ()
 
 
 def plan(host: Host) -> Plan:
@@ -92,7 +94,8 @@ def plan(host: Host) -> Plan:
     web = [section for section in servers if section not in handlers]
     made.inputs.update(galaxy_config_file=host.path, galaxy_server_dir=host.server_dir, galaxy_user=host.user)
     _read_servers(made, host, web, handlers)
-    _read_programs(made, host, {_name(section) for section in handlers} | ids)
+    # The server of that name serves the site, even where it runs jobs too.
+    _read_programs(made, host, ({_name(section) for section in handlers} | ids) - {_galaxy.WEB_NAME})
     _read_uwsgi(made, host, document)
     _read_application(made, host, document)
     _read_handlers(made, host, [_name(section) for section in handlers])
@@ -114,7 +117,7 @@ def _name(section: _paste_ini.Section) -> str:
 
 def _is_handler(name: str, ids: Iterable[str]) -> bool:
     """Whether a server of this name runs jobs and no site: C(main) serves the site, whatever it does beside that."""
-    return name != "main" and (name in ids or bool(_HANDLER_NAME.search(name)))
+    return name != _galaxy.WEB_NAME and (name in ids or bool(_HANDLER_NAME.search(name)))
 
 
 def _integer(text: str, default: int) -> int:
@@ -285,6 +288,7 @@ def _read_handlers(made: Plan, host: Host, sections: Sequence[str]) -> None:
     made.inputs["job_handlers"] = handlers
     if handling.default:
         made.inputs["job_handlers_default"] = handling.default
+    _rename_handlers(made, host, handling)
     options = _paste_ini.application(host.text, host.path).options
     if handling.assign_with:
         made.inputs["job_handlers_assign_with"] = list(handling.assign_with)
@@ -293,6 +297,33 @@ def _read_handlers(made: Plan, host: Host, sections: Sequence[str]) -> None:
         made.inputs["job_handlers_assign_with"] = ["db-skip-locked" if can_skip else "db-preassign"]
     if options.get("track_jobs_in_database", "").lower() not in _paste_ini.TRUE:
         made.app_options["track_jobs_in_database"] = "true"
+
+
+def _rename_handlers(made: Plan, host: Host, handling: _job_conf.Handling) -> None:
+    """Rename each handler that has a name of the web processes: a web process of uWSGI would be this handler too."""
+    path = made.inputs["job_handlers_config_file"]
+    lines = {handler.id: handler.line for handler in handling.handlers}
+    taken = {handler["id"] for handler in made.inputs["job_handlers"]} | handling.names
+    for handler in made.inputs["job_handlers"]:
+        old = handler["id"]
+        # With whatever version: the releases that have no trouble with such a name are going to be upgraded.
+        if not _galaxy.Galaxy().names_web(old):
+            continue
+        new = next(name for name in map("handler{}".format, itertools.count()) if name not in taken)
+        taken.add(new)
+        handler.update(id=new, previous_ids=[old])
+        if made.inputs.get("job_handlers_default") == old:
+            made.inputs["job_handlers_default"] = new
+        made.notes.append(
+            f"{path}:{lines.get(old, 0)}: the handler {old!r} becomes {new!r}, because web processes of uWSGI are called {old!r} and would run its jobs: "
+            f"the jobs that wait for {old!r} go to {new!r} as it starts, and back on the way back"
+        )
+        for reference in host.references:
+            if reference.name == old:
+                made.problems.append(
+                    f"{path}:{reference.line}: {reference.who} names the handler {old!r}, which becomes {new!r}: give the handler a tag and name the tag "
+                    "here, then run this again"
+                )
 
 
 # nginx

@@ -91,6 +91,16 @@ def merge(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, 
     return {name: value for name, value in merged.items() if value is not None}
 
 
+def is_on(options: Mapping[str, Any], name: str) -> bool:
+    """Whether uWSGI takes the switch I(name) for set: by any value but these."""
+    return name in options and str(options[name]).lower() not in ("false", "0", "no", "off")
+
+
+def is_lazy(options: Mapping[str, Any]) -> bool:
+    """Whether each process loads the application for itself, after it was forked."""
+    return is_on(options, "lazy-apps") or is_on(options, "lazy")
+
+
 def _boolean(value: Any) -> bool:
     return isinstance(value, bool) or str(value).lower() in ("true", "false")
 
@@ -163,15 +173,40 @@ def conflicts(options: Mapping[str, Any], longest_queue: int = 0, python: tuple[
     """
     numbers = {name: int(str(value)) for name, value in options.items() if str(value).isdecimal() and len(str(value)) < 10}
     found = {}
-    processes = next(((name, numbers[name]) for name in reversed(list(options)) if name in ("processes", "workers") and name in numbers), None)
-    if processes and numbers.get("cheaper", 0) >= processes[1]:
-        name, number = processes
-        found["cheaper"] = f"is {numbers['cheaper']}, the number of processes kept when there is nothing to do, and {name} is {number}: write a smaller number"
+    counts = [name for name in options if name in ("processes", "workers")]
+    name = counts[-1] if counts else "processes"
+    # uWSGI has one process unless it is told otherwise.
+    processes = numbers.get(name, 0) if counts else 1
+    least, initial = numbers.get("cheaper", 0), numbers.get("cheaper-initial", 0)
+    if processes and least >= processes:
+        remedy = "write a smaller number" if processes > 1 else f"remove it, or raise {name}"
+        found["cheaper"] = f"is {least}, the number of processes kept when there is nothing to do, and {name} is {processes}: {remedy}"
+    if initial and not least:
+        found["cheaper-initial"] = "means nothing without cheaper, the number of processes kept when there is nothing to do: add that, or remove this"
+    elif processes and initial > processes:
+        found["cheaper-initial"] = f"is {initial}, the number of processes at the start, and {name} is {processes}: write at most that"
+    elif initial and initial < least:
+        found["cheaper-initial"] = f"is {initial}, the number of processes at the start, and cheaper is {least}: write at least that"
     if longest_queue and numbers.get("listen", 0) > longest_queue:
         found["listen"] = (
             f"is {numbers['listen']}, and the host allows {longest_queue}: write at most that, or raise net.core.somaxconn; "
             "requests wait in the service manager's own queue anyway"
         )
-    if python >= (3, 13) and str(options.get("py-call-osafterfork", False)).lower() == "true":
+    if python >= (3, 13) and is_on(options, "py-call-osafterfork"):
         found["py-call-osafterfork"] = "kills every process on Python 3.13 and later: remove it"
     return found
+
+
+# What has uWSGI replace a process now and then.
+_RECYCLING = ("max-requests", "max-worker-lifetime", "reload-on-rss", "evil-reload-on-rss")
+
+
+def warnings(options: Mapping[str, Any]) -> dict[str, str]:
+    """Say of options, by their names, what works and is not what somebody may expect."""
+    if not is_lazy(options):
+        return {}
+    message = (
+        "with lazy-apps each process that it ends loads the application anew, and the requests that this process would answer wait as long as a start "
+        "takes: remove it, or remove lazy-apps where the application can be loaded before the fork, as Galaxy 26.1 and later can"
+    )
+    return {name: message for name in _RECYCLING if str(options.get(name, 0)) != "0"}

@@ -88,9 +88,16 @@ options:
     default: static
   workflow_schedulers:
     description:
-      - Whether there are going to be handlers for workflows besides the O(handlers), which are those for jobs.
-    type: bool
-    default: false
+      - The ids of the handlers that are going to schedule workflows, besides the O(handlers), which are those for jobs.
+    type: list
+    elements: str
+    default: []
+  previous_ids:
+    description:
+      - The ids that O(handlers) and O(workflow_schedulers) had before. Jobs that wait for one of these ids do not get lost.
+    type: list
+    elements: str
+    default: []
   assign_with:
     description:
       - How jobs are going to be assigned to the O(handlers).
@@ -145,6 +152,22 @@ options:
     description:
       - The file that O(uwsgi_options) are going to be in, to be named in messages. Without it, they are in O(path).
     type: path
+  uwsgi_listen:
+    description:
+      - What the web processes listen to. With V(http), clients come without a proxy that leads some requests to a process for ASGI.
+    type: str
+    choices: [unix, tcp, http]
+    default: unix
+  uwsgi_http_address:
+    description:
+      - Where the web processes answer clients that come without the proxy, besides what O(uwsgi_listen) says.
+    type: str
+    default: ''
+  asgi_paths:
+    description:
+      - The paths that the proxy leads to Galaxy's process for ASGI. Without this option, nobody knows.
+    type: list
+    elements: str
   uwsgi_package:
     description:
       - What is going to be installed into O(virtualenv), such as V(pyuwsgi>=2.0.28). If it replaces the uWSGI that is there, an option
@@ -379,7 +402,8 @@ import contextlib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cached_property
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
@@ -396,6 +420,9 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._handlers import MULES, STATIC
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._hide_secrets import hide_secrets
+
+# What every file of the roles has in its first lines.
+OURS = b"galaxyops.uwsgi."
 
 FATAL: dict[str, tuple[str, ...]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
@@ -470,6 +497,7 @@ class Preflight:
             *attempt(self.check_ini),
             *handlers,
             *attempt(self.check_uwsgi_options),
+            *attempt(self.check_asgi),
             *attempt(self.check_virtualenv),
             *attempt(lambda: listeners.check(self.listen)),
             *attempt(lambda: certificates.check(self.certificate) if self.certificate else []),
@@ -502,6 +530,29 @@ class Preflight:
         has_handlers = True if self.handling.handlers else None if self.wanted is None else False
         return paste_ini.check_changed(self.before or "", self.changes, self.path, self.params["app"], has_handlers)
 
+    @cached_property
+    def version(self) -> Optional[galaxy.Version]:
+        """The version of Galaxy that is going to run, or that is on the host."""
+        return galaxy.parse_version(self.params["galaxy_version"] or "") or galaxy.find_version(
+            self.params["server_dir"] or "", self.params["virtualenv"] or ""
+        )
+
+    def check_names(self, content: Optional[bytes], path: str) -> list[Finding]:
+        """Check the names of handlers that are not among those of the job configuration as it is going to be."""
+        found = galaxy.Galaxy(self.version)
+        schedulers = [job_conf.Handler(name) for name in self.params["workflow_schedulers"]]
+        findings = galaxy.name_findings(schedulers, path, found)
+        if content is not None and self.wanted is not None and self.params["purge_handlers"]:
+            stay = [*self.params["previous_ids"], *self.params["workflow_schedulers"], *(handler.id for handler in self.handlers)]
+            findings += galaxy.purged_findings(job_conf.registered(content, path), stay, path, found)
+        own = self.application.options.get("workflow_schedulers_config_file", "")
+        # With schedulers among job_handlers that file is the role's, which writes it anew.
+        if os.path.isabs(own) and not schedulers:
+            content = managed_file.read(own)
+            if content is not None and OURS not in content:
+                findings += galaxy.name_findings(job_conf.workflow_schedulers(content, own), own, found, "this file")
+        return findings
+
     def check_handlers(self) -> list[Finding]:
         """Check the job configuration as it is going to be, against the processes, the version of Galaxy and the database."""
         path: str = self.params["job_conf"] or ""
@@ -519,20 +570,19 @@ class Preflight:
         # Where the file is about to be made, so is the program.
         if self.params["virtualenv"] and self.params["missing"] == "fail" and self.handlers and self.params["handlers_mode"] != MULES:
             findings += galaxy.program_findings(self.params["server_dir"] or "", self.params["virtualenv"])
+        if path:
+            findings += self.check_names(content, path)
         if not self.handling.handlers and not self.handling.assign_with:
             return findings
         environment = self.params["environment"]
-        version = galaxy.parse_version(self.params["galaxy_version"] or "") or galaxy.find_version(
-            self.params["server_dir"] or "", self.params["virtualenv"] or ""
-        )
         database = galaxy.database_kind(self.application.options, environment) if self.application.section else ""
         if self.handling.handlers:
             findings += galaxy.environment_findings(environment)
             if self.application.section:
                 line = paste_ini.option_lines(self.before or "", self.application.section).get("track_jobs_in_database", 0)
-                findings += galaxy.tracking_findings(self.application.options, self.path, self.application.section, line, version)
-        found = galaxy.Galaxy(version, database)
-        mode, schedulers = self.params["handlers_mode"], self.params["workflow_schedulers"]
+                findings += galaxy.tracking_findings(self.application.options, self.path, self.application.section, line, self.version)
+        found = galaxy.Galaxy(self.version, database)
+        mode, schedulers = self.params["handlers_mode"], bool(self.params["workflow_schedulers"])
         return findings + galaxy.handling_findings(self.handling, path, found, mode, schedulers)
 
     @property
@@ -551,11 +601,40 @@ class Preflight:
     def check_uwsgi_options(self) -> list[Finding]:
         """Check the uWSGI options against each other and the host."""
         path, lines, section = self.uwsgi_place
+        options = self.uwsgi_options
         python = virtualenv.python_version(self.params["virtualenv"]) if self.params["virtualenv"] else ()
+        errors = uwsgi_options.conflicts(options, listeners.longest_queue(), python)
+        fork = galaxy.fork_problem(self.serving, galaxy.Galaxy(self.version))
+        if fork:
+            errors["lazy-apps"] = fork
         return [
-            Finding(path, lines.get(name, 0), "error", message, section, name)
-            for name, message in uwsgi_options.conflicts(self.uwsgi_options, listeners.longest_queue(), python).items()
+            Finding(path, lines.get(name, 0), severity, message, section, name)
+            for severity, found in (("error", errors), ("warning", uwsgi_options.warnings(options)))
+            for name, message in found.items()
         ]
+
+    @cached_property
+    def loaded(self) -> list[galaxy.Option]:
+        """The options of the application, in whatever sections they are."""
+        return paste_ini.loaded_options(self.after, os.path.abspath(self.path), self.params["app"]) if self.path else []
+
+    @property
+    def serving(self) -> galaxy.Serving:
+        """How Galaxy is going to be served."""
+        options = self.uwsgi_options
+        http = "uwsgi_listen" if self.params["uwsgi_listen"] == "http" else "uwsgi_http_address" if self.params["uwsgi_http_address"] else ""
+        return galaxy.Serving(galaxy.is_bridge(self.loaded), uwsgi_options.is_lazy(options) if options else None, http)
+
+    def check_asgi(self) -> list[Finding]:
+        """Check what needs a process that speaks ASGI."""
+        findings = []
+        # Who changes something else leaves it to the one who sets the uWSGI options.
+        if self.uwsgi_options or not self.changes:
+            findings += galaxy.asgi_findings(self.loaded, self.serving, galaxy.Galaxy(self.version), self.path)
+        if self.params["asgi_paths"] is not None:
+            findings += galaxy.asgi_path_findings(self.loaded, self.params["asgi_paths"], self.path)
+        before = self.before or ""
+        return [replace(finding, line=paste_ini.option_lines(before, finding.section).get(finding.option, 0)) for finding in findings]
 
     def check_virtualenv(self) -> list[Finding]:
         """Check the Python of the virtualenv, and the uWSGI options against the uWSGI in it."""
@@ -631,7 +710,8 @@ def main() -> None:
             "job_conf": {"type": "path"},
             "handlers": {"type": "list", "elements": "dict"},
             "handlers_mode": {"type": "str", "choices": ["static", "dynamic", "mules"], "default": "static"},
-            "workflow_schedulers": {"type": "bool", "default": False},
+            "workflow_schedulers": {"type": "list", "elements": "str", "default": []},
+            "previous_ids": {"type": "list", "elements": "str", "default": []},
             "assign_with": {"type": "list", "elements": "str"},
             "default_handler": {"type": "str"},
             "max_grab": {"type": "int"},
@@ -643,6 +723,9 @@ def main() -> None:
             "virtualenv": {"type": "path"},
             "uwsgi_options": {"type": "dict", "default": {}},
             "uwsgi_options_file": {"type": "path"},
+            "uwsgi_listen": {"type": "str", "choices": ["unix", "tcp", "http"], "default": "unix"},
+            "uwsgi_http_address": {"type": "str", "default": ""},
+            "asgi_paths": {"type": "list", "elements": "str"},
             "uwsgi_package": {"type": "str"},
             "uwsgi_install_method": {"type": "str", "choices": ["wheel", "source", "distribution"], "default": "wheel"},
             "user": {"type": "str"},

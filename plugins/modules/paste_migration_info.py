@@ -290,8 +290,11 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     content = reader.read(job_conf)
     server_dir = params["server_dir"] or plan.inputs["galaxy_server_dir"]
     version = _galaxy.find_version(server_dir, plan.inputs.get("galaxy_venv_dir", ""))
-    handling = _job_conf.read(content, job_conf, _job_conf.file_format(job_conf)) if content is not None else None
-    plan = migration.plan(dataclasses.replace(host, server_dir=server_dir, job_conf=handling, version=version))
+    handling, references = None, []
+    if content is not None:
+        kind = _job_conf.file_format(job_conf)
+        handling, references = _job_conf.read(content, job_conf, kind), _job_conf.references(content, job_conf, kind)[0]
+    plan = migration.plan(dataclasses.replace(host, server_dir=server_dir, job_conf=handling, version=version, references=references))
     # A site is a link as a rule.
     site_files = sorted({*plan.sites, *map(os.path.realpath, plan.sites)})
     plan.problems += migration.name_problems(params["instance"], site_files, plan.rewritten)

@@ -166,6 +166,33 @@ class Handlers(Control):
             if jobs:
                 say(f"{heir} takes over from {name}: {described(jobs)}")
 
+    def rename(self, old: str, new: str, settings: dict[str, Any]) -> None:
+        """Give the jobs of an id that no process has to the handler with these I(settings), under its id I(new)."""
+        if settings.get("workflow_scheduler"):
+            self.jobs.move_workflows([old], [new])
+        else:
+            self.hand_over(old, {new: settings.get("plugins", [])})
+
+    def inherit(self, name: str, owners: list[Handlers]) -> None:
+        """Give a handler that is about to start the jobs of its previous ids.
+
+        A process that the I(owners) still have under such an id is retired later, and its jobs with it.
+        """
+        settings = self.config["handlers"][name]
+        previous = settings.get("previous_ids", [])
+        running = {owner.name_of(service) for owner in owners for service in owner.manager.unknown(owner.defined())} if previous else set()
+        for old in previous:
+            if old not in running:
+                self.rename(old, name, settings)
+
+    def remove(self) -> None:
+        """Remove the handlers; jobs of a renamed one get its previous id again, because what ran before the role looks for jobs by that."""
+        super().remove()
+        for name, settings in self.config["handlers"].items():
+            # A Galaxy that is gone looks for no jobs.
+            if settings.get("previous_ids") and Path(self.config["virtualenv"], "bin/python3").exists():
+                self.rename(name, settings["previous_ids"][0], settings)
+
     def hand_over_workflows(self, fresh: set[str]) -> None:
         """Give what the I(fresh) handlers have scheduled until now to the workflow schedulers, who alone do so from now on."""
         settings = self.config["handlers"]
@@ -251,6 +278,7 @@ class Handlers(Control):
                 owner.manager.stop(old)
                 if owner is not self:
                     owner.sweep()
+            self.inherit(name, [self, former] if former else [self])
             self.manager.start(process)
         except ControlError as error:
             if not restore or not self.keep.exists:

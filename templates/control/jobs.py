@@ -28,14 +28,15 @@ def taken_up(job: Job) -> bool:
 
 
 def heirs(settings: dict[str, Any], others: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
-    """Tell who takes over from a handler, each with the plugins it is limited to: who serves the same tags, or everybody."""
+    """Tell who takes over from a handler, each with the plugins it is limited to: its new id, else who serves the same tags, or everybody."""
+    renamed = {name: other for name, other in others.items() if settings.get("id") in other.get("previous_ids", [])}
     schedules = bool(settings.get("workflow_scheduler"))
     alike = {name: other for name, other in others.items() if bool(other.get("workflow_scheduler")) == schedules}
     if schedules and not alike:
         alike = others  # without a scheduler every handler of jobs schedules workflows
     tags = set(settings.get("tags", []))
     same = {name: other for name, other in alike.items() if tags & set(other.get("tags", [])) or (not tags and not other.get("tags"))}
-    return {name: other.get("plugins", []) for name, other in (same or alike).items()}
+    return {name: other.get("plugins", []) for name, other in (renamed or same or alike).items()}
 
 
 class Jobs:

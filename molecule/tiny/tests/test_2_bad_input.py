@@ -61,6 +61,10 @@ MISTAKES = [
     Mistake("uwsgi", {"uwsgi_start_timeout": 0}, ["uwsgi_start_timeout is 0", "seconds"]),
     Mistake("uwsgi", {"uwsgi_health_path": "api"}, ["uwsgi_health_path", "begins with '/'"]),
     Mistake("uwsgi", {"uwsgi_environment": {"a b": 1}}, ["a b", "environment variable"]),
+    *(
+        Mistake("uwsgi", {"uwsgi_environment": {name: "web"}}, [f"uwsgi_environment contains '{name}'", "Remove the variable"])
+        for name in ("GALAXY_CONFIG_SERVER_NAME", "GALAXY_CONFIG_OVERRIDE_SERVER_NAME")
+    ),
     Mistake("uwsgi", {"uwsgi_config_format": "toml"}, ["uwsgi_config_format", "toml", "paste, ini, yaml"]),
     Mistake("uwsgi", {"uwsgi_config_format": "yaml", "uwsgi_options": {"procesess": 2}}, ["/etc/tiny/uwsgi.yml: procesess", "write 'processes' instead"]),
     Mistake("uwsgi", {"uwsgi_listen": "tcp", "uwsgi_listen_address": ":4001"}, ["uwsgi_listen_address is ':4001'", "can run code", "127.0.0.1:4001"]),
@@ -125,6 +129,8 @@ MISTAKES = [
     Mistake("nginx_proxy", {"nginx_proxy_trusted_proxies": ["10.0.0.7/24"]}, ["nginx_proxy_trusted_proxies", "10.0.0.7/24", "10.0.0.0/24"]),
     Mistake("nginx_proxy", {"nginx_proxy_trusted_proxies": ["0.0.0.0/0"]}, ["nginx_proxy_trusted_proxies", "0.0.0.0/0", "everybody"]),
     Mistake("nginx_proxy", {"nginx_proxy_unbuffered_paths": ["/"]}, ["nginx_proxy_unbuffered_paths contains '/'", "/api/upload"]),
+    Mistake("nginx_proxy", {"nginx_proxy_asgi_paths": ["api"]}, ["nginx_proxy_asgi_paths contains 'api'", "such as /api/mcp"]),
+    Mistake("nginx_proxy", {"nginx_proxy_asgi_paths": ["/static/x"]}, ["nginx_proxy_asgi_paths contains '/static/x'", "nginx serves /static/ by itself"]),
     Mistake("nginx_proxy", {"nginx_proxy_acme_root": "acme"}, ["nginx_proxy_acme_root is 'acme'", "/var/www/acme"]),
     Mistake("nginx_proxy", {"nginx_proxy_log_format": "xml"}, ["nginx_proxy_log_format", "xml", "json"]),
     Mistake("nginx_proxy", {"nginx_proxy_location_snippet": "uwsgi_param A b;"}, ["nginx_proxy_location_snippet", "nginx_proxy_server_snippet"]),
@@ -137,6 +143,9 @@ MISTAKES = [
     job_handlers(-1, ["job_handlers is -1"]),
     job_handlers([{"id": "a"}, {"id": "a"}], ["'a'", "twice"]),
     job_handlers([{"tags": ["x"]}], ["has no id"]),
+    job_handlers([{"id": "main"}], ["handler 'main' has a name of the web processes", "{id: handler0, previous_ids: [main]}"]),
+    job_handlers([{"id": "handler0"}, {"id": "main.w", "workflow_scheduler": True}], ["handler 'main.w' has a name of the web processes"]),
+    job_handlers([{"id": "a", "previous_ids": ["b"]}, {"id": "b"}], ["a has the previous id 'b', which b has"]),
     job_handlers(1, ["/srv/galaxy/venv/bin/galaxy-main", "no such program", "job_handlers_virtualenv"]),
     job_handlers(1, ["/srv/tiny/broken-job_conf.xml:3"], job_handlers_config_file="/srv/tiny/broken-job_conf.xml")._replace(
         prepare="printf '<job_conf>\\n  <handlers>\\n</job_conf>\\n' > /srv/tiny/broken-job_conf.xml"

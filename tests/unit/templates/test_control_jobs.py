@@ -87,6 +87,12 @@ def test_workflows_are_inherited_by_schedulers_and_jobs_by_others() -> None:
     assert list(heirs({"tags": []}, {"w": {"workflow_scheduler": True}})) == []
 
 
+def test_a_renamed_handler_is_the_heir_of_its_previous_id() -> None:
+    others = {"a": {"tags": []}, "b": {"tags": ["x"], "plugins": ["slurm"], "previous_ids": ["main"]}}
+    assert heirs({"id": "main", "tags": []}, others) == {"b": ["slurm"]}
+    assert heirs({"id": "c", "tags": []}, others) == {"a": []}
+
+
 def test_many_jobs_are_named_in_short() -> None:
     assert described([job(7, "running")]) == "job 7 (running, sort1)"
     assert described([job(number, "new") for number in range(13)]).endswith("job 9 (new, sort1) and 3 more")

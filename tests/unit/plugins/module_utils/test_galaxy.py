@@ -216,3 +216,86 @@ def test_the_proxy_must_wait_as_long_as_a_start_takes(timeout: Optional[int], st
         assert "after 60 s (nginx_proxy_read_timeout)" in findings[0].message
         assert "took 70.2 s" in findings[0].message
         assert findings[0].message.endswith("set it to 180")
+
+
+@pytest.mark.parametrize("name", ["main", "main.galaxy.web1.2.3", "main.x"])
+@pytest.mark.parametrize(("version", "refused"), [("17.09", True), ("18.01", False), ("22.1.5", False), ("22.5.1", True), ("26.1.2", True), ("", True)])
+def test_a_handler_may_not_be_called_like_a_web_process(name: str, version: str, refused: bool) -> None:
+    handling = Handling((Handler("handler0"), Handler(name, line=4), Handler("mainframe")), ("db-preassign",))
+    findings = galaxy.handling_findings(handling, "job_conf.xml", galaxy.Galaxy(galaxy.parse_version(version), "postgresql"))
+    assert [(finding.line, finding.severity) for finding in findings] == [(4, "error")] * refused
+    for finding in findings:
+        assert f"handler {name!r} has a name of the web processes" in finding.message
+        assert f"{{id: handler0, previous_ids: [{name}]}}" in finding.message
+
+
+BRIDGED = [("app:main", "paste.app_factory", "galaxy_wsgi:app_factory")]
+
+
+def test_the_bridge_is_known() -> None:
+    assert galaxy.is_bridge(BRIDGED)
+    assert galaxy.is_bridge([("app:x", "use", "call:galaxy_wsgi:app_factory")])
+    assert not galaxy.is_bridge([("app:main", "paste.app_factory", "galaxy.web.buildapp:app_factory")])
+
+
+@pytest.mark.parametrize(
+    ("bridge", "lazy", "version", "refused"),
+    [
+        (True, False, "25.1.1", True),
+        (True, False, "26.1.0", False),
+        (True, False, "", False),
+        (True, True, "25.1.1", False),
+        (True, None, "25.1.1", False),
+        (False, False, "25.1.1", False),
+    ],
+)
+def test_only_newer_releases_can_be_loaded_once(bridge: bool, lazy: Optional[bool], version: str, refused: bool) -> None:
+    problem = galaxy.fork_problem(galaxy.Serving(bridge, lazy), galaxy.Galaxy(galaxy.parse_version(version)))
+    assert bool(problem) is refused
+    assert not refused or ("Galaxy 25.1.1 answers nothing after a fork, only 26.1 and later can. Write lazy-apps: true into uwsgi_options" in problem)
+
+
+@pytest.mark.parametrize("option", ["enable_sse_updates", "enable_mcp_server"])
+@pytest.mark.parametrize(
+    ("serving", "version", "severity", "part"),
+    [
+        (galaxy.Serving(True, False), "26.1.2", "", ""),
+        (galaxy.Serving(True, False), "", "", ""),
+        (galaxy.Serving(True, None), "26.1.2", "", ""),
+        (galaxy.Serving(True, True), "26.1.2", "error", "with lazy-apps there is no process for ASGI"),
+        (galaxy.Serving(True, True), "25.1", "error", "only Galaxy 26.1 and later has a process for ASGI"),
+        (galaxy.Serving(False, False), "", "error", "by the factory galaxy_wsgi:app_factory"),
+        (galaxy.Serving(True, False, "uwsgi_listen"), "26.1.2", "error", "set uwsgi_listen to unix and use nginx_proxy, or remove the line"),
+        (galaxy.Serving(True, False, "uwsgi_http_address"), "26.1.2", "warning", "clients of uwsgi_http_address do not reach the process for ASGI"),
+    ],
+)
+def test_what_needs_asgi_is_refused_where_nobody_speaks_it(option: str, serving: galaxy.Serving, version: str, severity: str, part: str) -> None:
+    found = galaxy.Galaxy(galaxy.parse_version(version))
+    findings = galaxy.asgi_findings([("app:main", option, "True")], serving, found, "galaxy.ini")
+    assert [finding.severity for finding in findings] == ([severity] if severity else [])
+    for finding in findings:
+        assert part in finding.message
+        assert "remove the line" in finding.message
+        assert (finding.section, finding.option) == ("app:main", option)
+    assert galaxy.asgi_findings([("app:main", option, "false")], serving, found, "galaxy.ini") == []
+
+
+@pytest.mark.parametrize(
+    ("more", "paths", "expected"),
+    [
+        ([], [], []),
+        ([("enable_mcp_server", "on")], ["/api/mcp"], []),
+        ([("enable_mcp_server", "on")], ["/api/events/stream"], ["/api/mcp"]),
+        ([("enable_mcp_server", "on"), ("mcp_server_path", "/mcp/")], ["/api/mcp"], ["/mcp"]),
+        ([("enable_mcp_server", "on"), ("enable_sse_updates", "yes")], [], ["/api/mcp", "/api/events/stream"]),
+        ([("enable_mcp_server", "no")], [], []),
+    ],
+)
+def test_the_proxy_leads_to_the_process_for_asgi(more: list[tuple[str, str]], paths: list[str], expected: list[str]) -> None:
+    options = [*BRIDGED, *(("app:main", name, value) for name, value in more)]
+    findings = galaxy.asgi_path_findings(options, paths, "galaxy.ini")
+    assert [finding.message.split()[4] for finding in findings] == expected
+    for finding in findings:
+        assert "nginx_proxy_asgi_paths, or remove the line" in finding.message
+    # Another application has no such process.
+    assert len(galaxy.asgi_path_findings(options[1:], paths, "galaxy.ini")) == (len(expected) if paths else 0)

@@ -17,7 +17,7 @@ def test_a_number_stands_for_numbered_handlers() -> None:
 
 def test_a_list_is_completed() -> None:
     assert _handlers.expand([{"id": "a", "tags": ["x"]}]) == [
-        {"id": "a", "tags": ["x"], "plugins": [], "environment": {}, "workflow_scheduler": False}
+        {"id": "a", "tags": ["x"], "plugins": [], "environment": {}, "workflow_scheduler": False, "previous_ids": []}
     ]
 
 
@@ -47,6 +47,10 @@ def test_good_handlers_pass(handlers: Any) -> None:
         ([{"id": "a", "environment": ["SECRET=x"]}], "environment is a list: write names and values"),
         ([{"id": "a", "environment": {"A-B": 1}}], "environment has 'A-B', which is not the name"),
         ([{"id": "a", "environment": {"A": None}}], "environment.A is a NoneType: write text or a number"),
+        ([{"id": "a", "previous_ids": "main"}], "job_handlers[0].previous_ids is 'main': write a list of names, such as [main]"),
+        ([{"id": "a", "previous_ids": ["a"]}], "a has the previous id 'a', which a has"),
+        ([{"id": "a", "previous_ids": ["b"]}, {"id": "b"}], "a has the previous id 'b', which b has"),
+        ([{"id": "a", "previous_ids": ["x"]}, {"id": "b", "previous_ids": ["x"]}], "b has the previous id 'x', which a has"),
         ([{"id": "a", "workflow_scheduler": "yes"}], "workflow_scheduler is 'yes': write true or false"),
         ([{"id": "a", "workflow_scheduler": True, "tags": ["x"]}], "which takes no jobs: remove its tags"),
     ],
@@ -66,7 +70,7 @@ def test_what_may_be_secret_is_in_no_message() -> None:
         ([{"id": "a", "plugins": ["slurm"]}], "dynamic", "a has plugins, which Galaxy reads for registered handlers only"),
         ([{"id": "a", "plugins": ["slurm"]}], "mules", "set job_handlers_mode to static"),
         ([{"id": "a"}, {"id": "b", "tags": ["a"]}], "dynamic", "b has the tag 'a', which is also the id of a handler"),
-        ([{"id": "a", "environment": {"A": 1}}], "mules", "a has environment or workflow_scheduler, which a mule of uWSGI cannot have"),
+        ([{"id": "a", "environment": {"A": 1}}], "mules", "a has environment, workflow_scheduler or previous_ids, which a mule of uWSGI cannot have"),
         ([{"id": "a", "tags": ["x", "y"]}], "mules", "a has 2 tags, and a mule of uWSGI can have one"),
     ],
 )
@@ -102,6 +106,13 @@ def test_registered_handlers_have_settings_of_their_own() -> None:
         "a": {"id": "a", "tags": ["x"], "plugins": [], **ASSIGNMENT},
         "w": {"id": "w", "workflow_scheduler": True},
     }
+
+
+def test_a_process_knows_the_previous_ids_of_its_handler() -> None:
+    handlers = [{"id": "a", "previous_ids": ["main"]}, {"id": "w", "workflow_scheduler": True, "previous_ids": ["main.w"]}, {"id": "b"}]
+    found = _handlers.processes(handlers, "static", ASSIGNMENT)
+    assert {name: settings.get("previous_ids") for name, settings in found.items()} == {"a": ["main"], "w": ["main.w"], "b": None}
+    assert _handlers.configured(handlers)[0] == {"id": "a", "tags": [], "plugins": []}
 
 
 def test_dynamic_handlers_attach_to_a_pool_for_each_tag() -> None:

@@ -466,15 +466,12 @@ def test_sections_that_uwsgi_never_loads_are_warned_about_only(section: str) -> 
     assert [finding.severity for finding in paste_ini.check(f"{APP_SECTION}[{section}]\na = %(port)s\n", "galaxy.ini")] == ["warning"]
 
 
-@pytest.mark.parametrize(("option", "severity"), [("enable_sse_updates", "error"), ("enable_mcp_server", "warning")])
-def test_what_galaxy_offers_only_by_asgi_is_found(option: str, severity: str) -> None:
-    def severities(text: str) -> list[str]:
-        return [finding.severity for finding in paste_ini.check(text, "galaxy.ini") if finding.option == option]
-
-    assert severities(f"{APP_SECTION}{option} = True\n") == [severity]
-    assert severities(f"[composite:main]\nuse = egg:Paste#urlmap\n/ = galaxy\n[app:galaxy]\nuse = egg:x\n{option} = on\n") == [severity]
-    assert severities(f"{APP_SECTION}{option} = false\n") == []
-    assert severities(f"{APP_SECTION}[app:other]\nuse = egg:x\n{option} = true\n") == []
+def test_the_options_of_all_that_is_loaded_are_found() -> None:
+    text = "[DEFAULT]\na = 1\n[composite:main]\nuse = egg:Paste#urlmap\n/ = galaxy\n[app:galaxy]\nuse = egg:x\nb = on \n[app:other]\nuse = egg:x\nc = 1\n"
+    found = paste_ini.loaded_options(text, "galaxy.ini")
+    assert ("DEFAULT", "a", "1") in found
+    assert ("app:galaxy", "b", "on") in found
+    assert "app:other" not in {section for section, _name, _value in found}
 
 
 def test_sections_that_paste_deploy_does_not_read_may_have_any_percent_sign() -> None:

@@ -256,3 +256,40 @@ def test_what_cannot_be_read_is_named() -> None:
 def test_any_text_can_be_read_as_nginx_reads_it(text: str) -> None:
     for directive in migration.parse_nginx(text).find("server"):
         assert 1 <= directive.line <= text.count("\n") + 1
+
+
+MAIN = _job_conf.Handler("main", line=4)
+
+
+def test_a_handler_called_like_the_web_processes_is_renamed() -> None:
+    plan = without(job_conf=_job_conf.Handling((MAIN,)), text=INI.split("[server:handler0]")[0] + INI[INI.index("[app:main]") :])
+    assert plan.inputs["job_handlers"] == [{"id": "handler0", "tags": [], "previous_ids": ["main"]}]
+    assert _handlers.problems(plan.inputs["job_handlers"]) == []
+    note = plan.notes[-1]
+    assert note.startswith("/srv/galaxy/server/config/job_conf.xml:4: the handler 'main' becomes 'handler0'")
+    assert "the jobs that wait for 'main' go to 'handler0'" in note
+    assert plan.problems == []
+    # The program of that name serves the site.
+    assert plan.web_programs == ["web"]
+
+
+def test_a_renamed_handler_gets_a_name_that_nobody_has_and_stays_the_default() -> None:
+    handlers = (_job_conf.Handler("handler0", ("handler1",)), dataclasses.replace(MAIN, tags=("big",), plugins=("slurm",)), _job_conf.Handler("main.x"))
+    plan = without(job_conf=_job_conf.Handling(handlers, default="main"))
+    assert plan.inputs["job_handlers"][1:] == [
+        {"id": "handler2", "tags": ["big"], "plugins": ["slurm"], "previous_ids": ["main"]},
+        {"id": "handler3", "tags": [], "previous_ids": ["main.x"]},
+    ]
+    assert plan.inputs["job_handlers_default"] == "handler2"
+
+
+def test_what_names_a_renamed_handler_stops_the_move() -> None:
+    references = [_job_conf.Reference("main", "tool 'bwa'", 9), _job_conf.Reference("big", "tool 'x'", 10)]
+    (problem,) = without(job_conf=_job_conf.Handling((MAIN,)), references=references).problems
+    assert problem.startswith("/srv/galaxy/server/config/job_conf.xml:9: tool 'bwa' names the handler 'main', which becomes 'handler0': give the handler a tag")
+
+
+def test_a_program_called_main_serves_the_site_even_where_it_runs_jobs() -> None:
+    text = "[program:galaxy]\ncommand = /srv/galaxy/.venv/bin/paster serve /srv/galaxy/server/config/galaxy.ini --server-name=main\n"
+    plan = without(job_conf=_job_conf.Handling((MAIN,)), supervisor={"/x.conf": text})
+    assert (plan.web_programs, plan.handler_programs) == (["galaxy"], [])

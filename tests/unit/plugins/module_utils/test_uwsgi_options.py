@@ -91,7 +91,12 @@ def test_bad_values_are_named_with_the_remedy(name: str, value: Any, part: str) 
         ({"processes": 4, "cheaper": 4}, ["cheaper"]),
         ({"processes": "4", "workers": "2", "cheaper": "3"}, ["cheaper"]),
         ({"workers": 2, "processes": 4, "cheaper": 3}, []),
-        ({"cheaper": 3}, []),
+        ({"cheaper": 3}, ["cheaper"]),
+        ({"processes": 1, "cheaper": 1}, ["cheaper"]),
+        ({"processes": 4, "cheaper": 2, "cheaper-initial": 4}, []),
+        ({"processes": "4", "cheaper": "2", "cheaper-initial": "5"}, ["cheaper-initial"]),
+        ({"processes": 4, "cheaper": 2, "cheaper-initial": 1}, ["cheaper-initial"]),
+        ({"processes": 4, "cheaper-initial": 2}, ["cheaper-initial"]),
         ({"processes": "%k", "cheaper": 3}, []),
         ({"listen": 4097}, ["listen"]),
         ({"listen": ["4097"]}, []),
@@ -101,6 +106,23 @@ def test_bad_values_are_named_with_the_remedy(name: str, value: Any, part: str) 
 )
 def test_conflicts(values: dict[str, Any], expected: list[str]) -> None:
     assert list(options.conflicts(values, 4096, (3, 13))) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(True, True), ("true", True), ("1", True), ("", True), (False, False), ("No", False), ("0", False), ("off", False)],
+)
+def test_switches_are_read_as_uwsgi_reads_them(value: Any, expected: bool) -> None:
+    assert options.is_on({"lazy-apps": value}, "lazy-apps") is expected
+    assert not options.is_on({}, "lazy-apps")
+
+
+@pytest.mark.parametrize("lazy", ["lazy-apps", "lazy"])
+def test_a_process_that_loads_the_application_is_not_to_be_replaced_all_the_time(lazy: str) -> None:
+    found = options.warnings({lazy: "true", "max-requests": 1000, "reload-on-rss": "2048", "max-worker-lifetime": 0, "threads": 4})
+    assert list(found) == ["max-requests", "reload-on-rss"]
+    assert "wait as long as a start takes: remove it, or remove lazy-apps" in found["max-requests"]
+    assert options.warnings({lazy: False, "max-requests": 1000}) == {}
 
 
 def test_what_is_not_known_is_no_conflict() -> None:
@@ -123,6 +145,10 @@ def test_uwsgi_refuses_what_is_refused_here(tmp_path: Path) -> None:
     assert "bound to UNIX address" in run_uwsgi(tmp_path, "--socket", longest, "--vacuum")
     assert "invalid socket name" in run_uwsgi(tmp_path, "--socket", longest + "x")
     assert "invalid cheaper value" in run_uwsgi(tmp_path, "--socket", good, "--processes", "2", "--cheaper", "2")
+    assert "invalid cheaper value" in run_uwsgi(tmp_path, "--socket", good, "--cheaper", "1")
+    four = ("--socket", good, "--processes", "4", "--cheaper", "2")
+    assert "invalid cheaper-initial value (5)" in run_uwsgi(tmp_path, *four, "--cheaper-initial", "5")
+    assert "invalid cheaper-initial value (1)" in run_uwsgi(tmp_path, *four, "--cheaper-initial", "1")
     assert "somaxconn" in run_uwsgi(tmp_path, "--socket", good, "--listen", str(longest_queue() + 1))
 
 

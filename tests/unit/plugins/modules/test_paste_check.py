@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -356,3 +356,105 @@ def test_a_look_at_other_files(run_module: Run, tmp_path: Path) -> None:
     look_at = {str(tmp_path / name): pattern for name, pattern in (wanted | others).items()}
     assert run_module("paste_check", look_at=look_at)["seen"] == [str(tmp_path / name) for name in wanted]
     assert run_module("paste_check", look_at={str(tmp_path / "link"): "^dir$", str(tmp_path / "none"): "x"})["seen"] == []
+
+
+XML_MAIN = '<job_conf>\n<handlers assign_with="db-preassign">\n<handler id="main"/>\n</handlers>\n</job_conf>\n'
+YAML_MAIN = "runners: {}\nhandling:\n  assign: [db-preassign]\n  processes:\n    main:\n"
+
+
+@pytest.mark.parametrize(("name", "text", "line"), [("job_conf.xml", XML_MAIN, 3), ("job_conf.yml", YAML_MAIN, 5)])
+def test_a_handler_in_the_file_called_like_a_web_process_is_refused(run_module: Run, path: Path, name: str, text: str, line: int) -> None:
+    job_conf = path.with_name(name)
+    job_conf.write_text(text, encoding="utf-8")
+    arguments: dict[str, Any] = {"path": str(path), "job_conf": str(job_conf)}
+    for version in ({}, {"galaxy_version": "26.1"}):
+        (message,) = messages(run_module("paste_check", **arguments, **version))
+        assert message.startswith(f"{job_conf}:{line}: handler 'main' has a name of the web processes")
+    assert run_module("paste_check", **arguments, galaxy_version="22.01")["findings"] == []
+
+
+@pytest.mark.parametrize("mode", ["static", "dynamic"])
+def test_a_wanted_handler_called_like_a_web_process_is_refused(run_module: Run, path: Path, mode: str) -> None:
+    job_conf = path.with_name("job_conf.xml")
+    arguments: dict[str, Any] = {"path": str(path), "job_conf": str(job_conf), "assign_with": ["db-skip-locked"], "handlers_mode": mode}
+    (message,) = messages(run_module("paste_check", **arguments, handlers=[{"id": "main.x"}], workflow_schedulers=["w0"]))
+    assert message.startswith(f"{job_conf}: handler 'main.x' has a name of the web processes")
+    (message,) = messages(run_module("paste_check", **arguments, handlers=[{"id": "handler0"}], workflow_schedulers=["main"]))
+    assert message.startswith(f"{job_conf}: handler 'main' has a name of the web processes")
+    assert run_module("paste_check", **arguments, handlers=[{"id": "main.x"}], workflow_schedulers=["main"], galaxy_version="21.09")["findings"] == []
+
+
+def test_a_handler_called_main_goes_from_the_file_only_with_an_heir(run_module: Run, path: Path) -> None:
+    job_conf = path.with_name("job_conf.xml")
+    job_conf.write_text(XML_MAIN, encoding="utf-8")
+    arguments: dict[str, Any] = {"path": str(path), "job_conf": str(job_conf), "handlers": [{"id": "handler0"}], "purge_handlers": True}
+    (message,) = messages(run_module("paste_check", **arguments))
+    assert message.startswith(f"{job_conf}:3: handler 'main' has a name of the web processes, so the role removes this handler")
+    assert "{id: handler0, previous_ids: [main]}" in message
+    assert run_module("paste_check", **arguments, previous_ids=["main"])["findings"] == []
+    (message,) = messages(run_module("paste_check", **{**arguments, "handlers": [{"id": "main"}]}))
+    assert message.startswith(f"{job_conf}:3: handler 'main' has a name of the web processes: with Galaxy 22.05 and later")
+
+
+def test_a_workflow_scheduler_of_ones_own_called_like_a_web_process_is_refused(run_module: Run, path: Path) -> None:
+    own, job_conf = path.with_name("own.xml"), path.with_name("job_conf.xml")
+    own.write_text('<workflow_schedulers>\n<handlers><handler id="main"/></handlers>\n</workflow_schedulers>\n', encoding="utf-8")
+    path.write_text(GOOD + f"workflow_schedulers_config_file = {own}\n", encoding="utf-8")
+    arguments: dict[str, Any] = {"path": str(path), "job_conf": str(job_conf), "handlers": [{"id": "handler0"}]}
+    (message,) = messages(run_module("paste_check", **arguments))
+    assert message.startswith(f"{own}:2: handler 'main' has a name of the web processes")
+    assert "Rename the handler in this file" in message
+    # What the role has written, it writes again.
+    own.write_text("<!-- Managed by the role galaxyops.uwsgi.job_handlers -->" + own.read_text(encoding="utf-8"), encoding="utf-8")
+    assert run_module("paste_check", **arguments)["findings"] == []
+
+
+BRIDGE = GOOD.replace("galaxy.web.buildapp:app_factory", "galaxy_wsgi:app_factory")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Path:
+    """A directory with a Galaxy that cannot be forked."""
+    source = tmp_path / "server" / "lib" / "galaxy" / "version.py"
+    source.parent.mkdir(parents=True)
+    source.write_text('VERSION_MAJOR = "25.1"\n', encoding="utf-8")
+    return tmp_path / "server"
+
+
+@pytest.mark.parametrize(
+    ("section", "line"), [("processes = 2", 0), ("lazy-apps = false", 2), ("lazy-apps = 0", 2), ("lazy-apps = true", None), ("lazy-apps = 1", None)]
+)
+def test_a_galaxy_that_cannot_be_forked_is_refused(run_module: Run, path: Path, server: Path, section: str, line: Optional[int]) -> None:
+    path.write_text(BRIDGE.replace("processes = 2", section), encoding="utf-8")
+    findings = run_module("paste_check", path=str(path), server_dir=str(server))["findings"]
+    assert [(finding["line"], finding["option"], finding["severity"]) for finding in findings] == ([] if line is None else [(line, "lazy-apps", "error")])
+    # The same for what an input asks for, and for the Galaxy that is about to come.
+    name, _equals, value = section.partition(" = ")
+    arguments: dict[str, Any] = {"path": str(path), "server_dir": str(server), "uwsgi_options": {name: value}, "changes": [{"section": "uwsgi"}]}
+    assert len(run_module("paste_check", **arguments)["findings"]) == len(findings)
+    assert run_module("paste_check", **arguments, galaxy_version="26.1")["findings"] == []
+
+
+def test_what_needs_asgi_is_checked_by_those_who_know_how_it_is_served(run_module: Run, path: Path) -> None:
+    path.write_text(BRIDGE + "enable_sse_updates = true\n", encoding="utf-8")
+    arguments: dict[str, Any] = {"path": str(path), "galaxy_version": "26.1"}
+    assert run_module("paste_check", **arguments)["findings"] == []
+    (message,) = messages(run_module("paste_check", **arguments, uwsgi_listen="http"))
+    assert message.startswith(f"{path}:9: [app:main] enable_sse_updates: with uwsgi_listen http there is no nginx")
+    (finding,) = run_module("paste_check", **arguments, uwsgi_http_address="127.0.0.1:8080")["findings"]
+    assert finding["severity"] == "warning"
+    lazy: dict[str, Any] = {"uwsgi_options": {"lazy-apps": True}}
+    (message,) = messages(run_module("paste_check", **arguments, **lazy))
+    assert message.startswith(f"{path}:9: [app:main] enable_sse_updates: with lazy-apps there is no process for ASGI")
+    # The proxy and the handlers do not set the options of uWSGI.
+    change = [{"section": "app:main", "options": {"x": "y"}}]
+    assert run_module("paste_check", **arguments, changes=change)["findings"] == []
+    (message,) = messages(run_module("paste_check", **arguments, changes=change, asgi_paths=["/api/mcp"]))
+    assert message.startswith(f"{path}:9: [app:main] enable_sse_updates: nginx does not lead /api/events/stream to the process for ASGI")
+    assert run_module("paste_check", **arguments, changes=change, asgi_paths=["/api/events/stream"])["findings"] == []
+
+
+def test_processes_that_are_replaced_all_the_time_are_warned_about(run_module: Run, path: Path) -> None:
+    path.write_text(GOOD.replace("processes = 2", "processes = 2\nlazy-apps = true\nmax-requests = 1000"), encoding="utf-8")
+    (finding,) = run_module("paste_check", path=str(path))["findings"]
+    assert (finding["line"], finding["option"], finding["severity"]) == (4, "max-requests", "warning")

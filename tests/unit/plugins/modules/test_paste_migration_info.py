@@ -140,3 +140,12 @@ def test_what_cannot_be_read_is_named(run_module: Run, host: dict[str, Any], con
     result = run_module("paste_migration_info", **host)
     assert result["failed"]
     assert message in result["msg"]
+
+
+def test_the_handler_main_is_renamed_and_what_names_it_is_found(run_module: Run, host: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "config" / "job_conf.xml"
+    path.write_text('<job_conf>\n<handlers>\n<handler id="main"/>\n</handlers>\n<tools>\n<tool id="bwa" handler="main"/>\n</tools>\n</job_conf>')
+    result = run_module("paste_migration_info", **host)
+    assert result["inputs"]["job_handlers"] == [{"id": "handler0", "tags": [], "previous_ids": ["main"]}]
+    assert any(note.startswith(f"{path}:3: the handler 'main' becomes 'handler0'") for note in result["notes"])
+    assert any(problem.startswith(f"{path}:6: tool 'bwa' names the handler 'main'") for problem in result["problems"])
