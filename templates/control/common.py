@@ -178,18 +178,14 @@ def descendants(pid: int) -> list[int]:
 
 
 def members(pid: int) -> list[int]:
-    """A process, all that it has started, and what has left that family but not its process groups."""
-    found = descendants(pid) if pid else []
-    groups = set()
-    for process in found:
-        with contextlib.suppress(OSError):
-            groups.add(os.getpgid(process))
-    others = []
+    """A process, all that it has started, and what has left this family but not a process group that one of it leads."""
+    family = descendants(pid) if pid else []
+    found = set(family)
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if os.getpgid(int(entry.name)) in groups:
-                others.append(int(entry.name))
-    return list(dict.fromkeys(found + others))
+            if os.getpgid(int(entry.name)) in family:
+                found.add(int(entry.name))
+    return [process for process in sorted(found) if born(process)]
 
 
 def memory(pids: list[int]) -> int:

@@ -6,10 +6,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-import importlib.util
+import importlib
 import logging
+import os
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,26 +25,71 @@ from typing import Any
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[3] / "roles" / "galaxy" / "files" / "galaxy_wsgi.py"
+SOURCE = Path(__file__).resolve().parents[3] / "roles" / "galaxy" / "files" / "galaxy_wsgi"
+
+
+class Stack:
+    """Galaxy's web stack for several processes, as far as the bridge deals with it."""
+
+    def __init__(self) -> None:
+        self.named: list[str] = []
+
+    def set_postfork_server_name(self, galaxy: Any) -> None:
+        self.named.append(os.environ["GUNICORN_WORKER_ID"])
+
+
+def module(name: str, **attributes: Any) -> types.ModuleType:
+    made = types.ModuleType(name)
+    vars(made).update(attributes)
+    return made
 
 
 @pytest.fixture
-def bridge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def uwsgi(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What uWSGI offers to an application; the process is the one that workers are forked from."""
+    made = module("uwsgi", worker_id=lambda: 0)
+    monkeypatch.setitem(sys.modules, "uwsgi", made)
+    return made
+
+
+@pytest.fixture
+def bridge(uwsgi: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The bridge, where there is no Galaxy to import."""
-    packages = dict.fromkeys(["galaxy", "galaxy.webapps", "galaxy.webapps.galaxy"], "")
-    names = {"a2wsgi": "ASGIMiddleware", "galaxy.webapps.galaxy.buildapp": "app_pair", "galaxy.webapps.galaxy.fast_app": "initialize_fast_app"}
-    for name, attribute in {**packages, **names}.items():
-        module = types.ModuleType(name)
-        setattr(module, attribute or "nothing", None)
-        monkeypatch.setitem(sys.modules, name, module)
-    spec = importlib.util.spec_from_file_location("galaxy_wsgi", SOURCE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
+    made = [
+        *(module(name) for name in ("galaxy", "galaxy.webapps", "galaxy.webapps.galaxy")),
+        module("a2wsgi", ASGIMiddleware=lambda application, loop: application),
+        module("galaxy.webapps.galaxy.buildapp", app_pair=None),
+        module("galaxy.webapps.galaxy.fast_app", initialize_fast_app=None),
+    ]
+    for each in made:
+        monkeypatch.setitem(sys.modules, each.__name__, each)
+    for name in ("SERVER_SOFTWARE", "GUNICORN_CMD_ARGS", "GUNICORN_WORKER_ID"):
+        # Remembered, and so put back after the test.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GALAXYOPS_SLOT", "galaxy.host.1")
+    monkeypatch.setenv("GALAXYOPS_ASGI_SOCKET", "/run/galaxy/asgi/1.sock")
+    monkeypatch.syspath_prepend(SOURCE.parent)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "galaxy_wsgi"]:
+        del sys.modules[name]
     threshold = gc.get_threshold()
-    spec.loader.exec_module(module)
-    yield module
+    imported = importlib.import_module("galaxy_wsgi")
+    # Those of earlier tests are none of what Galaxy has left.
+    earlier = set(threading.enumerate()) - {threading.main_thread()}
+    seen = types.SimpleNamespace(enumerate=lambda: [thread for thread in threading.enumerate() if thread not in earlier])
+    monkeypatch.setattr(imported.processes, "threading", types.SimpleNamespace(**{**vars(threading), **vars(seen)}))
+    yield imported
     gc.set_threshold(*threshold)
     gc.unfreeze()
+
+
+def galaxy(**config: Any) -> Any:
+    """A Galaxy that is loaded and not started."""
+    stack = type("GunicornApplicationStack", (Stack,), {"postfork_functions": [], "late_postfork_event": threading.Event()})()
+    model = types.SimpleNamespace(session=types.SimpleNamespace(remove=lambda: None), engine=types.SimpleNamespace(dispose=lambda: None))
+    return types.SimpleNamespace(
+        application_stack=stack, model=model, install_model=model, amqp_internal_connection_obj=None, config=types.SimpleNamespace(**config)
+    )
 
 
 @pytest.mark.parametrize("script_name", ["/galaxy", ""])
@@ -49,7 +102,9 @@ def test_path_is_whole_below_a_prefix(bridge: Any, script_name: str) -> None:
         return []
 
     environ = {"SCRIPT_NAME": script_name, "PATH_INFO": "/api/version", "REQUEST_METHOD": "GET"}
-    bridge.below("/galaxy", application)(environ, None)
+    below = bridge.Bridge(None, "/galaxy", [])
+    below.wsgi = application
+    below(environ, None)
     assert seen == {"SCRIPT_NAME": "", "PATH_INFO": "/galaxy/api/version", "REQUEST_METHOD": "GET"}
     assert environ["PATH_INFO"] == "/api/version"
 
@@ -59,14 +114,14 @@ def test_log_tells_which_request_it_is_about(bridge: Any) -> None:
     lines = []
 
     def log(message: str) -> None:
-        lines.append(formatter.format(bridge.LogRecord("galaxy", logging.INFO, "x.py", 1, message, (), None)))
+        lines.append(formatter.format(bridge.logs.LogRecord("galaxy", logging.INFO, "x.py", 1, message, (), None)))
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.to_thread(log, "in a thread")
         log("in the loop")
 
     async def two_requests() -> None:
-        call = bridge.remember_request(application)
+        call = bridge.logs.remember_request(application)
         await asyncio.gather(*(call({"headers": [(b"x-request-id", name)]}, None, None) for name in (b"first", b"second")))
 
     asyncio.run(two_requests())
@@ -98,7 +153,7 @@ def test_galaxy_is_built_from_its_options(bridge: Any, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(bridge, "app_pair", app_pair)
     monkeypatch.setattr(bridge, "initialize_fast_app", lambda wsgi, galaxy: (wsgi, galaxy))
-    assert bridge.galaxy_application({"here": "/srv"}, {"brand": "Trial"}) == ("wsgi", {"here": "/srv", "brand": "Trial", "wsgi_preflight": False})
+    assert bridge.load_galaxy({"here": "/srv"}, {"brand": "Trial"})[0] == ("wsgi", {"here": "/srv", "brand": "Trial", "wsgi_preflight": False})
 
 
 def test_galaxy_that_does_not_load_is_an_error_and_no_exit(bridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,15 +162,178 @@ def test_galaxy_that_does_not_load_is_an_error_and_no_exit(bridge: Any, monkeypa
 
     monkeypatch.setattr(bridge, "app_pair", app_pair)
     with pytest.raises(RuntimeError, match="Galaxy could not be loaded"):
-        bridge.galaxy_application({}, {})
+        bridge.load_galaxy({}, {})
 
 
 def test_what_has_been_loaded_is_never_looked_through_for_garbage(bridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """That would stop every request for a second; what comes later is collected as ever."""
-    monkeypatch.setattr(bridge, "galaxy_application", lambda global_conf, options: None)
-    monkeypatch.setattr(bridge, "ASGIMiddleware", lambda application, loop: application)
+    monkeypatch.setattr(bridge, "load_galaxy", lambda global_conf, options: (None, galaxy()))
     monkeypatch.setattr(bridge.logging, "setLogRecordFactory", lambda factory: None)
     bridge.app_factory({})
     assert gc.isenabled()
     assert gc.get_freeze_count() > 1000
     assert gc.get_threshold()[0] == 10_000
+
+
+def test_a_process_that_workers_are_forked_from_has_no_name_of_a_worker(bridge: Any) -> None:
+    assert os.environ["SERVER_SOFTWARE"] == "gunicorn"
+    assert os.environ["GUNICORN_CMD_ARGS"] == "--preload"
+    assert "GUNICORN_WORKER_ID" not in os.environ
+
+
+def test_a_worker_that_loads_galaxy_for_itself_has_its_name_before_that(uwsgi: Any, bridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uwsgi, "worker_id", lambda: 3)
+    monkeypatch.delenv("GUNICORN_CMD_ARGS")
+    bridge.processes.choose_stack()
+    assert os.environ["GUNICORN_WORKER_ID"] == "galaxy.host.1.3"
+    assert "GUNICORN_CMD_ARGS" not in os.environ
+
+
+def test_a_worker_is_named_before_it_starts_anything(uwsgi: Any, bridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+    loaded = galaxy()
+    type(loaded.application_stack).postfork_functions = [lambda: done.append(os.environ["GUNICORN_WORKER_ID"]), lambda: 1 / 0, lambda: done.append("last")]
+    forks = bridge.processes.Forks(loaded, bridge.processes.descriptors())
+    assert type(loaded.application_stack).postfork_functions == []
+    uwsgi.post_fork_hook = lambda: done.append("somebody's own")
+    forks.of_workers(lambda: done.append("loop"))
+    monkeypatch.setattr(uwsgi, "worker_id", lambda: 2)
+    uwsgi.post_fork_hook()
+    for thread in threading.enumerate():
+        if thread.name == "start":
+            thread.join()
+    assert loaded.application_stack.named == ["galaxy.host.1.2"]
+    # What fails leaves the rest to be done.
+    assert done == ["somebody's own", "loop", "galaxy.host.1.2", "last"]
+
+
+def leave_a_thread(stack: contextlib.ExitStack, path: Path) -> None:
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait, name="left")
+    thread.start()
+    stack.callback(thread.join)
+    stack.callback(end.set)
+
+
+def leave_a_loop(stack: contextlib.ExitStack, path: Path) -> None:
+    stack.callback(asyncio.new_event_loop().close)
+
+
+def leave_a_connection(stack: contextlib.ExitStack, path: Path) -> None:
+    for end in socket.socketpair():
+        stack.callback(end.close)
+
+
+def leave_a_database(stack: contextlib.ExitStack, path: Path) -> None:
+    connection = stack.enter_context(contextlib.closing(sqlite3.connect(path / "universe")))
+    connection.execute("CREATE TABLE t (x)")
+
+
+@pytest.mark.parametrize("leave", [leave_a_thread, leave_a_loop, leave_a_connection, leave_a_database])
+def test_what_does_not_survive_a_fork_stops_the_start(bridge: Any, tmp_path: Path, leave: Any) -> None:
+    before = bridge.processes.descriptors()
+    with contextlib.ExitStack() as stack:
+        leave(stack, tmp_path)
+        with pytest.raises(RuntimeError, match="set lazy-apps to true in uwsgi_options"):
+            bridge.processes.Forks(galaxy(), before)
+    bridge.processes.Forks(galaxy(), before)
+
+
+def test_what_may_be_shared_stops_no_start(bridge: Any, tmp_path: Path) -> None:
+    """A log, and a socket that sends statistics."""
+    before = bridge.processes.descriptors()
+    with (tmp_path / "log").open("w"), socket.socket(type=socket.SOCK_DGRAM):
+        bridge.processes.Forks(galaxy(), before)
+
+
+def test_a_worker_keeps_no_thread_for_a_stream(bridge: Any) -> None:
+    answered = []
+    served = bridge.Bridge(None, "/galaxy", bridge.beside.paths(types.SimpleNamespace(enable_mcp_server=True, mcp_server_path="/api/mcp")))
+    served.wsgi = lambda environ, start_response: [b"fine"]
+    for path in ("/api/events/stream", "/api/mcp"):
+        body = served({"PATH_INFO": path}, lambda status, headers: answered.append(status))
+        assert b"ASGI process" in body[0]
+    assert answered == ["404 Not Found"] * 2
+    assert served({"PATH_INFO": "/api/version"}, None) == [b"fine"]
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [({}, False), ({"enable_sse_updates": False}, False), ({"enable_sse_updates": True}, True), ({"enable_mcp_server": True}, True)],
+)
+def test_an_asgi_process_is_started_where_galaxy_has_use_for_it(bridge: Any, monkeypatch: pytest.MonkeyPatch, config: dict[str, bool], wanted: bool) -> None:
+    assert bridge.beside.wanted(types.SimpleNamespace(**config)) == wanted
+    monkeypatch.setattr(bridge.beside, "SOCKET", "")
+    assert not bridge.beside.wanted(types.SimpleNamespace(**config))
+
+
+@pytest.mark.parametrize(("path", "asked"), [("/api/version", "/galaxy/api/version"), ("/galaxy/api/version", "/galaxy/api/version"), ("/galaxy2", "/galaxy/galaxy2")])
+def test_asgi_process_has_the_whole_path(bridge: Any, path: str, asked: str) -> None:
+    seen = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((scope["path"], scope["raw_path"]))
+
+    asyncio.run(bridge.logs.below("/galaxy", application)({"type": "http", "path": path, "raw_path": path.encode()}, None, None))
+    assert seen == [(asked, asked.encode())]
+
+
+KEEPER = """
+import os, signal, socket, sys, time
+sys.path[:0] = [sys.argv[1]]
+sys.modules["uwsgi"] = type(sys)("uwsgi")
+import importlib.util, types
+package = types.ModuleType("galaxy_wsgi")
+package.__path__ = [sys.argv[1] + "/galaxy_wsgi"]
+sys.modules["galaxy_wsgi"] = package
+from galaxy_wsgi import beside, processes
+
+class Forks:
+    galaxy = types.SimpleNamespace(application_stack=None)
+    fork = processes.Forks.fork
+
+def work():
+    connection = listener.accept()[0]
+    connection.sendall(str(os.getpid()).encode())
+    connection.close()
+    time.sleep(60)
+
+beside.SOON = 0
+listener = beside.listen(sys.argv[2])
+beside.take_signals(b"keeper")
+print("ready", flush=True)
+beside.keep(work, listener, int(sys.argv[3]), Forks())
+print("ended", flush=True)
+"""
+
+
+def test_the_keeper_starts_the_process_again_and_ends_it(tmp_path: Path) -> None:
+    """Who connects while it is gone waits; it ends when it is asked to, and when what it was forked from dies."""
+    path = tmp_path / "asgi.sock"
+
+    def ask() -> int:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(20)
+            connection.connect(str(path))
+            return int(connection.recv(100))
+
+    for end in ("asked", "master"):
+        with subprocess.Popen(["sleep", "60"]) as master:
+            command = [sys.executable, "-c", KEEPER, str(SOURCE.parent), str(path), str(master.pid)]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as keeper:
+                assert keeper.stdout
+                assert keeper.stdout.readline() == "ready\n"
+                first = ask()
+                os.kill(first, signal.SIGKILL)
+                second = ask()
+                assert second != first
+                assert stat.S_IMODE(path.stat().st_mode) == 0o660
+                if end == "asked":
+                    keeper.terminate()
+                else:
+                    master.kill()
+                    master.wait()
+                assert "ended" in keeper.communicate(timeout=20)[0]
+                with pytest.raises(ProcessLookupError):
+                    os.kill(second, 0)
+            master.kill()

@@ -91,7 +91,7 @@ def command(etc: Path, run: Path, tmp_path: Path) -> Callable[..., subprocess.Co
 
 def write(etc: Path, kind: str, **config: Any) -> None:
     """Write the configuration that a role would write."""
-    defaults = {"manager": "systemd", "boot_units": [], "watch": [], "health": HEALTH, "handlers": {}}
+    defaults = {"manager": "systemd", "boot_units": [], "watch": [], "health": HEALTH, "stop_timeout": 90, "handlers": {}}
     (etc / "galaxy" / f"{kind}.json").write_text(json.dumps({**defaults, **config}))
 
 
@@ -708,7 +708,8 @@ def test_handlers_go_back_too_once_the_lock_is_free(
     command.write_text(f'#!/bin/sh\nflock --nonblock {run}/galaxy/web.lock echo "$1, lock free" > {found} || echo "lock held" > {found}\n')
     command.chmod(0o755)
     (tmp_path / "galaxy.ini").write_text("works")
-    write(etc, "web", watch=[{"path": str(tmp_path / "galaxy.ini")}], handlers_command=str(command), handover="overlap")
+    accounts = {"user": pwd.getpwuid(os.getuid()).pw_name, "socket_group": grp.getgrgid(os.getgid()).gr_name}
+    write(etc, "web", watch=[{"path": str(tmp_path / "galaxy.ini")}], handlers_command=str(command), handover="overlap", **accounts)
     web = control.Web("galaxy")
     NothingStarts.error = control.ControlError
     web.manager = NothingStarts(web)
@@ -1010,7 +1011,7 @@ def test_a_process_without_a_service_manager_ends(control: Modules, etc: Path) -
         assert child.stdout and child.stdout.readline()
         family = control.descendants(child.pid)
         assert len(family) == 2
-        assert control.memory(child.pid) > 1_000_000
+        assert control.memory([child.pid]) > 1_000_000
         (process.directory / "pid").write_text(json.dumps({"pid": child.pid, "born": control.born(child.pid)}))
         process.terminate(0.3)
         assert child.wait() == -9

@@ -7,6 +7,7 @@ the place of a process takes its name.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -80,8 +81,15 @@ def shared_by_a_fork(before: dict[int, str]) -> Iterator[str]:
             yield f"the connection {name}"
         elif name == "anon_inode:[eventpoll]":
             yield "an event loop"
-        elif stat.S_ISREG(mode) and os.pread(os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY), 15, 0) == b"SQLite format 3":
+        elif stat.S_ISREG(mode) and begins_with(descriptor, b"SQLite format 3"):
             yield f"the database {name}"
+
+
+def begins_with(descriptor: int, text: bytes) -> bool:
+    """Whether an open file begins with a text; one that cannot be read does not."""
+    with contextlib.suppress(OSError), open(f"/proc/self/fd/{descriptor}", "rb") as stream:
+        return stream.read(len(text)) == text
+    return False
 
 
 class Forks:
@@ -104,7 +112,7 @@ class Forks:
     def _disconnect(self) -> None:
         """Close the connections that loading has opened; each process opens its own."""
         self.galaxy.model.session.remove()
-        for model in {self.galaxy.model, self.galaxy.install_model}:
+        for model in (self.galaxy.model, self.galaxy.install_model):
             model.engine.dispose()
         if self.galaxy.amqp_internal_connection_obj:
             self.galaxy.amqp_internal_connection_obj.release()
@@ -134,23 +142,29 @@ class Forks:
         threading.Thread(target=self._start, name="start", daemon=True).start()
 
     def _start(self) -> None:
-        for function in self.postponed:
+        late = time.monotonic() - self.loaded > SOON
+        for function in [self._empty_queues, *self.postponed, *([self._catch_up] if late else [])]:
             try:
                 function()
             except Exception:
-                log.exception("Galaxy could not do what it does after a fork")
-        if time.monotonic() - self.loaded > SOON:
-            self._catch_up()
+                log.exception("Galaxy could not do all that it does after a fork")
+
+    def _empty_queues(self) -> None:
+        """Remove the messages to the process that had this name before: Galaxy would discard them one by one, and a database would keep them."""
+        from galaxy.queues import control_queues_from_config
+
+        connection = self.galaxy.amqp_internal_connection_obj
+        if connection and connection.transport.driver_type == "sql":
+            with connection.clone() as own:
+                for queue in control_queues_from_config(self.galaxy.config):
+                    queue(own.default_channel).purge()
 
     def _catch_up(self) -> None:
         """Read again what others have been told to read again since Galaxy was loaded. Galaxy itself does so for tools alone."""
         from galaxy.queue_worker import control_message_to_task
 
         for task in ("reload_core_config", "reload_data_managers", "reload_display_application", "reload_sanitize_allowlist"):
-            try:
-                control_message_to_task[task](self.galaxy)
-            except Exception:
-                log.exception("Galaxy could not do %s", task)
+            control_message_to_task[task](self.galaxy)
 
     def of_workers(self, prepare: Callable[[], None]) -> None:
         """Have uWSGI start each of its workers by I(prepare) and I(start)."""
