@@ -54,3 +54,29 @@ def see_history(url: str, picture: Path) -> list[dict[str, Any]]:
         browser.close()
     assert watch.missing == []
     return cookies
+
+
+class Visitor:
+    """A person who is logged in and has a page open."""
+
+    def __init__(self, url: str, email: str, password: str) -> None:
+        self._playwright = sync_playwright().start()
+        browser = self._playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        self.page = browser.new_page(viewport={"width": 1400, "height": 850})
+        self.watch = Watch(self.page)
+        self.page.goto(f"{url}/login/start")
+        self.page.fill("input[name=login]", email)
+        self.page.fill("input[name=password]", password)
+        self.page.click("button[name=login]")
+        expect(self.page.locator("#current-history-panel")).to_be_visible(timeout=90_000)
+
+    def sees(self, text: str, seconds: float) -> None:
+        """See a text in the history panel, soon."""
+        try:
+            expect(self.page.locator("#current-history-panel")).to_contain_text(text, timeout=seconds * 1000)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.watch}") from error
+
+    def leave(self) -> None:
+        """Close the page."""
+        self._playwright.stop()

@@ -30,7 +30,7 @@ def rows(host: Any, query: str, option: str = "database_connection") -> list[lis
 
 def registered(host: Any) -> dict[str, int]:
     """The web processes by the names that Galaxy has for them, with the numbers of the processes."""
-    return {name: pid for name, pid in rows(host, "SELECT server_name, pid FROM worker_process WHERE app_type = 'webapp'")}
+    return dict(rows(host, "SELECT server_name, pid FROM worker_process WHERE app_type = 'webapp'"))
 
 
 def slot(host: Any) -> str:
@@ -46,10 +46,16 @@ def pids(host: Any, slot_name: str) -> dict[str, int]:
     return {**found, **({"asgi": int(asgi[0])} if asgi else {})}
 
 
+def ask(host: Any, path: str, request: str) -> str:
+    """The answer to an HTTP request on a private unix socket."""
+    return str(host.check_output("python3 -c %s %s %s", STATS, path, f"GET {request} HTTP/1.0\r\n\r\n"))
+
+
 STATS = """
 import socket, sys
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect(sys.argv[1])
+    connection.sendall("".join(sys.argv[2:]).encode())
     while data := connection.recv(65536):
         sys.stdout.write(data.decode())
 """

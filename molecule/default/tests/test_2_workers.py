@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 import requests
-from workers import answers, pids, registered, rows, slot, until_all
+from bioblend.galaxy import GalaxyInstance
+from browser import Visitor
+from streams import Streams
+from workers import ask, pids, registered, rows, slot, until_all
 
 TRIES = 6
 TOOLS = "/opt/test-tools"
@@ -150,12 +152,58 @@ def test_the_workers_of_another_host_are_others(galaxy: Galaxy, host: Any) -> No
     wait_for_names(host)
 
 
-def test_a_handover_leaves_no_name_behind_and_changes_are_known_right_after_it(galaxy: Galaxy, host: Any) -> None:
-    before = slot(host)
-    host.check_output("galaxy-web restart")
-    assert slot(host) != before
-    galaxy.add_tool("added_after_a_handover")
-    galaxy.knows("added_after_a_handover")
+class Handover:
+    """A handover while 300 streams and a page in a browser are open, and what they were like before and after it."""
+
+    def __init__(self, galaxy: Galaxy, host: Any) -> None:
+        self.slots = [slot(host)]
+        self.seconds: list[float] = []
+        key, self.history, visitor = visit(galaxy)
+        try:
+            with Streams(galaxy.url, 300) as streams:
+                streams.wait()
+                self.status = host.check_output("galaxy-web status")
+                self.rename(galaxy, key, visitor, "before the handover")
+                host.check_output("galaxy-web restart")
+                self.slots.append(slot(host))
+                galaxy.add_tool("added_after_a_handover")
+                galaxy.knows("added_after_a_handover")
+                streams.wait()
+                # The page opens its stream again after three seconds.
+                time.sleep(5)
+                self.rename(galaxy, key, visitor, "after the handover")
+            self.statuses, self.ends = streams.statuses, streams.ends
+            self.said = [line for line in visitor.watch.said if "events/stream" in line]
+        finally:
+            visitor.leave()
+
+    def rename(self, galaxy: Galaxy, key: str, visitor: Visitor, name: str) -> None:
+        """Rename the history by another session, and wait until the page shows that."""
+        started = time.monotonic()
+        answer = requests.put(f"{galaxy.url}/api/histories/{self.history}", json={"name": name}, headers={"x-api-key": key}, timeout=60)
+        answer.raise_for_status()
+        visitor.sees(name, 20)
+        self.seconds.append(time.monotonic() - started)
+
+
+def visit(galaxy: Galaxy) -> tuple[str, str, Visitor]:
+    """Log in as somebody new; return their key, their history, and their page."""
+    name, password = f"visitor-{time.time_ns()}", "a-long-password"
+    admin = GalaxyInstance(galaxy.url, key=galaxy.key)
+    user = admin.users.create_local_user(name, f"{name}@example.org", password)
+    key = admin.users.create_user_apikey(user["id"])
+    visitor = Visitor(galaxy.url, f"{name}@example.org", password)
+    return key, GalaxyInstance(galaxy.url, key=key).histories.get_most_recently_used_history()["id"], visitor
+
+
+@pytest.fixture(scope="module")
+def handover(galaxy: Galaxy, host: Any) -> Handover:
+    """The handover."""
+    return Handover(galaxy, host)
+
+
+def test_a_handover_leaves_no_name_behind_and_changes_are_known_right_after_it(handover: Handover, host: Any) -> None:
+    assert len(set(handover.slots)) == 2
     wait_for_names(host)
     # The same as ever: a slot, its other, and the candidate between them.
     queues = {name for [name] in rows(host, "SELECT name FROM kombu_queue", "amqp_internal_connection")}
@@ -164,6 +212,31 @@ def test_a_handover_leaves_no_name_behind_and_changes_are_known_right_after_it(g
         for number, workers in (("0", "1"), ("1", "1234"), ("2", "1234"))
         for worker in [*workers, "asgi"]
     }
+
+
+def test_event_streams_end_with_their_slot_and_are_opened_at_the_next(handover: Handover) -> None:
+    """Each one ended as a response does, and not one was answered by an error."""
+    assert re.search(r"ASGI process: pid \d+, \d+ MiB, 30[0-9] connections open", handover.status)
+    assert handover.statuses == {"200": 600}
+    assert handover.ends == {"ended": 300}
+
+
+def test_a_page_shows_what_another_session_changes_before_and_after_a_handover(handover: Handover, note: Callable[[str], None]) -> None:
+    note(f"seen after {', '.join(f'{seconds:.1f} s' for seconds in handover.seconds)}")
+    assert handover.said == []
+
+
+def test_mcp_is_served(site: Any, admin_key: str) -> None:
+    """Galaxy's own interface for agents, which an event loop of its own has to start."""
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    response = requests.post(f"{site.url}/api/mcp", json=call, headers={"Accept": "application/json, text/event-stream"}, timeout=60)
+    assert response.status_code == 200, response.text
+    assert '"connect"' in response.text
+
+
+def test_a_stream_that_came_past_the_proxy_keeps_no_thread_of_a_worker(host: Any) -> None:
+    """Some sixteen of them would be all."""
+    assert "Only the ASGI process" in ask(host, f"/run/galaxy/web-{slot(host)}/http.sock", "/api/events/stream")
 
 
 def test_a_watched_tool_that_changes_is_read_again_by_all_workers(galaxy: Galaxy) -> None:

@@ -267,7 +267,9 @@ def test_an_asgi_process_is_started_where_galaxy_has_use_for_it(bridge: Any, mon
     assert not bridge.beside.wanted(types.SimpleNamespace(**config))
 
 
-@pytest.mark.parametrize(("path", "asked"), [("/api/version", "/galaxy/api/version"), ("/galaxy/api/version", "/galaxy/api/version"), ("/galaxy2", "/galaxy/galaxy2")])
+@pytest.mark.parametrize(
+    ("path", "asked"), [("/api/version", "/galaxy/api/version"), ("/galaxy/api/version", "/galaxy/api/version"), ("/galaxy2", "/galaxy/galaxy2")]
+)
 def test_asgi_process_has_the_whole_path(bridge: Any, path: str, asked: str) -> None:
     seen = []
 
