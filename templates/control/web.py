@@ -209,6 +209,10 @@ class Web(Control):
     def open(self) -> None:
         """Make the sockets that clients connect to."""
         self.public.open()
+        self.open_asgi()
+
+    def open_asgi(self) -> None:
+        """Make the directory of the sockets of the ASGI processes: before a slot starts, whoever starts it."""
         Asgi.open(self.run, account_of(self.config["user"]).pw_uid, group_of(self.config["socket_group"]))
 
     @property
@@ -624,6 +628,7 @@ class SystemdSocket(PublicSocket):
     def record(self, unit: str) -> None:
         """Remember what a socket was made from: called by its unit."""
         self.web.run.mkdir(parents=True, exist_ok=True)
+        self.web.open_asgi()
         self._made_from(unit).write_text(self._definition(unit))
 
     def refuse_to_close(self) -> None:
@@ -775,6 +780,7 @@ class ZergPool(PublicSocket):
         for directory in (pool, pool / "private"):
             os.chown(directory, user.pw_uid, group)
         relink(self.link, pool)
+        self.web.open_asgi()
         # The slots have to follow: the one that serves by a handover to this pool, and after a boot the first one.
         if os.fork() == 0:
             os.setsid()
