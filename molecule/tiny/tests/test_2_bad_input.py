@@ -130,7 +130,7 @@ MISTAKES = [
     Mistake("nginx_proxy", {"nginx_proxy_trusted_proxies": ["0.0.0.0/0"]}, ["nginx_proxy_trusted_proxies", "0.0.0.0/0", "everybody"]),
     Mistake("nginx_proxy", {"nginx_proxy_unbuffered_paths": ["/"]}, ["nginx_proxy_unbuffered_paths contains '/'", "/api/upload"]),
     Mistake("nginx_proxy", {"nginx_proxy_asgi_paths": ["api"]}, ["nginx_proxy_asgi_paths contains 'api'", "such as /api/mcp"]),
-    Mistake("nginx_proxy", {"nginx_proxy_asgi_paths": ["/_x_accel_redirect/x"]}, ["contains '/_x_accel_redirect/x'", "nginx serves /_x_accel_redirect/ by itself"]),
+    Mistake("nginx_proxy", {"nginx_proxy_asgi_paths": ["/_x_accel_redirect/x"]}, ["'/_x_accel_redirect/x'", "nginx serves /_x_accel_redirect/ by itself"]),
     Mistake("nginx_proxy", {"nginx_proxy_acme_root": "acme"}, ["nginx_proxy_acme_root is 'acme'", "/var/www/acme"]),
     Mistake("nginx_proxy", {"nginx_proxy_log_format": "xml"}, ["nginx_proxy_log_format", "xml", "json"]),
     Mistake("nginx_proxy", {"nginx_proxy_location_snippet": "uwsgi_param A b;"}, ["nginx_proxy_location_snippet", "nginx_proxy_server_snippet"]),
