@@ -20,7 +20,7 @@ class MemoryWatch:
 
     def now(self) -> int:
         """The memory of the web processes in MiB."""
-        return sum(map(int, re.findall(r"pid \d+, (\d+) MiB", self.host.run(f"{self.instance}-web status").stdout)))
+        return sum(map(int, re.findall(r"(?:active|starting), pid \d+, (\d+) MiB", self.host.run(f"{self.instance}-web status").stdout)))
 
     def _watch(self) -> None:
         # Asking is work for the host too.

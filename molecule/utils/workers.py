@@ -46,6 +46,28 @@ def pids(host: Any, slot_name: str) -> dict[str, int]:
     return {**found, **({"asgi": int(asgi[0])} if asgi else {})}
 
 
+def expected(host: Any) -> dict[str, int]:
+    """The names that the living web processes ought to have, with their numbers."""
+    serving = slot(host)
+    machine = host.check_output("hostname")
+    return {f"main.galaxy.{machine}.{serving}.{name}": pid for name, pid in pids(host, serving).items()}
+
+
+def wait_for_names(host: Any) -> None:
+    """See that each living web process is registered by its name, and no other is."""
+    deadline = time.monotonic() + 20
+    while registered(host) != expected(host) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert registered(host) == expected(host)
+
+
+def queues(host: Any) -> set[str]:
+    """The queues of web processes in the broker, by what is different in their names: slot and process."""
+    names = [name for [name] in rows(host, "SELECT name FROM kombu_queue", "amqp_internal_connection")]
+    begin = f"control.main.galaxy.{host.check_output('hostname')}."
+    return {name.rpartition("@")[0].removeprefix(begin) for name in names if name.startswith(begin)}
+
+
 def ask(host: Any, path: str, request: str) -> str:
     """The answer to an HTTP request on a private unix socket."""
     return str(host.check_output("python3 -c %s %s %s", STATS, path, f"GET {request} HTTP/1.0\r\n\r\n"))
@@ -55,7 +77,8 @@ STATS = """
 import socket, sys
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect(sys.argv[1])
-    connection.sendall("".join(sys.argv[2:]).encode())
+    if sys.argv[2:]:
+        connection.sendall(sys.argv[2].encode())
     while data := connection.recv(65536):
         sys.stdout.write(data.decode())
 """

@@ -172,7 +172,8 @@ class Web(Control):
         loading = list(zip((word.lstrip("-") for word in plugins[::2]), plugins[1::2]))
         vassal = Path(self.config["vassal"])
         directory.mkdir(exist_ok=True)
-        lines = [_ini([*loading, *before]), vassal.read_text(), _ini(after)]
+        # An emperor starts its vassals where their files are.
+        lines = [_ini([*loading, ("chdir", self.config["chdir"]), *before]), vassal.read_text(), _ini(after)]
         (directory / f"{self.instance}.ini").write_text("\n".join(lines))
         options = [("emperor", str(directory)), ("emperor-wrapper", program), ("reload-mercy", str(self.config["stop_timeout"]))]
         options += [("safe-fd", address[5:]) for _option, address in before if address.startswith("fd://")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,8 @@ def test_static_files_come_from_disk_with_a_lifetime(site: Any) -> None:
 
 FILES = """
 galaxy www-data 660 /run/galaxy/web.sock
+galaxy www-data 2750 /run/galaxy/asgi
+galaxy www-data 660 /run/galaxy/asgi/1.sock
 galaxy galaxy 750 /run/galaxy/web-1
 galaxy galaxy 600 /run/galaxy/web-1/stats.sock
 root galaxy 640 /srv/galaxy/config/galaxy.ini
@@ -111,8 +114,9 @@ def test_processes_are_what_they_should_be(host: Any) -> None:
     assert host.run("galaxy-web status").rc == 0
     assert host.run("galaxy-handlers status").rc == 0
     assert host.check_output("ps -eo user,args | grep -c '^galaxy .*galaxy-main .*--server-name=handler[01]$'") == "2"
-    workers = int(host.check_output("nproc")) + 1
-    assert int(host.check_output("ps -eo user,args | grep -c '^galaxy .*/uwsgi .*--ini-paste'")) == workers
+    processes = Counter(host.check_output("ps --user galaxy -o comm=").splitlines())
+    # The master and four workers; what speaks ASGI beside them, and its keeper.
+    assert (processes["uwsgi"], processes["galaxy-asgi"], processes["galaxy-asgi-kpr"]) == (5, 1, 1)
     assert not host.run("ps -eo user,args | grep '^root.*\\(uwsgi\\|galaxy-main\\)' | grep -v grep").stdout
 
 

@@ -10,6 +10,8 @@ import yaml
 from galaxy_client import User
 from memory import MemoryWatch
 from slots import serving
+from streams import Streams
+from workers import queues, wait_for_names
 
 # What becomes of their tags and their own environment is seen with another Galaxy.
 HANDLERS = [{"id": "dynamic0"}, {"id": "workflow0", "workflow_scheduler": True}]
@@ -19,12 +21,19 @@ SCHEDULERS = "su postgres -c \"psql --tuples-only --no-align galaxy -c 'select h
 
 
 @pytest.mark.load(get=20, get_path="/galaxy/api/version", post=0, slow=0)
-def test_the_web_processes_are_replaced_while_the_site_serves(host: Any, play: Any, load: Any, note: Any) -> None:
+def test_the_web_processes_are_replaced_while_the_site_serves(host: Any, site: Any, play: Any, load: Any, note: Any) -> None:
     """They have to learn that no handler stands in the job configuration any more."""
     slot = serving(host, "galaxy")
-    with load.window(), MemoryWatch(host, "galaxy") as memory:
-        result = play("molecule/default/handlers_alone.yml", "--extra-vars", json.dumps(VARIABLES))
-    report = load.stop()
+    wait_for_names(host)
+    with Streams(site.url, 50, "/galaxy/api/events/stream") as streams:
+        streams.wait()
+        with load.window(), MemoryWatch(host, "galaxy") as memory:
+            result = play("molecule/default/handlers_alone.yml", "--extra-vars", json.dumps(VARIABLES))
+        report = load.stop()
+        streams.wait()
+    assert (streams.statuses, streams.ends) == ({"200": 100}, {"ended": 50})
+    wait_for_names(host)
+    assert queues(host) == {f"{number}.{process}" for number, processes in (("0", "1"), ("1", "12"), ("2", "12")) for process in [*processes, "asgi"]}
     note(str(memory))
     assert result.returncode == 0, result.stdout
     assert memory.seen[0] < max(memory.seen) < 3 * memory.seen[0]

@@ -143,11 +143,21 @@ class Forks:
 
     def _start(self) -> None:
         late = time.monotonic() - self.loaded > SOON
-        for function in [self._empty_queues, *self.postponed, *([self._catch_up] if late else [])]:
+        for function in [self._forget_the_dead, self._empty_queues, *self.postponed, *([self._catch_up] if late else [])]:
             try:
                 function()
             except Exception:
                 log.exception("Galaxy could not do all that it does after a fork")
+
+    def _forget_the_dead(self) -> None:
+        """Remove what Galaxy knows of processes of this instance that were killed and whose name no other process has yet."""
+        from galaxy.model import WorkerProcess
+
+        names = f"{self.galaxy.config.base_server_name}.{SLOT.rpartition('.')[0]}."
+        with self.galaxy.model.new_session() as session, session.begin():
+            for row in session.query(WorkerProcess).filter(WorkerProcess.server_name.startswith(names, autoescape=True)):
+                if not os.path.exists(f"/proc/{row.pid}"):
+                    session.delete(row)
 
     def _empty_queues(self) -> None:
         """Remove the messages to the process that had this name before: Galaxy would discard them one by one, and a database would keep them."""
