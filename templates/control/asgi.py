@@ -83,7 +83,7 @@ class Asgi:
             return
         say(f"end the {self.connections} connections of its ASGI process")
         with contextlib.suppress(ProcessLookupError):
-            # The keeper passes it on.
+            # The keeper passes the signal on.
             os.kill(pids.get(KEEPER_TITLE) or pids[TITLE], signal.SIGTERM)
         deadline = time.monotonic() + seconds
         while self._pids() and time.monotonic() < deadline:

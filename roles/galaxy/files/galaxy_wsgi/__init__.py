@@ -22,7 +22,7 @@ gc.set_threshold(10_000)
 
 from . import processes  # noqa: E402
 
-# Galaxy chooses how it starts when it is imported.
+# Galaxy chooses its web stack when it is imported.
 processes.choose_stack()
 
 from a2wsgi import ASGIMiddleware  # noqa: E402
@@ -35,7 +35,7 @@ Application = Callable[..., Iterable[bytes]]
 
 
 async def forever() -> None:
-    """Wait for what never comes."""
+    """Never return."""
     await asyncio.Event().wait()
 
 

@@ -26,9 +26,9 @@ STREAM = "/api/events/stream"
 NAME = "asgi"
 # How the process and its keeper are called in a list of processes, up to 15 characters.
 TITLE, KEEPER_TITLE = b"galaxy-asgi", b"galaxy-asgi-kpr"
-# One that dies sooner than this, in seconds, is started again after a pause.
+# If the process dies sooner than this, in seconds, the keeper waits for a pause before it starts a new one.
 SOON, PAUSE = 5, 1
-# When the slot stops, requests have until then to finish; streams end at once.
+# When the slot stops, requests have so many seconds to finish; streams end at once.
 STOP_TIMEOUT = int(os.environ.get("GALAXYOPS_STOP_TIMEOUT") or 60)
 
 _PR_SET_NAME = 15
@@ -150,7 +150,7 @@ def serve(application: logs.Application, listener: socket.socket, forks: process
             await super().startup(sockets)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            # Event streams end by this; the browser opens them again, at the slot that has taken over.
+            # Event streams end by this; the browser opens them again, at the new slot.
             run_drain_start_callbacks()
             await super().shutdown(sockets)
 

@@ -1,8 +1,8 @@
 """The web processes of one Galaxy: what each is called, and what crosses the fork that most of them come from.
 
 Galaxy addresses its processes by their names: each has a queue for messages (reload the tools, the configuration ...)
-and a row in the table C(worker_process). So no two processes that share a database may have one name, and what takes
-the place of a process takes its name.
+and a row in the table C(worker_process). So no two processes that share a database may have one name, and the
+successor of a process has the name of that process.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Forks:
     def start(self, name: object) -> None:
         """Start Galaxy in the process that this has become by a fork."""
         name_process(name)
-        # Before it serves anything, so that not one message goes under another's name.
+        # Before this process serves anything: every message must have its own name.
         self.galaxy.application_stack.set_postfork_server_name(self.galaxy)
         threading.Thread(target=self._start, name="start", daemon=True).start()
 
