@@ -66,14 +66,15 @@ class Streams:
                 self.ends["closed without an answer"] += 1
                 return
             self.statuses[status[1].decode()] += 1
-            last = b""
             while line := await reader.readline():
                 if line == b"event: ready\n":
                     ready = True
                     self.open += 1
-                last = line.strip() or last
-            # The last chunk of a response that ended as it should is empty.
-            self.ends["ended" if last == b"0" else "cut off"] += 1
+                # The last chunk of a response that ends as it should is empty.
+                if line == b"0\r\n":
+                    self.ends["ended"] += 1
+                    return
+            self.ends["cut off"] += 1
         finally:
             self.open -= ready
             writer.close()

@@ -42,7 +42,7 @@ def _problems(paths: list[str], places: list[Mapping[str, str]], prefix: str, un
             if is_at(prefix + path, place["path"]):
                 yield f"{where}, and nginx serves {place['path']} by itself, {place['what']}: remove the path"
         if path in unbuffered:
-            yield f"{where}, which is in nginx_proxy_unbuffered_paths too: remove it there, because nothing on the way to the process for ASGI is buffered"
+            yield f"{where}, which is in nginx_proxy_unbuffered_paths too: remove it there, because nothing on the way to the ASGI process is buffered"
 
 
 class FilterModule:

@@ -318,11 +318,11 @@ def _asgi_problem(serving: Serving, galaxy: Galaxy) -> tuple[str, str]:
     """Why there is no process that speaks ASGI, and what to write instead of removing the option; both are empty where there is one."""
     first = ".".join(map(str, FORKS_SINCE))
     if not serving.bridge or galaxy.before(*FORKS_SINCE):
-        return f"only Galaxy {first} and later has a process for ASGI under uWSGI, by the factory {BRIDGE}", ""
+        return f"only Galaxy {first} and later has an ASGI process under uWSGI, by the factory {BRIDGE}", ""
     if serving.lazy:
-        return "with lazy-apps there is no process for ASGI, which is forked from a Galaxy that is loaded once", "remove lazy-apps from uwsgi_options, or "
+        return "with lazy-apps there is no ASGI process, which is forked from a Galaxy that is loaded once", "remove lazy-apps from uwsgi_options, or "
     if serving.http == "uwsgi_listen":
-        return "with uwsgi_listen http there is no nginx that leads requests to the process for ASGI", "set uwsgi_listen to unix and use nginx_proxy, or "
+        return "with uwsgi_listen http there is no nginx that leads requests to the ASGI process", "set uwsgi_listen to unix and use nginx_proxy, or "
     return "", ""
 
 
@@ -337,7 +337,7 @@ def asgi_findings(options: Iterable[Option], serving: Serving, galaxy: Galaxy, p
         if why:
             findings.append(Finding(path, 0, "error", f"{why}: {harm}: {instead}{remedy}", section, name))
         elif serving.http:
-            message = f"clients of {serving.http} do not reach the process for ASGI, because nginx leads there: {harm}: let clients come by nginx, or {remedy}"
+            message = f"clients of {serving.http} do not reach the ASGI process, because nginx leads there: {harm}: let clients come by nginx, or {remedy}"
             findings.append(Finding(path, 0, "warning", message, section, name))
     return findings
 
@@ -354,7 +354,7 @@ def asgi_path_findings(options: Iterable[Option], paths: Collection[str], path: 
             path,
             0,
             "error",
-            f"nginx does not lead {needed[name]} to the process for ASGI: {_ASGI[name][0]}: add {needed[name]} to nginx_proxy_asgi_paths, or {_ASGI[name][1]}",
+            f"nginx does not lead {needed[name]} to the ASGI process: {_ASGI[name][0]}: add {needed[name]} to nginx_proxy_asgi_paths, or {_ASGI[name][1]}",
             section,
             name,
         )

@@ -154,7 +154,7 @@ options:
     type: path
   uwsgi_listen:
     description:
-      - What the web processes listen to. With V(http), clients come without a proxy that leads some requests to a process for ASGI.
+      - What the web processes listen to. With V(http), clients come without a proxy that leads some requests to an ASGI process.
     type: str
     choices: [unix, tcp, http]
     default: unix
@@ -165,7 +165,7 @@ options:
     default: ''
   asgi_paths:
     description:
-      - The paths that the proxy leads to Galaxy's process for ASGI. Without this option, nobody knows.
+      - The paths that the proxy leads to the ASGI process of Galaxy. Without this option, nobody knows.
     type: list
     elements: str
   uwsgi_package:

@@ -92,5 +92,8 @@ class Asgi:
 
     def status(self) -> str:
         """What it does, for a person; empty when it is gone."""
-        pid = self._pids().get(TITLE)
+        pids = self._pids()
+        pid = pids.get(TITLE)
+        if not pid and pids:
+            return "ASGI process: being started again"
         return f"ASGI process: pid {pid}, {memory([pid]) // MIB} MiB, {self.connections} connections open" if pid else ""

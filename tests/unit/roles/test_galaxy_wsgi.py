@@ -88,7 +88,7 @@ def galaxy(**config: Any) -> Any:
     stack = type("GunicornApplicationStack", (Stack,), {"postfork_functions": [], "late_postfork_event": threading.Event()})()
     model = types.SimpleNamespace(session=types.SimpleNamespace(remove=lambda: None), engine=types.SimpleNamespace(dispose=lambda: None))
     return types.SimpleNamespace(
-        application_stack=stack, model=model, install_model=model, amqp_internal_connection_obj=None, config=types.SimpleNamespace(**config)
+        tool_cache=None, application_stack=stack, model=model, install_model=model, amqp_internal_connection_obj=None, config=types.SimpleNamespace(**config)
     )
 
 
@@ -147,13 +147,17 @@ def test_requests_have_an_outermost_task_in_common(bridge: Any) -> None:
 
 def test_galaxy_is_built_from_its_options(bridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Middleware of Galaxy's ASGI application does what that of its WSGI application would else do too."""
+    made: dict[str, Any] = {}
 
-    def app_pair(global_conf: dict[str, Any], **options: Any) -> tuple[str, dict[str, Any]]:
-        return "wsgi", {**global_conf, **options}
+    def app_pair(global_conf: dict[str, Any], **options: Any) -> tuple[str, Any]:
+        made.update(global_conf, **options)
+        return "wsgi", types.SimpleNamespace(tool_cache=types.SimpleNamespace(assert_hashes_initialized=lambda: made.update(hashed=True)))
 
     monkeypatch.setattr(bridge, "app_pair", app_pair)
     monkeypatch.setattr(bridge, "initialize_fast_app", lambda wsgi, galaxy: (wsgi, galaxy))
-    assert bridge.load_galaxy({"here": "/srv"}, {"brand": "Trial"})[0] == ("wsgi", {"here": "/srv", "brand": "Trial", "wsgi_preflight": False})
+    (wsgi, loaded), galaxy_itself = bridge.load_galaxy({"here": "/srv"}, {"brand": "Trial"})
+    assert (wsgi, loaded) == ("wsgi", galaxy_itself)
+    assert made == {"here": "/srv", "brand": "Trial", "wsgi_preflight": False, "hashed": True}
 
 
 def test_galaxy_that_does_not_load_is_an_error_and_no_exit(bridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,15 +250,22 @@ def test_what_may_be_shared_stops_no_start(bridge: Any, tmp_path: Path) -> None:
         bridge.processes.Forks(galaxy(), before)
 
 
-def test_a_worker_keeps_no_thread_for_a_stream(bridge: Any) -> None:
-    answered = []
-    served = bridge.Bridge(None, "/galaxy", bridge.beside.paths(types.SimpleNamespace(enable_mcp_server=True, mcp_server_path="/api/mcp")))
-    served.wsgi = lambda environ, start_response: [b"fine"]
-    for path in ("/api/events/stream", "/api/mcp"):
-        body = served({"PATH_INFO": path}, lambda status, headers: answered.append(status))
-        assert b"ASGI process" in body[0]
-    assert answered == ["404 Not Found"] * 2
-    assert served({"PATH_INFO": "/api/version"}, None) == [b"fine"]
+@pytest.mark.parametrize(
+    ("config", "answers"),
+    [
+        ({}, {"/api/events/stream": "404", "/api/mcp": "fine"}),
+        ({"enable_sse_updates": True}, {"/api/events/stream": "200", "/api/mcp": "fine"}),
+        ({"enable_mcp_server": True}, {"/api/events/stream": "200", "/api/mcp": "503"}),
+    ],
+)
+def test_a_worker_keeps_no_thread_for_a_stream(bridge: Any, config: dict[str, bool], answers: dict[str, str]) -> None:
+    """Where it is to be there in a moment, the browser comes back."""
+    served = bridge.Bridge(None, "/galaxy", bridge.beside.elsewhere(types.SimpleNamespace(mcp_server_path="/api/mcp", **config)))
+    served.wsgi = lambda environ, start_response: start_response("fine", []) or [b""]
+    answered = {}
+    for path in answers:
+        served({"PATH_INFO": path}, lambda status, headers, path=path: answered.update({path: status.split()[0]}))
+    assert answered == answers
 
 
 @pytest.mark.parametrize(

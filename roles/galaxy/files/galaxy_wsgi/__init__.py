@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
 # Galaxy creates millions of objects while it loads, and nearly all of them stay. A higher threshold for the garbage
@@ -54,14 +53,14 @@ class Bridge:
     """Galaxy's ASGI application as a WSGI application.
 
     ASGI has the whole path where WSGI has it without the I(prefix); the check that uWSGI works has no prefix either
-    way, because it does not come through the proxy. I(elsewhere) are the paths that only the ASGI process serves: here
-    each of their responses would keep a thread for as long as somebody has a page open.
+    way, because it does not come through the proxy. I(elsewhere) are the paths that only the ASGI process serves, with
+    what a worker answers there: an event stream would keep a thread for as long as somebody has a page open.
     """
 
-    def __init__(self, application: logs.Application, prefix: str, elsewhere: Iterable[str]) -> None:
+    def __init__(self, application: logs.Application, prefix: str, elsewhere: Mapping[str, beside.Answer]) -> None:
         self.application = application
         self.prefix = prefix
-        self.elsewhere = frozenset(elsewhere)
+        self.elsewhere = elsewhere
         self.wsgi: Application | None = None
 
     def start(self) -> None:
@@ -73,8 +72,9 @@ class Bridge:
         assert self.wsgi is not None, "the event loop of this process was not started"
         path = environ.get("PATH_INFO", "")
         if path in self.elsewhere:
-            start_response("404 Not Found", [("Content-Type", "application/json")])
-            return [json.dumps({"err_msg": "Only the ASGI process of this server serves this path."}).encode()]
+            status, headers, body = self.elsewhere[path]
+            start_response(status, headers)
+            return [body]
         if self.prefix:
             environ = {**environ, "SCRIPT_NAME": "", "PATH_INFO": self.prefix + path}
         return self.wsgi(environ, start_response)
@@ -87,6 +87,10 @@ def load_galaxy(global_conf: dict[str, Any], options: dict[str, Any]) -> tuple[l
     except SystemExit as error:
         # To uWSGI that is a process that has died, which it would start again and again. The log has the reason already.
         raise RuntimeError("Galaxy could not be loaded, for the reason above") from error
+    if hasattr(galaxy.tool_cache, "assert_hashes_initialized"):
+        # Galaxy compares a tool's file with a hash of what it has read. All processes but one would compute that hash only when
+        # they are told of a change, and so never find one.
+        galaxy.tool_cache.assert_hashes_initialized()
     return initialize_fast_app(application, galaxy), galaxy
 
 
@@ -96,7 +100,7 @@ def app_factory(global_conf: dict[str, Any], **local_conf: Any) -> Application:
     before = processes.descriptors()
     application, galaxy = load_galaxy(global_conf, local_conf)
     prefix = local_conf.get("galaxy_url_prefix", "/").rstrip("/")
-    bridge = Bridge(logs.remember_request(application), prefix, beside.paths(galaxy.config))
+    bridge = Bridge(logs.remember_request(application), prefix, beside.elsewhere(galaxy.config))
     forks = processes.Forks(galaxy, before) if processes.forked_later() else None
     # All that is loaded now stays. A search through it takes a second, in which no request is answered.
     gc.freeze()

@@ -15,7 +15,6 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from typing import Any, Callable
 
 from . import logs, processes
@@ -23,6 +22,8 @@ from . import logs, processes
 # Where to listen; the command of the instance sets it.
 SOCKET = os.environ.get("GALAXYOPS_ASGI_SOCKET", "")
 STREAM = "/api/events/stream"
+# Status, headers and body
+Answer = tuple[str, list[tuple[str, str]], bytes]
 NAME = "asgi"
 # How the process and its keeper are called in a list of processes, up to 15 characters.
 TITLE, KEEPER_TITLE = b"galaxy-asgi", b"galaxy-asgi-kpr"
@@ -34,16 +35,24 @@ STOP_TIMEOUT = int(os.environ.get("GALAXYOPS_STOP_TIMEOUT") or 60)
 _PR_SET_NAME = 15
 
 
-def paths(config: Any) -> Iterator[str]:
-    """The paths that a worker must not serve."""
-    yield STREAM
-    if getattr(config, "enable_mcp_server", False):
-        yield config.mcp_server_path
-
-
 def wanted(config: Any) -> bool:
     """Whether this Galaxy has what only ASGI can serve."""
     return bool(SOCKET) and bool(getattr(config, "enable_sse_updates", False) or getattr(config, "enable_mcp_server", False))
+
+
+def elsewhere(config: Any) -> dict[str, Answer]:
+    """What a worker answers on the paths that only the ASGI process serves.
+
+    A request gets to a worker where there is no such process, and for a moment when it has died.
+    """
+    if not wanted(config):
+        return {STREAM: ("404 Not Found", [("Content-Type", "application/json")], b'{"err_msg": "This server has no event streams."}')}
+    # A browser opens a stream again that has ended, and gives up after an error.
+    found: dict[str, Answer] = {STREAM: ("200 OK", [("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")], b"retry: 3000\n\n")}
+    if getattr(config, "enable_mcp_server", False):
+        message = b'{"err_msg": "The ASGI process, which serves this path, does not answer: try again soon."}'
+        found[config.mcp_server_path] = ("503 Service Unavailable", [("Content-Type", "application/json"), ("Retry-After", "3")], message)
+    return found
 
 
 def start(application: logs.Application, config: Any, forks: processes.Forks) -> None:

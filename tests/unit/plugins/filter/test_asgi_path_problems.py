@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which paths nginx cannot lead to a process for ASGI."""
+"""Which paths nginx cannot lead to an ASGI process."""
 
 from __future__ import annotations
 

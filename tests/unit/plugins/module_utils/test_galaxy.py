@@ -262,11 +262,11 @@ def test_only_newer_releases_can_be_loaded_once(bridge: bool, lazy: Optional[boo
         (galaxy.Serving(True, False), "26.1.2", "", ""),
         (galaxy.Serving(True, False), "", "", ""),
         (galaxy.Serving(True, None), "26.1.2", "", ""),
-        (galaxy.Serving(True, True), "26.1.2", "error", "with lazy-apps there is no process for ASGI"),
-        (galaxy.Serving(True, True), "25.1", "error", "only Galaxy 26.1 and later has a process for ASGI"),
+        (galaxy.Serving(True, True), "26.1.2", "error", "with lazy-apps there is no ASGI process"),
+        (galaxy.Serving(True, True), "25.1", "error", "only Galaxy 26.1 and later has an ASGI process"),
         (galaxy.Serving(False, False), "", "error", "by the factory galaxy_wsgi:app_factory"),
         (galaxy.Serving(True, False, "uwsgi_listen"), "26.1.2", "error", "set uwsgi_listen to unix and use nginx_proxy, or remove the line"),
-        (galaxy.Serving(True, False, "uwsgi_http_address"), "26.1.2", "warning", "clients of uwsgi_http_address do not reach the process for ASGI"),
+        (galaxy.Serving(True, False, "uwsgi_http_address"), "26.1.2", "warning", "clients of uwsgi_http_address do not reach the ASGI process"),
     ],
 )
 def test_what_needs_asgi_is_refused_where_nobody_speaks_it(option: str, serving: galaxy.Serving, version: str, severity: str, part: str) -> None:

@@ -445,12 +445,12 @@ def test_what_needs_asgi_is_checked_by_those_who_know_how_it_is_served(run_modul
     assert finding["severity"] == "warning"
     lazy: dict[str, Any] = {"uwsgi_options": {"lazy-apps": True}}
     (message,) = messages(run_module("paste_check", **arguments, **lazy))
-    assert message.startswith(f"{path}:9: [app:main] enable_sse_updates: with lazy-apps there is no process for ASGI")
+    assert message.startswith(f"{path}:9: [app:main] enable_sse_updates: with lazy-apps there is no ASGI process")
     # The proxy and the handlers do not set the options of uWSGI.
     change = [{"section": "app:main", "options": {"x": "y"}}]
     assert run_module("paste_check", **arguments, changes=change)["findings"] == []
     (message,) = messages(run_module("paste_check", **arguments, changes=change, asgi_paths=["/api/mcp"]))
-    assert message.startswith(f"{path}:9: [app:main] enable_sse_updates: nginx does not lead /api/events/stream to the process for ASGI")
+    assert message.startswith(f"{path}:9: [app:main] enable_sse_updates: nginx does not lead /api/events/stream to the ASGI process")
     assert run_module("paste_check", **arguments, changes=change, asgi_paths=["/api/events/stream"])["findings"] == []
 
 
