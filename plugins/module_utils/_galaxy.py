@@ -228,6 +228,8 @@ def read_timeout_findings(timeout: Optional[int], started: Optional[float]) -> l
 # Who can speak to the application: the proxy alone, by a unix socket; every account of the host, by a port on loopback; or anybody.
 PROXY, HOST, NETWORK = "proxy", "host", "network"
 _USE_REMOTE_USER, _SECRET = "use_remote_user", "remote_user_secret"
+# What Galaxy takes for true here, which is more than for other options.
+_USED = (*TRUE, "y", "t")
 _DEFAULT_HEADER = "HTTP_REMOTE_USER"
 _HEADER = re.compile(r"HTTP(_[A-Z0-9]+)+")
 # What nginx takes as it is, and a header can hold.
@@ -246,7 +248,7 @@ class RemoteUser:
 def remote_user(options: Mapping[str, str]) -> RemoteUser:
     """Read what Galaxy believes of its proxy out of the options of the application."""
     return RemoteUser(
-        options.get(_USE_REMOTE_USER, "").lower() in TRUE,
+        options.get(_USE_REMOTE_USER, "").strip().lower() in _USED,
         options.get("remote_user_header") or _DEFAULT_HEADER,
         _SECRET in options,
     )
