@@ -272,7 +272,9 @@ def remote_user_findings(
         message = f"nginx_proxy_remote_user is '{source}', and with single_user Galaxy fails on every request that has a user: remove one of the two"
         return [finding("single_user", message)]
     if not found.used:
-        message = f"nginx_proxy_remote_user is '{source}', and Galaxy does not read the user that the proxy sends: set use_remote_user to True (galaxy_app_options)"
+        message = (
+            f"nginx_proxy_remote_user is '{source}', and Galaxy does not read the user that the proxy sends: set use_remote_user to True (galaxy_app_options)"
+        )
         return [finding(_USE_REMOTE_USER, f"{message}, or nginx_proxy_remote_user to an empty string", "warning")] if source else []
     if reach == NETWORK:
         message = (

@@ -203,7 +203,9 @@ def test_header_of_a_snippet_does_not_take_away_that_for_tls(sites: dict[str, Pa
 
 
 def test_instance_beside_another_is_nothing_but_locations(sites: dict[str, Path]) -> None:
-    assert re.findall(r"(?m)^(?:geo|map) (?:.* )?(\$\w+) \{", sites["beside"].read_text()) == [f"$training_{name}" for name in ("path", "remote_user", "gx_secret")]
+    assert re.findall(r"(?m)^(?:geo|map) (?:.* )?(\$\w+) \{", sites["beside"].read_text()) == [
+        f"$training_{name}" for name in ("path", "remote_user", "gx_secret")
+    ]
     assert re.findall(r"(?m)^(?!geo|map)\w.*\{", sites["beside"].read_text()) == []
     text = sites["beside.locations"].read_text()
     assert re.findall(r"(?m)^\w.*\{", text) == ["location = /training {", "location /training/ {", "location @training {"]
@@ -293,7 +295,7 @@ class Application(socketserver.ThreadingTCPServer):
 class Tool(http.server.BaseHTTPRequestHandler):
     """An application that answers with the headers that it gets by HTTP."""
 
-    def do_GET(self) -> None:  # noqa: N802 -- the name is that of the class above
+    def do_GET(self) -> None:
         """Answer a request."""
         self.send_response(200)
         self.end_headers()
@@ -317,7 +319,7 @@ class Served:
         """What an application gets of a request, or the status in the place of a name."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10, source_address=(source, 0))
         if certificate:
-            context = ssl._create_unverified_context()  # noqa: S323 -- the certificate vouches for itself
+            context = ssl._create_unverified_context()
             context.load_cert_chain(certificate)
             connection = http.client.HTTPSConnection("127.0.0.1", self.tls_port, timeout=10, context=context)
         connection.putrequest("GET", path)
@@ -376,7 +378,9 @@ FORGED = [
     for name in ("Remote-User", "REMOTE_USER", "remote_user", "remote-user", "X-Remote-User", "X_Remote_User", "X-Remote_User", "X-SSO-User", "X_SSO_User")
     for _twice in range(2)
 ]
-FORGED += [(name, "guessed") for name in ("GX_SECRET", "GX-Secret", "gx-secret", "SSL-Client-S-DN", "SSL_CLIENT_VERIFY", "X-Forwarded-User", "X_Forwarded_Email")]
+FORGED += [
+    (name, "guessed") for name in ("GX_SECRET", "GX-Secret", "gx-secret", "SSL-Client-S-DN", "SSL_CLIENT_VERIFY", "X-Forwarded-User", "X_Forwarded_Email")
+]
 FORGED += [(name, "evil.example.org") for name in ("X-Forwarded-Server", "X_Forwarded_Scheme", "X-Forwarded-SSL")]
 IDENTITY = re.compile(r"REMOTE_USER|HTTP_(GX_|REMOTE_|SSL_|X_(REMOTE_|FORWARDED_(USER|EMAIL|SERVER|SCHEME|SSL)))")
 
@@ -422,7 +426,8 @@ def test_user_of_a_trusted_proxy_is_believed(serve: Serve) -> None:
 
 
 def test_user_is_what_the_authentication_request_says(serve: Serve) -> None:
-    assert identity(serve("user-request").get("/", *FORGED)) == [("HTTP_REMOTE_USER", "of-the-service@example.org"), ("REMOTE_USER", "of-the-service@example.org")]
+    user = "of-the-service@example.org"
+    assert identity(serve("user-request").get("/", *FORGED)) == [("HTTP_REMOTE_USER", user), ("REMOTE_USER", user)]
 
 
 def make_certificate(top: Path, name: str, subject: str, authority: str = "") -> Path:

@@ -232,7 +232,7 @@ def site(text: str, ini: str = REMOTE_USER_INI) -> migration.Plan:
 def test_login_by_the_password_of_the_site_is_carried_over(text: str) -> None:
     plan = site(text)
     assert plan.inputs["nginx_proxy_remote_user"] == "$remote_user"
-    assert plan.inputs["nginx_proxy_location_snippet"] == "auth_basic \"galaxy's staff\";\nauth_basic_user_file /etc/nginx/passwd;\n"
+    assert plan.inputs["nginx_proxy_location_snippet"] == 'auth_basic "galaxy\'s staff";\nauth_basic_user_file /etc/nginx/passwd;\n'
     assert not any("/x" in note for note in plan.notes)
 
 
@@ -242,12 +242,12 @@ def test_password_of_a_galaxy_with_logins_of_its_own_is_carried_over_too() -> No
     assert "nginx_proxy_remote_user" not in plan.inputs
 
 
-@pytest.mark.parametrize(
-    "api", ["auth_basic off;", "satisfy any; allow all;", 'auth_basic "other";'], ids=["off", "any", "other"]
-)
+@pytest.mark.parametrize("api", ["auth_basic off;", "satisfy any; allow all;", 'auth_basic "other";'], ids=["off", "any", "other"])
 def test_password_for_some_requests_only_is_left_to_a_person(api: str) -> None:
     """Sent without a check, the name in a password would be anybody's."""
-    text = f"server {{\n{HEADER}\n{PASSWORD}\nlocation / {{ proxy_pass http://localhost:8080; }}\nlocation /api {{ {api} proxy_pass http://localhost:8080; }} }}"
+    text = (
+        f"server {{\n{HEADER}\n{PASSWORD}\nlocation / {{ proxy_pass http://localhost:8080; }}\nlocation /api {{ {api} proxy_pass http://localhost:8080; }} }}"
+    )
     plan = site(text)
     assert not {"nginx_proxy_remote_user", "nginx_proxy_location_snippet"} & plan.inputs.keys()
     first, second = (note for note in plan.notes if note.startswith("/x"))
