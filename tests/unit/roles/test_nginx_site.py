@@ -120,6 +120,9 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The site with each set of variables, as somebody's own role would render it from the variable."""
     top = tmp_path_factory.mktemp("sites")
     (top / "theirs.j2").write_text("{{ nginx_proxy_site }}")
+    # What a location gets that passes requests to the application by HTTP.
+    (top / "http.j2").write_text("{% import 'parts.j2' as parts with context %}{{ parts.identity_proxy_headers() }}")
+    (top / "parts.j2").symlink_to(ROLE / "templates" / "parts.j2")
     variants = {**VARIANTS, **BESIDE}
     for name, variables in variants.items():
         (top / f"{name}.json").write_text(json.dumps(variables))
@@ -139,12 +142,15 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for name in variants
         for kind, template in ([("conf", "beside.conf.j2"), ("locations", "locations.conf.j2")] if name in BESIDE else [("conf", "site.conf.j2")])
     ]
+    for name in ("plain", "user-header"):
+        task = {"template": {"src": str(top / "http.j2"), "dest": str(top / f"{name}.http"), "mode": "0644"}}
+        plays.append({**next(play for play in plays if str(top / f"{name}.json") in play["vars_files"]), "tasks": [task]})
     (top / "play.yml").write_text(json.dumps(plays))
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", str(top / "play.yml")]
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     result = subprocess.run([*command, "-e", f"ansible_python_interpreter={sys.executable}"], env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    return {path.stem if path.suffix == ".conf" else path.name: path for suffix in ("conf", "locations") for path in top.glob(f"*.{suffix}")}
+    return {path.stem if path.suffix == ".conf" else path.name: path for suffix in ("conf", "locations", "http") for path in top.glob(f"*.{suffix}")}
 
 
 def block(text: str, head: str) -> str:
@@ -461,6 +467,20 @@ def test_user_is_in_the_subject_of_a_certificate(serve: Serve, tmp_path: Path) -
         assert identity(site.get("/", *FORGED, certificate=certificate)) == expected, subject
     assert identity(site.get("/", *FORGED)) == []
     assert site.get("/", certificate=make_certificate(tmp_path, "own", "/CN=root")) == [("400", "")]
+
+
+def test_location_that_speaks_http_sets_every_spelling(sites: dict[str, Path]) -> None:
+    def lines(name: str) -> dict[str, str]:
+        return dict(re.findall(r"(?m)^proxy_set_header (\S+) (\S+);$", sites[f"{name}.http"].read_text()))
+
+    secret = {"Gx-Secret": "$galaxy_gx_secret", "Gx_Secret": '""'}
+    assert lines("plain") == {"Remote-User": "$galaxy_remote_user", "Remote_User": '""', **secret}
+    spellings = ("X-Remote-User", "X-Remote_User", "X_Remote-User", "X_Remote_User")
+    assert lines("user-header") == {
+        **dict.fromkeys((*spellings, "Remote-User", "Remote_User"), '""'),
+        "X-Remote-User": "$galaxy_remote_user",
+        **secret,
+    }
 
 
 def test_tools_are_not_told_who_the_user_is(serve: Serve) -> None:
