@@ -74,6 +74,7 @@ VARIANTS |= {
     "user-password": {
         "nginx_proxy_config_file": "/srv/galaxy/config/galaxy.ini",
         "nginx_proxy_location_snippet": PASSWORD,
+        "nginx_proxy_server_snippet": "location /open/ {\n    uwsgi_pass unix:/run/galaxy/web.sock;\n}",
         "nginx_proxy_remote_user": "$remote_user",
         "__nginx_proxy_checked": believes(),
     },
@@ -420,6 +421,8 @@ def test_user_is_who_has_logged_in(serve: Serve) -> None:
     login = basic("ada@example.org", "lovelace")
     for path in ("/", "/static/none"):
         assert identity(site.get(path, login, *FORGED)) == known("ada@example.org")
+    # Nobody has checked the password there.
+    assert identity(site.get("/open/", basic("root@example.org", ""), *FORGED)) == [("HTTP_GX_SECRET", SECRET)]
 
 
 def test_user_of_a_trusted_proxy_is_believed(serve: Serve) -> None:
