@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "nginx_proxy"
@@ -200,6 +201,12 @@ def test_every_line_about_the_client_is_there_once(sites: dict[str, Path]) -> No
         names = re.findall(r"uwsgi_param (\S+)", sites[name].read_text())
         assert len(names) == len(set(names))
         assert {"UWSGI_SCHEME", "HTTP_HOST", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_REQUEST_ID"} < set(names)
+
+
+def test_headers_that_a_client_could_forge_are_written_in_one_order(sites: dict[str, Path]) -> None:
+    """Another order in each run would be a change in each run."""
+    wanted = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__nginx_proxy_forgeable"]
+    assert re.findall(r'(?m)^ *uwsgi_param (\S+) "";$', sites["plain"].read_text())[: len(wanted) - 1] == wanted[1:]
 
 
 def test_header_of_a_snippet_does_not_take_away_that_for_tls(sites: dict[str, Path]) -> None:
