@@ -361,3 +361,92 @@ def asgi_path_findings(options: Iterable[Option], paths: Collection[str], path: 
         for section, name, value in options
         if name in needed and value.lower() in TRUE and needed[name] not in paths
     ]
+
+
+# Who can speak to the application: the proxy alone, by a unix socket; every account of the host, by a port on loopback; or anybody.
+PROXY, HOST, NETWORK = "proxy", "host", "network"
+_USE_REMOTE_USER, _SECRET = "use_remote_user", "remote_user_secret"
+# What Galaxy takes for true here, which is more than for other options.
+_USED = (*TRUE, "y", "t")
+_DEFAULT_HEADER = "HTTP_REMOTE_USER"
+_HEADER = re.compile(r"HTTP(_[A-Z0-9]+)+")
+# What nginx takes as it is, and a header can hold.
+_SECRET_TEXT = re.compile(r"[A-Za-z0-9._~+/=-]+")
+
+
+@dataclass(frozen=True)
+class RemoteUser:
+    """What Galaxy believes of its proxy: whether that says who the user is, in which header, and whether a shared secret proves that it is the proxy."""
+
+    used: bool = False
+    header: str = _DEFAULT_HEADER
+    secret: bool = False
+
+
+def remote_user(options: Mapping[str, str]) -> RemoteUser:
+    """Read what Galaxy believes of its proxy out of the options of the application."""
+    return RemoteUser(
+        options.get(_USE_REMOTE_USER, "").strip().lower() in _USED,
+        options.get("remote_user_header") or _DEFAULT_HEADER,
+        _SECRET in options,
+    )
+
+
+def remote_user_findings(
+    options: Mapping[str, str], path: str, section: str, lines: Mapping[str, int], source: Optional[str], reach: str, mode: int
+) -> list[Finding]:
+    """Whether a user that comes in a header can come from the proxy only.
+
+    I(options) are those of the application with their secrets, I(lines) where they are in the file at I(path), which has the
+    permissions I(mode). I(source) is C(nginx_proxy_remote_user), or None where the proxy is not known; I(reach) is PROXY, HOST or NETWORK.
+    """
+    found = remote_user(options)
+    remedy = "or set use_remote_user to False"
+
+    def finding(option: str, message: str, severity: str = "error") -> Finding:
+        return Finding(path, lines.get(option, 0), severity, message, section, option)
+
+    if options.get("single_user") and source:
+        message = f"nginx_proxy_remote_user is '{source}', and with single_user Galaxy fails on every request that has a user: remove one of the two"
+        return [finding("single_user", message)]
+    if not found.used:
+        message = (
+            f"nginx_proxy_remote_user is '{source}', and Galaxy does not read the user that the proxy sends: set use_remote_user to True (galaxy_app_options)"
+        )
+        return [finding(_USE_REMOTE_USER, f"{message}, or nginx_proxy_remote_user to an empty string", "warning")] if source else []
+    if reach == NETWORK:
+        message = (
+            f"clients speak to uWSGI itself (uwsgi_listen, uwsgi_http_address), so any client can send {found.header} and be anybody; "
+            f"remote_user_secret does not protect /api. Set uwsgi_listen to unix and let nginx_proxy serve the site, {remedy}"
+        )
+        return [finding(_USE_REMOTE_USER, message)]
+    findings = []
+    if source == "":
+        message = (
+            "nothing says who the user is, so the proxy sends no user and Galaxy lets nobody in: set nginx_proxy_remote_user, "
+            f"such as to $remote_user with auth_basic in nginx_proxy_location_snippet, {remedy}"
+        )
+        findings.append(finding(_USE_REMOTE_USER, message))
+    if not _HEADER.fullmatch(found.header):
+        message = f"it is '{found.header}', and the proxy sends headers: write one as WSGI spells it, such as {_DEFAULT_HEADER}, or remove the line"
+        findings.append(finding("remote_user_header", message))
+    return findings + [finding(_SECRET, message) for message in _secret_problems(options.get(_SECRET), path, source, reach, mode)]
+
+
+def _secret_problems(secret: Optional[str], path: str, source: Optional[str], reach: str, mode: int) -> Iterator[str]:
+    """Why the secret that Galaxy shares with its proxy is none, or cannot be sent."""
+    generated = secret is None and bool(source)
+    if secret is None and reach == HOST and not generated:
+        yield (
+            "without it every account of the host can speak to the port of uWSGI and be anybody: set it to 48 random letters and digits and let the "
+            "proxy send it as the header GX_SECRET, or set nginx_proxy_remote_user, and the role nginx_proxy does both"
+        )
+    if secret == "":
+        yield "it is empty, so Galaxy lets nobody in: remove the line, and the role nginx_proxy makes a secret, or write 48 random letters and digits"
+    elif secret and source and not _SECRET_TEXT.fullmatch(secret):
+        yield "nginx cannot send it: write letters, digits and . _ ~ + / = - only, or remove the line, and the role nginx_proxy makes a secret"
+    if (secret or generated) and mode & 0o004:
+        yield (
+            f"every account of the host can read {path}, and with the secret be anybody: take that right away "
+            f"(chmod o-r {path}), and let Galaxy's user read the file as its owner or by its group"
+        )

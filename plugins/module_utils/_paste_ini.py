@@ -563,21 +563,26 @@ def _partition(line: str) -> tuple[str, str, str]:
 # Checking
 
 
-def options_in_effect(text: str, path: str, section: str) -> dict[str, str]:
-    """The options of I(section) in the file at I(path) as their reader gets them, masked.
+def values_in_effect(text: str, path: str, section: str) -> dict[str, str]:
+    """The options of I(section) in the file at I(path) as their reader gets them, secrets included: not to be shown.
 
     What Paste Deploy reads is interpolated and includes what DEFAULT sets. Values that check() complains
     about are left out.
     """
     document, _errors = _scan(text)
     if not is_paste_section(section):
-        return {name: mask_value(name, value) for name, value in document.values(section).items()}
+        return document.values(section)
     names = {**_defaults(document, path), **document.values(section)}
     options = {}
     for name, value in {**document.values(DEFAULT), **document.values(section)}.items():
         with contextlib.suppress(PasteIniError):
-            options[name] = mask_value(name, interpolate(value, names))
+            options[name] = interpolate(value, names)
     return options
+
+
+def options_in_effect(text: str, path: str, section: str) -> dict[str, str]:
+    """The options that values_in_effect() returns, masked."""
+    return {name: mask_value(name, value) for name, value in values_in_effect(text, path, section).items()}
 
 
 @dataclass(frozen=True)

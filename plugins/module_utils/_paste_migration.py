@@ -35,6 +35,7 @@ _ROLE_OPTIONS = re.compile(
 _LISTENERS = ("http", "http-socket", "socket", "uwsgi-socket")
 _POOL_SIZE, _MAX_OVERFLOW = 5, 10  # SQLAlchemy's
 _TOKEN = re.compile(r"#[^\n]*|\"(?:\\.|[^\"])*\"|'(?:\\.|[^'])*'|[{};]|[^\s{};]+|\n")
+_PASSES = ("proxy_pass", "uwsgi_pass")
 _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 
 
@@ -344,6 +345,14 @@ class Directive:
                 yield directive
             yield from directive.find(name)
 
+    def ways(self) -> Iterator[list[Directive]]:
+        """The blocks around every directive that passes requests on, from this one to the innermost, and the directive itself."""
+        for directive in self.block:
+            if directive.words and directive.words[0] in _PASSES:
+                yield [self, directive]
+            for way in directive.ways():
+                yield [self, *way]
+
 
 def parse_nginx(text: str) -> Directive:
     """The directives of a file of nginx, as the block of one without words."""
@@ -392,6 +401,8 @@ def _read_nginx(made: Plan, host: Host) -> None:
             continue
         made.sites.append(path)
         made.leftovers.append(Leftover(path, ours[0].line, "site", posixpath.basename(path), "taken out of nginx, and replaced by the site of the role"))
+        ways = [way for server in ours for way in server.ways() if _passes_to(way[-1], made.ports, upstreams)]
+        _read_login(made, host, path, ours[0], [way[:-1] for way in ways])
         for server in sites:
             names += [name for directive in server.find("server_name") for name in directive.words[1:] if name not in ("_", "localhost", *names)]
             _read_site(made, path, server)
@@ -400,8 +411,8 @@ def _read_nginx(made: Plan, host: Host) -> None:
 
 
 def _passes(server: Directive) -> Iterator[Directive]:
-    yield from server.find("proxy_pass")
-    yield from server.find("uwsgi_pass")
+    for name in _PASSES:
+        yield from server.find(name)
 
 
 def _passes_to(directive: Directive, ports: Sequence[int], upstreams: set[str]) -> bool:
@@ -432,5 +443,77 @@ def _read_site(made: Plan, path: str, server: Directive) -> None:
     for directive in server.find("client_max_body_size"):
         if _SIZE.fullmatch(directive.words[1]):
             made.inputs["nginx_proxy_client_max_body_size"] = directive.words[1]
-    for directive in server.find("auth_basic"):
-        made.notes.append(f"{path}:{directive.line}: the site asks for a password: write that into nginx_proxy_server_snippet")
+
+
+# Who logs people in
+
+_SETS_HEADER = ("proxy_set_header", "uwsgi_param")
+
+
+def _inherited(way: Sequence[Directive], *names: str) -> list[Directive]:
+    """The directives of these names that hold at the end of a way: those of the innermost block that has any."""
+    for block in reversed(way):
+        found = [directive for directive in block.block if len(directive.words) > 1 and directive.words[0] in names]
+        if found:
+            return found
+    return []
+
+
+def _environ_name(directive: Directive) -> str:
+    """The name that the application knows a header by which the directive sets."""
+    name = directive.words[1].upper().replace("-", "_")
+    return name if directive.words[0] == "uwsgi_param" else f"HTTP_{name}"
+
+
+def _read_login(made: Plan, host: Host, path: str, server: Directive, ways: Sequence[Sequence[Directive]]) -> None:
+    """The password that a site asks for on all ways to the application, and who the site says to the application that somebody is."""
+    logins = []
+    for way in ways:
+        rules = [directive for name in ("satisfy", "auth_basic", "auth_basic_user_file") for directive in _inherited(way, name)]
+        logins.append([directive for directive in rules if directive.words != ["satisfy", "all"]])
+    asking = [directive for rules in logins for directive in rules if directive.words[0] == "auth_basic" and directive.words[1] != "off"]
+    lines = {"\n".join(map(_line_of, rules)) for rules in logins}
+    has_password = bool(asking) and len(lines) == 1 and "satisfy" not in "".join(lines)
+    if has_password:
+        made.inputs["nginx_proxy_location_snippet"] = f"{lines.pop()}\n"
+    elif asking:
+        message = "the site asks for a password in some places only: set nginx_proxy_location_snippet, which holds for all requests to the application"
+        made.notes.append(f"{path}:{asking[0].line}: {message}")
+    galaxy = _galaxy.remote_user(_paste_ini.application(host.text, host.path).options)
+    if galaxy.used:
+        headers = [[header for header in _inherited(way, *_SETS_HEADER) if _environ_name(header) == galaxy.header] for way in ways]
+        values = {" ".join(header.words[2:]) for found in headers for header in found}
+        line = next((header.line for found in headers for header in found), server.line)
+        note = _read_user(made, server, values.pop() if len(values) == 1 and all(headers) else "", has_password)
+        if note:
+            made.notes.append(f"{path}:{line}: Galaxy takes the user from {galaxy.header} (use_remote_user), and {note}")
+
+
+def _line_of(directive: Directive) -> str:
+    name, *words = directive.words
+    return f"{name} {' '.join(word if re.fullmatch('[A-Za-z0-9._/-]+', word) else _quoted(word) for word in words)};"
+
+
+def _quoted(word: str) -> str:
+    return "'" + word.replace("'", "\\'") + "'" if '"' in word else f'"{word}"'
+
+
+def _read_user(made: Plan, server: Directive, value: str, has_password: bool) -> str:
+    """Carry over what a site says about the user, and return what a person has to look at."""
+    if value == "$remote_user" and has_password:
+        made.inputs["nginx_proxy_remote_user"] = value
+        return ""
+    if re.fullmatch(r"\$http_[a-z0-9_]+", value):
+        made.inputs["nginx_proxy_remote_user"] = value
+        proxies = [directive.words[1] for directive in server.find("set_real_ip_from") if len(directive.words) > 1]
+        if proxies:
+            made.inputs["nginx_proxy_trusted_proxies"] = proxies
+            return ""
+        return f"the site takes the user from {value} of every client: set nginx_proxy_trusted_proxies to the addresses of the proxy that sets the header"
+    authorities = [directive.words[1] for directive in server.find("ssl_client_certificate") if len(directive.words) > 1]
+    if value.startswith("$ssl_client_s_dn") and authorities:
+        made.inputs["nginx_proxy_remote_user"] = "$ssl_client_s_dn"
+        made.inputs["nginx_proxy_ssl_client_certificate"] = authorities[0]
+        return f"the site sends {value}: from now on that is the e-mail address of the subject, or else the common name, so check that users stay the same"
+    sends = f"sends {value}" if value else "does not send the same one for all requests"
+    return f"the site {sends}: set nginx_proxy_remote_user, and what it needs, before the move"

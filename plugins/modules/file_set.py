@@ -72,6 +72,25 @@ options:
       template_vars:
         description: Variables for O(files[].template), laid over those that the task has.
         type: dict
+      value_from:
+        description:
+          - An option of a Paste Deploy file on the host, whose value takes the place of V(@value@) in O(files[].content). So a secret of the host
+            gets into another file without leaving the host. Set O(files[].sensitive) too.
+          - In check mode the option may be missing, because an earlier task is going to set it.
+        type: dict
+        suboptions:
+          path:
+            description: The Paste Deploy file.
+            type: path
+            required: true
+          section:
+            description: The section of the option.
+            type: str
+            required: true
+          option:
+            description: The name of the option.
+            type: str
+            required: true
       src:
         description: What the link points to, for O(files[].state=link) only and required there. It does not have to exist.
         type: str
@@ -174,7 +193,12 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._file_set import FileSetError, parse, report, run
+
+# Where in the content of a file the value of an option goes.
+PLACE = "@value@"
 
 
 class FileSetModule(AnsibleModule):  # type: ignore[misc]  # ansible-core is untyped
@@ -223,6 +247,23 @@ def _validate_problem(command: Optional[str]) -> Optional[str]:
     return None
 
 
+def fill_in(entry: dict[str, Any], check_mode: bool) -> list[str]:
+    """Put the value of the option that an entry names into the entry's content, or say why there is none."""
+    source = entry.pop("value_from", None)
+    if not source or entry["state"] != "file" or not isinstance(entry["content"], str):
+        return []
+    try:
+        content = managed_file.read(source["path"])
+    except managed_file.ManagedFileError as error:
+        return [f"{entry['path']}: {error}"]
+    values = paste_ini.values_in_effect(paste_ini.decode(content), source["path"], source["section"]) if content is not None else {}
+    if source["option"] in values:
+        entry["content"] = entry["content"].replace(PLACE, values[source["option"]])
+    elif not check_mode:
+        return [f"{entry['path']}: {source['path']} has no option {source['option']} in [{source['section']}]: set the option first"]
+    return []
+
+
 def main() -> None:
     """Run the module."""
     module = FileSetModule(
@@ -237,6 +278,14 @@ def main() -> None:
                     "content": {"type": "raw"},
                     "template": {"type": "path"},
                     "template_vars": {"type": "dict"},
+                    "value_from": {
+                        "type": "dict",
+                        "options": {
+                            "path": {"type": "path", "required": True},
+                            "section": {"type": "str", "required": True},
+                            "option": {"type": "str", "required": True},
+                        },
+                    },
                     "src": {"type": "str"},
                     "owner": {"type": "str"},
                     "group": {"type": "str"},
@@ -250,7 +299,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    items, problems = parse(module.params["files"], module.check_mode)
+    problems = [problem for entry in module.params["files"] for problem in fill_in(entry, module.check_mode)]
+    items, wrong = parse(module.params["files"], module.check_mode)
+    problems += wrong
     validate_problem = _validate_problem(module.params["validate"])
     if validate_problem:
         problems.append(validate_problem)

@@ -220,6 +220,19 @@ options:
           - The variable that sets the port, to be named in the error message.
         type: str
         default: ''
+  remote_user:
+    description:
+      - Where the proxy takes the user from that it sends to a Galaxy with C(use_remote_user), the value of C(nginx_proxy_remote_user). With an empty
+        string it sends none, which is an error if Galaxy waits for one.
+      - Without this option the proxy is not known, and only what O(reach) says is checked.
+    type: str
+  reach:
+    description:
+      - Who can connect to the application and so send a user with a request. V(proxy) is the proxy alone, by a unix socket, V(host) every account of the host,
+        by a port on loopback, which needs a C(remote_user_secret), and V(network) anybody, which is an error for a Galaxy with C(use_remote_user).
+    type: str
+    choices: [proxy, host, network]
+    default: proxy
   certificate:
     description:
       - A TLS certificate that is going to be served. It and its key must be in PEM form, readable and made for each other. One that
@@ -376,6 +389,23 @@ seen:
   type: list
   elements: str
   sample: [/usr/sbin/nginx]
+remote_user:
+  description: What a Galaxy with these options believes of its proxy.
+  returned: always
+  type: dict
+  contains:
+    used:
+      description: Whether the proxy says who the user is (C(use_remote_user)).
+      type: bool
+      sample: true
+    header:
+      description: The header that has the user, as WSGI spells it (C(remote_user_header)).
+      type: str
+      sample: HTTP_REMOTE_USER
+    secret:
+      description: Whether there is a C(remote_user_secret).
+      type: bool
+      sample: true
 uwsgi_satisfies:
   description: Whether O(virtualenv) has the uWSGI that O(uwsgi_package) asks for, so that pip would have nothing to do.
   returned: always
@@ -502,6 +532,7 @@ class Preflight:
             *attempt(lambda: listeners.check(self.listen)),
             *attempt(lambda: certificates.check(self.certificate) if self.certificate else []),
             *attempt(self.check_read_timeout),
+            *attempt(self.check_remote_user),
         ]
 
     def read_ini(self) -> list[Finding]:
@@ -680,6 +711,18 @@ class Preflight:
         return galaxy.read_timeout_findings(self.params["read_timeout"], galaxy.measured_start(run_dir) if run_dir else None)
 
 
+    def check_remote_user(self) -> list[Finding]:
+        """Check that nobody but the proxy can say who the user is."""
+        section = self.application.section
+        if not section:
+            return []
+        options = paste_ini.values_in_effect(self.after, os.path.abspath(self.path), section)
+        lines = paste_ini.option_lines(self.before or "", section)
+        # A file that is about to be made gets the mode of the role that makes it.
+        mode = os.stat(self.path).st_mode if self.before is not None else 0
+        return galaxy.remote_user_findings(options, self.path, section, lines, self.params["remote_user"], self.params["reach"], mode)
+
+
 def take_changes(module: AnsibleModule) -> list[paste_ini.Change]:
     """Take the changes out of the module's parameters, and leave them masked there."""
     module.no_log_values.clear()
@@ -742,6 +785,8 @@ def main() -> None:
                     "variable": {"type": "str", "default": ""},
                 },
             },
+            "remote_user": {"type": "str"},
+            "reach": {"type": "str", "choices": [galaxy.PROXY, galaxy.HOST, galaxy.NETWORK], "default": galaxy.PROXY},
             "certificate": {
                 "type": "dict",
                 "options": {
@@ -775,6 +820,7 @@ def main() -> None:
         "options": preflight.options,
         "changing": preflight.changing(),
         "seen": preflight.seen(),
+        "remote_user": asdict(galaxy.remote_user(preflight.application.options)),
         "uwsgi_satisfies": preflight.uwsgi_satisfies,
         "uwsgi_packages": sorted(virtualenv.installed_packages(params["virtualenv"])) if params["virtualenv"] else [],
     }

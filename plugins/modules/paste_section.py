@@ -50,6 +50,13 @@ options:
       - Names are case-sensitive.
     type: dict
     default: {}
+  generate:
+    description:
+      - The names of options that get 48 random letters and digits as their value where the section does not have them. An existing value stays.
+      - The values are masked as secrets are, so give them names such as C(remote_user_secret) or C(id_secret).
+    type: list
+    elements: str
+    default: []
   exclusive:
     description:
       - Whether options that are not among O(options) are removed from the section.
@@ -147,6 +154,8 @@ backup_file:
   sample: /srv/galaxy/config/galaxy.ini.4711.2026-03-01@12:00:00~
 """
 
+import secrets
+import string
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -155,6 +164,14 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_fi
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._hide_secrets import hide_secrets
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import mask_value
+
+_LETTERS = string.ascii_letters + string.digits
+
+
+def generate(names: list[str], text: str, section: str) -> dict[str, str]:
+    """The options I(names) with the values that the section has, or else with random ones."""
+    present = paste_ini.section_values(text, section)
+    return {name: present[name] if name in present else "".join(secrets.choice(_LETTERS) for _ in range(48)) for name in names}
 
 
 def edit(params: dict[str, Any], options: dict[str, Any], text: str) -> str:
@@ -171,6 +188,7 @@ def main() -> None:
             "path": {"type": "path", "required": True, "aliases": ["dest"]},
             "section": {"type": "str", "required": True},
             "options": {"type": "dict", "default": {}, "no_log": True},
+            "generate": {"type": "list", "elements": "str", "default": []},
             "exclusive": {"type": "bool", "default": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "before": {"type": "str"},
@@ -191,7 +209,8 @@ def main() -> None:
             module.exit_json(changed=False, path=path, section=params["section"], options={})
         if before is None and not params["create"]:
             module.fail_json(msg=f"{path} does not exist: correct the path, run the role that writes it first, or set create to true")
-        after = edit(params, options, paste_ini.decode(before or b""))
+        text = paste_ini.decode(before or b"")
+        after = edit(params, {**generate(params["generate"], text, params["section"]), **options}, text)
         result = managed_file.replace(
             module,
             path,

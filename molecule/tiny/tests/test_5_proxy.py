@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,7 +20,15 @@ OPTIONS = {
     "nginx_proxy_unbuffered_paths": ["/upload"],
     "nginx_proxy_location_snippet": "add_header X-Own yes;",
     "nginx_proxy_worker_connections": 4096,
+    "nginx_proxy_config_file": "/srv/tiny/user.ini",
+    "nginx_proxy_remote_user": "$http_x_sso_user",
 }
+# What a Galaxy would read that leaves logging in to its proxy, and an nginx that lets more headers pass than by default.
+PREPARE = """
+sed '/^paste.app_factory/a use_remote_user = True' /srv/tiny/tiny.ini > /srv/tiny/user.ini
+chmod 0640 /srv/tiny/user.ini
+echo 'underscores_in_headers on;' > /etc/nginx/conf.d/underscores.conf
+"""
 BALANCER = "--interface 127.0.0.2"
 STRANGER = "--interface 127.0.0.1"
 
@@ -28,13 +37,16 @@ pytestmark = pytest.mark.one_host
 
 
 @pytest.fixture(autouse=True, scope="module")
-def proxy(play: Any) -> Iterator[None]:
-    """The site with all of that, and as it was before for whatever comes next."""
-    result = play("molecule/tiny/nginx_alone.yml", "--extra-vars", json.dumps(OPTIONS))
+def proxy(host: Any, play: Any) -> Iterator[str]:
+    """The site with all of that, and as it was before for whatever comes next. The value is what the run has shown."""
+    host.check_output(PREPARE)
+    result = play("molecule/tiny/nginx_alone.yml", "--diff", "-vvv", "--extra-vars", json.dumps(OPTIONS))
     assert result.returncode == 0, result.stdout
-    yield
+    yield result.stdout + result.stderr
+    host.check_output("rm /etc/nginx/conf.d/underscores.conf /srv/tiny/user.ini")
     result = play("molecule/tiny/nginx_alone.yml")
     assert result.returncode == 0, result.stdout
+    assert not host.file("/etc/nginx/tiny.secret").exists
 
 
 def test_the_number_of_connections_is_changed_again(host: Any) -> None:
@@ -97,6 +109,47 @@ def test_nonsense_and_strangers_are_not(host: Any, who: str) -> None:
     assert environ["HTTP_HOST"] == "127.0.0.1"
     assert len(environ["HTTP_X_REQUEST_ID"]) == 32
     assert headers[-1].split()[-1] != environ["HTTP_X_REQUEST_ID"]
+
+
+USERS = ("Remote-User", "REMOTE_USER", "remote_user", "Remote_User", "X-Remote-User", "X_Forwarded_User")
+FORGED = [
+    *(f"{name}: root@example.org" for name in USERS for _twice in range(2)),
+    *(f"{name}: guessed" for name in ("GX-Secret", "GX_SECRET", "gx_secret", "SSL-Client-S-DN", "SSL_CLIENT_VERIFY")),
+    *(f"{name}: https" for name in ("X-Forwarded-Server", "X-Forwarded-Scheme", "X_Forwarded_SSL")),
+]
+
+
+def identity_of(environ: dict[str, str]) -> dict[str, str]:
+    """What an application may take for the user, or for what only a proxy knows."""
+    names = re.compile(r"REMOTE_USER|HTTP_(REMOTE_|GX_|SSL_|X_(REMOTE_|FORWARDED_(USER|SERVER|SCHEME|SSL)))")
+    return {name: value for name, value in environ.items() if names.match(name)}
+
+
+@pytest.fixture
+def secret(host: Any) -> str:
+    """What Galaxy and nginx share."""
+    return str(host.check_output("sed -n 's/^remote_user_secret = //p' /srv/tiny/user.ini"))
+
+
+def test_user_is_whom_the_trusted_proxy_names(host: Any, secret: str) -> None:
+    environ = environ_of(host, BALANCER, "X-SSO-User: ada@example.org", *FORGED)
+    assert identity_of(environ) == {"REMOTE_USER": "ada@example.org", "HTTP_REMOTE_USER": "ada@example.org", "HTTP_GX_SECRET": secret}
+    assert environ["wsgi.url_scheme"] == "http"
+
+
+def test_forged_user_reaches_the_application_from_nobody(host: Any, secret: str) -> None:
+    """Nor an empty one, which a Galaxy with a maildomain takes for a user."""
+    for who, headers in ((BALANCER, FORGED), (STRANGER, ["X-SSO-User: root@example.org", *FORGED])):
+        assert identity_of(environ_of(host, who, *headers)) == {"HTTP_GX_SECRET": secret}
+
+
+def test_secret_of_the_proxy_is_shown_nowhere(host: Any, proxy: str, secret: str) -> None:
+    assert len(secret) == 48
+    assert secret not in proxy
+    assert host.check_output("stat -c '%U %G %a' /etc/nginx/tiny.secret") == "root root 600"
+    assert host.check_output("stat -c %a /srv/tiny/user.ini") == "640"
+    seen = host.check_output("ps -eo args; cat /etc/nginx/sites-available/* /var/log/nginx/*; journalctl --no-pager --quiet")
+    assert secret not in seen
 
 
 def test_a_request_is_found_in_every_log(host: Any, site: Any, manager: str) -> None:

@@ -5,16 +5,28 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import http.client
+import http.server
 import json
 import os
 import re
 import shutil
+import socket
+import socketserver
+import ssl
+import struct
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "nginx_proxy"
@@ -51,14 +63,58 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "__nginx_proxy_checked": {"result": {"certificate_hash": "0123"}},
     },
 }
+# One that nginx would not take as it is, were it a value of a map.
+SECRET = "s3cret/with+every.char_of-them~="
+PASSWORD = 'auth_basic "Staff";\nauth_basic_user_file /etc/nginx/staff.htpasswd;'
+
+
+def believes(header: str = "HTTP_REMOTE_USER") -> dict[str, Any]:
+    """What preflight has found of a Galaxy that lets its proxy log people in."""
+    return {"result": {"certificate_hash": "0123", "remote_user": {"used": True, "header": header, "secret": True}}}
+
+
+VARIANTS |= {
+    "user-password": {
+        "nginx_proxy_config_file": "/srv/galaxy/config/galaxy.ini",
+        "nginx_proxy_location_snippet": PASSWORD,
+        "nginx_proxy_server_snippet": "location /open/ {\n    uwsgi_pass unix:/run/galaxy/web.sock;\n}",
+        "nginx_proxy_remote_user": "$remote_user",
+        "__nginx_proxy_checked": believes(),
+    },
+    "user-header": {
+        "nginx_proxy_config_file": "/srv/galaxy/config/galaxy.ini",
+        "nginx_proxy_interactive_tools_upstream": "127.0.0.1:4002",
+        "nginx_proxy_remote_user": "$http_x_sso_user",
+        "nginx_proxy_trusted_proxies": ["127.0.0.2"],
+        "__nginx_proxy_checked": believes("HTTP_X_REMOTE_USER"),
+    },
+    "user-request": {
+        "nginx_proxy_location_snippet": "auth_request /ask;\nauth_request_set $sso_user $upstream_http_x_user;",
+        "nginx_proxy_remote_user": "$sso_user",
+        "nginx_proxy_server_snippet": "location = /ask {\n    internal;\n    uwsgi_pass unix:/run/galaxy/web.sock;\n}",
+    },
+    "user-certificate": {
+        **VARIANTS["tls"],
+        "nginx_proxy_location_snippet": "",
+        "nginx_proxy_remote_user": "$ssl_client_s_dn",
+        "nginx_proxy_ssl_client_certificate": "/etc/tls/authority.pem",
+        "nginx_proxy_ssl_redirect": False,
+    },
+}
 # Served on the site of the one above that has it.
 BESIDE: dict[str, dict[str, Any]] = {
     "beside": {"nginx_proxy_instance": "training", "nginx_proxy_beside": "galaxy", "nginx_proxy_prefix": "/training"},
     "beside-all": {
         **VARIANTS["all"],
         "nginx_proxy_beside": "galaxy",
-        "nginx_proxy_server_snippet": "uwsgi_param HTTP_REMOTE_USER $remote_user;",
+        "nginx_proxy_server_snippet": "uwsgi_param HTTP_X_OWN yes;",
         "nginx_proxy_ssl_certificate": "/etc/tls/fullchain.pem",
+    },
+    "beside-header": {
+        **VARIANTS["user-header"],
+        "nginx_proxy_instance": "training",
+        "nginx_proxy_beside": "galaxy",
+        "nginx_proxy_prefix": "/training",
     },
 }
 
@@ -68,6 +124,9 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The site with each set of variables, as somebody's own role would render it from the variable."""
     top = tmp_path_factory.mktemp("sites")
     (top / "theirs.j2").write_text("{{ nginx_proxy_site }}")
+    # What a location gets that passes requests to the application by HTTP.
+    (top / "http.j2").write_text("{% import 'parts.j2' as parts with context %}{{ parts.identity_proxy_headers() }}")
+    (top / "parts.j2").symlink_to(ROLE / "templates" / "parts.j2")
     variants = {**VARIANTS, **BESIDE}
     for name, variables in variants.items():
         (top / f"{name}.json").write_text(json.dumps(variables))
@@ -87,12 +146,15 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for name in variants
         for kind, template in ([("conf", "beside.conf.j2"), ("locations", "locations.conf.j2")] if name in BESIDE else [("conf", "site.conf.j2")])
     ]
+    for name in ("plain", "user-header"):
+        task = {"template": {"src": str(top / "http.j2"), "dest": str(top / f"{name}.http"), "mode": "0644"}}
+        plays.append({**next(play for play in plays if str(top / f"{name}.json") in play["vars_files"]), "tasks": [task]})
     (top / "play.yml").write_text(json.dumps(plays))
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", str(top / "play.yml")]
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     result = subprocess.run([*command, "-e", f"ansible_python_interpreter={sys.executable}"], env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    return {path.stem if path.suffix == ".conf" else path.name: path for suffix in ("conf", "locations") for path in top.glob(f"*.{suffix}")}
+    return {path.stem if path.suffix == ".conf" else path.name: path for suffix in ("conf", "locations", "http") for path in top.glob(f"*.{suffix}")}
 
 
 def block(text: str, head: str) -> str:
@@ -143,6 +205,12 @@ def test_every_line_about_the_client_is_there_once(sites: dict[str, Path]) -> No
         assert {"UWSGI_SCHEME", "HTTP_HOST", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_REQUEST_ID"} < set(names)
 
 
+def test_headers_that_a_client_could_forge_are_written_in_one_order(sites: dict[str, Path]) -> None:
+    """Another order in each run would be a change in each run."""
+    wanted = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__nginx_proxy_forgeable"]
+    assert re.findall(r'(?m)^ *uwsgi_param (\S+) "";$', sites["plain"].read_text())[: len(wanted) - 1] == wanted[1:]
+
+
 def test_header_of_a_snippet_does_not_take_away_that_for_tls(sites: dict[str, Path]) -> None:
     """nginx inherits add_header only where there is none."""
     text = sites["tls"].read_text()
@@ -151,7 +219,10 @@ def test_header_of_a_snippet_does_not_take_away_that_for_tls(sites: dict[str, Pa
 
 
 def test_instance_beside_another_is_nothing_but_locations(sites: dict[str, Path]) -> None:
-    assert re.findall(r"(?m)^\w.*\{", sites["beside"].read_text()) == ["map $document_uri $training_path {"]
+    assert re.findall(r"(?m)^(?:geo|map) (?:.* )?(\$\w+) \{", sites["beside"].read_text()) == [
+        f"$training_{name}" for name in ("path", "remote_user", "gx_secret")
+    ]
+    assert re.findall(r"(?m)^(?!geo|map)\w.*\{", sites["beside"].read_text()) == []
     text = sites["beside.locations"].read_text()
     assert re.findall(r"(?m)^\w.*\{", text) == ["location = /training {", "location /training/ {", "location @training {"]
     # nginx wants what is in a location below it. That which Galaxy has no path for is there too.
@@ -162,10 +233,10 @@ def test_instance_beside_another_is_nothing_but_locations(sites: dict[str, Path]
 
 def test_instance_beside_another_depends_on_its_site_only_where_that_includes_it(sites: dict[str, Path]) -> None:
     for name in BESIDE:
-        assert "$galaxy_scheme" not in sites[name].read_text()
+        assert not re.findall(r"\$galaxy_(?!test)", sites[name].read_text())
         site = sites["plain"].read_text()
-        own = f"${BESIDE[name]['nginx_proxy_instance'].replace('-', '_')}_path"
-        used = set(re.findall(r"\$galaxy_[a-z_]+", sites[f"{name}.locations"].read_text())) - {own}
+        own = set(re.findall(r"(?m)^(?:geo|map)\b.* (\$\w+) \{$", sites[name].read_text()))
+        used = set(re.findall(r"\$(?:galaxy|training)_[a-z_]+", sites[f"{name}.locations"].read_text())) - own
         assert used and all(re.search(rf"(?m)^(map|geo) .* \{variable} \{{$", site) for variable in used)
     assert "galaxy-test.access.log galaxy_json;" in sites["beside-all.locations"].read_text()
 
@@ -175,23 +246,259 @@ def test_instance_beside_another_says_all_of_its_own_where_nginx_inherits_nothin
     for head in ("location /a/b/", "location @galaxy-test"):
         names = re.findall(r"uwsgi_param (\S+)", block(text, head))
         assert len(names) == len(set(names))
-        assert {"UWSGI_SCHEME", "HTTP_HOST", "HTTP_X_FORWARDED_FOR", "SCRIPT_NAME", "PATH_INFO", "HTTP_REMOTE_USER"} < set(names)
+        assert {"UWSGI_SCHEME", "HTTP_HOST", "HTTP_X_FORWARDED_FOR", "SCRIPT_NAME", "PATH_INFO", "HTTP_REMOTE_USER", "HTTP_X_OWN"} < set(names)
 
 
 def test_challenges_are_answered_with_and_without_tls(sites: dict[str, Path]) -> None:
     assert sites["tls"].read_text().count("location ^~ /.well-known/acme-challenge/ {\n        root /var/www/acme;") == 2
 
 
+def write_site(sites: dict[str, Path], top: Path, name: str, beside: str = "beside", **replaced: str) -> None:
+    """Write a site, with another below its prefix, so that nginx can run it in the directory I(top)."""
+    (top / "galaxyops" / "galaxy").mkdir(parents=True)
+    files = {name: "site.conf", **({beside: "training.conf", f"{beside}.locations": "galaxyops/galaxy/training.conf"} if name != "all" else {})}
+    for source, target in files.items():
+        text = sites[source].read_text()
+        for old, new in {"/var/log/nginx/": f"{top}/", "/etc/nginx/": f"{top}/", "/etc/tls/": f"{top}/", "listen 80": "listen 18080", **replaced}.items():
+            text = text.replace(old, new)
+        (top / target).write_text(text)
+    for instance in ("galaxy", "training"):
+        (top / f"{instance}.secret").write_text(f"default {SECRET};\n")
+    (top / "uwsgi_params").write_text("uwsgi_param PATH_INFO $document_uri;\n")
+    temporary = "".join(f"{kind}_temp_path {top};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    main = f"pid {top}/pid;\ndaemon off;\n{'user root;' if os.geteuid() == 0 else ''}\nevents {{}}\n"
+    (top / "nginx.conf").write_text(f"{main}http {{\nunderscores_in_headers on;\n{temporary}include [st]*.conf;\n}}\n")
+
+
+def nginx_command(top: Path) -> list[str]:
+    """The command for nginx with the site in I(top)."""
+    return [str(NGINX), "-p", str(top), "-c", "nginx.conf", "-e", "stderr"]
+
+
 @pytest.mark.skipif(not NGINX, reason="no nginx here; on real hosts the role runs nginx -t itself")
-@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "tls"])
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name not in ("tls", "user-certificate")])
 def test_nginx_takes_it(sites: dict[str, Path], tmp_path: Path, name: str) -> None:
     """Each site, and below the prefixes of others one that is nothing but that."""
-    (tmp_path / "beside").mkdir()
-    for source, target in {name: "site.conf", **({"beside": "training.conf", "beside.locations": "beside/training.conf"} if name != "all" else {})}.items():
-        text = sites[source].read_text().replace("/var/log/nginx/", f"{tmp_path}/").replace("listen 80", "listen 18080")
-        (tmp_path / target).write_text(text.replace("/etc/nginx/galaxyops/galaxy/", f"{tmp_path}/beside/"))
-    (tmp_path / "uwsgi_params").write_text("uwsgi_param PATH_INFO $document_uri;\n")
-    temporary = "".join(f"{kind}_temp_path {tmp_path};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\n{temporary}include [st]*.conf;\n}}\n")
-    result = subprocess.run([str(NGINX), "-t", "-p", str(tmp_path), "-c", "nginx.conf", "-e", "stderr"], capture_output=True, text=True, check=False)
+    write_site(sites, tmp_path, name)
+    result = subprocess.run([*nginx_command(tmp_path), "-t"], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr + (tmp_path / "site.conf").read_text()
+
+
+class Application(socketserver.ThreadingTCPServer):
+    """An application that answers with the variables that it gets by the uwsgi protocol."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    class Handler(socketserver.StreamRequestHandler):
+        """One request."""
+
+        def handle(self) -> None:
+            """Answer it."""
+            _modifier, size, _modifier2 = struct.unpack("<BHB", self.rfile.read(4))
+            packet, fields = self.rfile.read(size), []
+            while packet:
+                (length,) = struct.unpack_from("<H", packet)
+                fields.append(packet[2 : 2 + length].decode())
+                packet = packet[2 + length :]
+            pairs = list(zip(fields[::2], fields[1::2]))
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-User: of-the-service@example.org\r\n\r\n" + json.dumps(pairs).encode())
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), self.Handler)
+
+
+class Tool(http.server.BaseHTTPRequestHandler):
+    """An application that answers with the headers that it gets by HTTP."""
+
+    def do_GET(self) -> None:
+        """Answer a request."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps([(f"HTTP_{name.upper().replace('-', '_')}", value) for name, value in self.headers.items()]).encode())
+
+    def log_message(self, *arguments: Any) -> None:
+        """Keep quiet."""
+
+
+Serve = Callable[..., "Served"]
+
+
+class Served:
+    """A site that nginx serves."""
+
+    def __init__(self, port: int, tls_port: int) -> None:
+        self.port = port
+        self.tls_port = tls_port
+
+    def get(self, path: str, *headers: tuple[str, str], source: str = "127.0.0.1", certificate: Path | None = None) -> list[tuple[str, str]]:
+        """What an application gets of a request, or the status in the place of a name."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10, source_address=(source, 0))
+        if certificate:
+            context = ssl._create_unverified_context()
+            context.load_cert_chain(certificate)
+            connection = http.client.HTTPSConnection("127.0.0.1", self.tls_port, timeout=10, context=context)
+        connection.putrequest("GET", path)
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.endheaders()
+        with contextlib.closing(connection), connection.getresponse() as response:
+            body = response.read()
+            return [tuple(pair) for pair in json.loads(body)] if response.status == 200 else [(str(response.status), "")]
+
+
+def free_port() -> int:
+    """A port that nobody uses."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture
+def serve(sites: dict[str, Path], tmp_path: Path) -> Iterator[Serve]:
+    """Have a real nginx serve a site, in front of applications that tell what they get."""
+    if not NGINX:
+        pytest.skip("no nginx here; the scenarios have one")
+    with contextlib.ExitStack() as stack:
+
+        def run(name: str) -> Served:
+            application = stack.enter_context(Application())
+            tool = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Tool))
+            for server in (application, tool):
+                threading.Thread(target=server.serve_forever, daemon=True).start()
+                stack.callback(server.shutdown)
+            served = Served(free_port(), free_port())
+            address = f"127.0.0.1:{application.server_address[1]}"
+            replaced = {
+                "listen 80": f"listen 127.0.0.1:{served.port}",
+                "listen 443": f"listen 127.0.0.1:{served.tls_port}",
+                "unix:/run/galaxy/web.sock": address,
+                "unix:/run/training/web.sock": address,
+                "127.0.0.1:4002": f"127.0.0.1:{tool.server_address[1]}",
+            }
+            write_site(sites, tmp_path, name, "beside-header", **replaced)
+            (tmp_path / "staff.htpasswd").write_text("ada@example.org:{PLAIN}lovelace\n")
+            process = stack.enter_context(subprocess.Popen(nginx_command(tmp_path)))
+            stack.callback(process.terminate)
+            for _attempt in range(100):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", served.port), timeout=1):
+                    return served
+                time.sleep(0.1)
+            raise AssertionError("nginx does not answer")
+
+        yield run
+
+
+FORGED = [
+    (name, "root@example.org")
+    for name in ("Remote-User", "REMOTE_USER", "remote_user", "remote-user", "X-Remote-User", "X_Remote_User", "X-Remote_User", "X-SSO-User", "X_SSO_User")
+    for _twice in range(2)
+]
+FORGED += [
+    (name, "guessed") for name in ("GX_SECRET", "GX-Secret", "gx-secret", "SSL-Client-S-DN", "SSL_CLIENT_VERIFY", "X-Forwarded-User", "X_Forwarded_Email")
+]
+FORGED += [(name, "evil.example.org") for name in ("X-Forwarded-Server", "X_Forwarded_Scheme", "X-Forwarded-SSL")]
+IDENTITY = re.compile(r"REMOTE_USER|HTTP_(GX_|REMOTE_|SSL_|X_(REMOTE_|FORWARDED_(USER|EMAIL|SERVER|SCHEME|SSL)))")
+
+
+def identity(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What an application may take for the user, of what it gets."""
+    return sorted((name, value) for name, value in pairs if IDENTITY.match(name) or name.isdigit())
+
+
+def known(user: str, header: str = "HTTP_REMOTE_USER") -> list[tuple[str, str]]:
+    """What Galaxy gets of a user."""
+    return sorted([("REMOTE_USER", user), (header, user), ("HTTP_GX_SECRET", SECRET)])
+
+
+def basic(user: str, password: str) -> tuple[str, str]:
+    """The header with a password."""
+    return "Authorization", f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def test_forged_headers_reach_nobody(serve: Serve) -> None:
+    """Below a prefix of another instance neither; what is empty is not sent, because Galaxy takes it for a user."""
+    site = serve("plain")
+    assert identity(site.get("/", *FORGED)) == []
+    assert identity(site.get("/training/", *FORGED)) == [("HTTP_GX_SECRET", SECRET)]
+
+
+def test_user_is_who_has_logged_in(serve: Serve) -> None:
+    site = serve("user-password")
+    for wrong in ([], [basic("ada@example.org", "byron")], [basic("root@example.org", "")]):
+        assert site.get("/", *wrong, *FORGED) == [("401", "")]
+    login = basic("ada@example.org", "lovelace")
+    for path in ("/", "/static/none"):
+        assert identity(site.get(path, login, *FORGED)) == known("ada@example.org")
+    # Nobody has checked the password there.
+    assert identity(site.get("/open/", basic("root@example.org", ""), *FORGED)) == [("HTTP_GX_SECRET", SECRET)]
+
+
+def test_user_of_a_trusted_proxy_is_believed(serve: Serve) -> None:
+    site = serve("user-header")
+    sent = ("X-SSO-User", "ada@example.org")
+    forged = [header for header in FORGED if "SSO" not in header[0].upper()]
+    for path in ("/", "/training/"):
+        assert identity(site.get(path, sent, *forged, source="127.0.0.2")) == known("ada@example.org", "HTTP_X_REMOTE_USER")
+        assert identity(site.get(path, sent, *forged)) == [("HTTP_GX_SECRET", SECRET)]
+
+
+def test_user_is_what_the_authentication_request_says(serve: Serve) -> None:
+    user = "of-the-service@example.org"
+    assert identity(serve("user-request").get("/", *FORGED)) == [("HTTP_REMOTE_USER", user), ("REMOTE_USER", user)]
+
+
+def make_certificate(top: Path, name: str, subject: str, authority: str = "") -> Path:
+    """A certificate with its key, made by an authority or by itself."""
+    sign = ["-CA", f"{top}/{authority}.pem", "-CAkey", f"{top}/{authority}.pem"] if authority else []
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", subject, *sign]
+    if authority:
+        command += ["-addext", "basicConstraints=critical,CA:false"]
+    subprocess.run([*command, "-keyout", f"{top}/{name}.key", "-out", f"{top}/{name}.crt"], check=True, capture_output=True)
+    path = top / f"{name}.pem"
+    path.write_text((top / f"{name}.crt").read_text() + (top / f"{name}.key").read_text())
+    return path
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl here")
+def test_user_is_in_the_subject_of_a_certificate(serve: Serve, tmp_path: Path) -> None:
+    make_certificate(tmp_path, "authority", "/CN=authority")
+    shutil.copy(make_certificate(tmp_path, "server", "/CN=galaxy"), tmp_path / "fullchain.pem")
+    shutil.copy(tmp_path / "fullchain.pem", tmp_path / "privkey.pem")
+    site = serve("user-certificate")
+    subjects = {
+        "/O=x/CN=Ada Lovelace/emailAddress=ada@example.org": "ada@example.org",
+        "/O=x/CN=ada": "ada",
+        # What looks like another part of the subject is text of this one.
+        "/O=x,emailAddress=root@example.org/CN=eve": "eve",
+        "/O=x/CN=eve,CN=root": "",
+    }
+    for number, (subject, user) in enumerate(subjects.items()):
+        certificate = make_certificate(tmp_path, f"client{number}", subject, "authority")
+        expected = [("HTTP_REMOTE_USER", user), ("REMOTE_USER", user)] if user else []
+        assert identity(site.get("/", *FORGED, certificate=certificate)) == expected, subject
+    assert identity(site.get("/", *FORGED)) == []
+    assert site.get("/", certificate=make_certificate(tmp_path, "own", "/CN=root")) == [("400", "")]
+
+
+def test_location_that_speaks_http_sets_every_spelling(sites: dict[str, Path]) -> None:
+    def lines(name: str) -> dict[str, str]:
+        return dict(re.findall(r"(?m)^proxy_set_header (\S+) (\S+);$", sites[f"{name}.http"].read_text()))
+
+    secret = {"Gx-Secret": "$galaxy_gx_secret", "Gx_Secret": '""'}
+    assert lines("plain") == {"Remote-User": "$galaxy_remote_user", "Remote_User": '""', **secret}
+    spellings = ("X-Remote-User", "X-Remote_User", "X_Remote-User", "X_Remote_User")
+    assert lines("user-header") == {
+        **dict.fromkeys((*spellings, "Remote-User", "Remote_User"), '""'),
+        "X-Remote-User": "$galaxy_remote_user",
+        **secret,
+    }
+
+
+def test_tools_are_not_told_who_the_user_is(serve: Serve) -> None:
+    """nginx compares whole names where it speaks HTTP, so every spelling counts."""
+    site = serve("user-header")
+    sent = [*FORGED, ("X-SSO-User", "ada@example.org")]
+    headers = {name for name, _value in site.get("/interactivetool/x", *sent, source="127.0.0.2")}
+    assert "HTTP_X_SSO_USER" in headers
+    assert not headers & {"HTTP_X_REMOTE_USER", "HTTP_REMOTE_USER", "HTTP_GX_SECRET"}

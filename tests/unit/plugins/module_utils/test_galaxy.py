@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import pytest
 from hypothesis import given
@@ -299,3 +299,54 @@ def test_the_proxy_leads_to_the_process_for_asgi(more: list[tuple[str, str]], pa
         assert "nginx_proxy_asgi_paths, or remove the line" in finding.message
     # Another application has no such process.
     assert len(galaxy.asgi_path_findings(options[1:], paths, "galaxy.ini")) == (len(expected) if paths else 0)
+
+
+def remote_user_findings(options: dict[str, str], source: Optional[str] = "$remote_user", reach: str = galaxy.PROXY, mode: int = 0o640) -> list[str]:
+    """The findings about a user that comes in a header, as text."""
+    lines = {name: number for number, name in enumerate(options, 7)}
+    return [str(finding) for finding in galaxy.remote_user_findings(options, "/g.ini", "app:main", lines, source, reach, mode)]
+
+
+USED = {"use_remote_user": "True"}
+SECRET = {**USED, "remote_user_secret": "abc"}
+
+
+@pytest.mark.parametrize("options", [{}, {"use_remote_user": "no", "remote_user_header": "x"}, {"remote_user_secret": "a b"}, {"single_user": "a@b"}])
+@pytest.mark.parametrize("reach", [galaxy.PROXY, galaxy.HOST, galaxy.NETWORK])
+def test_galaxy_that_asks_for_passwords_itself_needs_no_proxy(options: dict[str, str], reach: str) -> None:
+    assert remote_user_findings(options, "", reach, 0o644) == []
+
+
+@pytest.mark.parametrize("value", ["True", "yes", "ON", "1", " t", "y"])
+def test_remote_user_is_used_by_whatever_galaxy_takes_for_true(value: str) -> None:
+    assert galaxy.remote_user({"use_remote_user": value}) == galaxy.RemoteUser(True, "HTTP_REMOTE_USER", False)
+    assert len(remote_user_findings({"use_remote_user": value}, "")) == 1
+
+
+@pytest.mark.parametrize(("options", "source", "reach"), [(USED, "$remote_user", galaxy.PROXY), (SECRET, "$sso", galaxy.PROXY), (SECRET, None, galaxy.HOST)])
+def test_user_that_only_the_proxy_can_name_is_fine(options: dict[str, str], source: Optional[str], reach: str) -> None:
+    assert remote_user_findings(options, source, reach) == []
+    assert remote_user_findings(USED, None) == []
+    # The role makes the secret.
+    assert remote_user_findings(USED, "$remote_user", galaxy.HOST) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments", "parts"),
+    [
+        (USED, {"source": ""}, ["/g.ini:7: [app:main] use_remote_user: ", "set nginx_proxy_remote_user", "or set use_remote_user to False"]),
+        (SECRET, {"reach": galaxy.NETWORK}, ["/g.ini:7: [app:main] use_remote_user: ", "any client can send HTTP_REMOTE_USER", "Set uwsgi_listen to unix"]),
+        (USED, {"source": None, "reach": galaxy.HOST}, ["/g.ini: [app:main] remote_user_secret: without it every account", "48 random letters"]),
+        ({**USED, "remote_user_header": "REMOTE_USER"}, {}, ["/g.ini:8: [app:main] remote_user_header: it is 'REMOTE_USER'", "such as HTTP_REMOTE_USER"]),
+        ({**USED, "remote_user_secret": ""}, {}, ["/g.ini:8: [app:main] remote_user_secret: it is empty", "remove the line"]),
+        ({**USED, "remote_user_secret": "not $o good"}, {}, ["remote_user_secret: nginx cannot send it"]),
+        (SECRET, {"mode": 0o644}, ["remote_user_secret: every account of the host can read /g.ini", "chmod o-r /g.ini"]),
+        (USED, {"mode": 0o644}, ["chmod o-r /g.ini"]),
+        ({}, {}, ["[app:main] use_remote_user: nginx_proxy_remote_user is '$remote_user'", "set use_remote_user to True"]),
+        ({"single_user": "a@b"}, {}, ["/g.ini:7: [app:main] single_user: ", "fails on every request"]),
+    ],
+)
+def test_user_that_somebody_else_could_name_is_found(options: dict[str, str], arguments: dict[str, Any], parts: list[str]) -> None:
+    (finding,) = remote_user_findings(options, **arguments)
+    assert all(part in finding for part in parts), finding
+    assert "not $o good" not in finding

@@ -211,6 +211,74 @@ def test_sites_with_a_port_of_an_earlier_uwsgi_are_found() -> None:
     assert without(nginx={"/x": "server { listen 8000; location / { uwsgi_pass 127.0.0.1:4001; } }"}).sites == ["/x"]
 
 
+REMOTE_USER_INI = INI.replace("file_path =", "use_remote_user = True\nfile_path =")
+PASSWORD = 'auth_basic "galaxy\'s staff"; auth_basic_user_file /etc/nginx/passwd;'
+HEADER = "proxy_set_header REMOTE_USER $remote_user;"
+
+
+def site(text: str, ini: str = REMOTE_USER_INI) -> migration.Plan:
+    """The plan of a Galaxy with such a site."""
+    return without(text=ini, nginx={"/x": text})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"server {{\n{PASSWORD}\nlocation / {{ {HEADER} proxy_pass http://localhost:8080; }} }}",
+        f"server {{\n{HEADER} location /\n{{ {PASSWORD} proxy_pass http://localhost:8080; location /api {{ proxy_pass http://localhost:8080; }} }} }}",
+        f"server {{ location /\n{{ {PASSWORD} satisfy all; uwsgi_param HTTP_REMOTE_USER $remote_user; uwsgi_pass 127.0.0.1:4001; }} }}",
+    ],
+)
+def test_login_by_the_password_of_the_site_is_carried_over(text: str) -> None:
+    plan = site(text)
+    assert plan.inputs["nginx_proxy_remote_user"] == "$remote_user"
+    assert plan.inputs["nginx_proxy_location_snippet"] == 'auth_basic "galaxy\'s staff";\nauth_basic_user_file /etc/nginx/passwd;\n'
+    assert not any("/x" in note for note in plan.notes)
+
+
+def test_password_of_a_galaxy_with_logins_of_its_own_is_carried_over_too() -> None:
+    plan = site(f"server {{ {PASSWORD} location / {{ {HEADER} proxy_pass http://localhost:8080; }} }}", INI)
+    assert "auth_basic_user_file" in plan.inputs["nginx_proxy_location_snippet"]
+    assert "nginx_proxy_remote_user" not in plan.inputs
+
+
+@pytest.mark.parametrize("api", ["auth_basic off;", "satisfy any; allow all;", 'auth_basic "other";'], ids=["off", "any", "other"])
+def test_password_for_some_requests_only_is_left_to_a_person(api: str) -> None:
+    """Sent without a check, the name in a password would be anybody's."""
+    text = (
+        f"server {{\n{HEADER}\n{PASSWORD}\nlocation / {{ proxy_pass http://localhost:8080; }}\nlocation /api {{ {api} proxy_pass http://localhost:8080; }} }}"
+    )
+    plan = site(text)
+    assert not {"nginx_proxy_remote_user", "nginx_proxy_location_snippet"} & plan.inputs.keys()
+    first, second = (note for note in plan.notes if note.startswith("/x"))
+    assert first.startswith("/x:3: the site asks for a password in some places only: set nginx_proxy_location_snippet")
+    assert second == (
+        "/x:2: Galaxy takes the user from HTTP_REMOTE_USER (use_remote_user), and the site sends $remote_user: "
+        "set nginx_proxy_remote_user, and what it needs, before the move"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "inputs", "note"),
+    [
+        ("set_real_ip_from 10.0.0.7; proxy_set_header Remote-User $http_x_user;", {"remote_user": "$http_x_user", "trusted_proxies": ["10.0.0.7"]}, ""),
+        ("proxy_set_header Remote-User $http_x_user;", {"remote_user": "$http_x_user"}, "set nginx_proxy_trusted_proxies"),
+        (
+            "ssl_client_certificate /etc/ca.pem; proxy_set_header Remote-User $ssl_client_s_dn_legacy;",
+            {"remote_user": "$ssl_client_s_dn", "ssl_client_certificate": "/etc/ca.pem"},
+            "check that users stay the same",
+        ),
+        ("proxy_set_header Remote-User $remote_user@example.org;", {}, "the site sends $remote_user@example.org: set nginx_proxy_remote_user"),
+        ("proxy_set_header Host $host;", {}, "does not send the same one for all requests: set nginx_proxy_remote_user"),
+    ],
+)
+def test_user_of_another_kind_is_carried_over_or_named(lines: str, inputs: dict[str, object], note: str) -> None:
+    plan = site(f"server {{ {lines} location / {{ proxy_pass http://localhost:8080; }} }}")
+    found = {name: value for name, value in plan.inputs.items() if name.startswith(("nginx_proxy_remote", "nginx_proxy_trusted", "nginx_proxy_ssl_client"))}
+    assert found == {f"nginx_proxy_{name}": value for name, value in inputs.items()}
+    assert [note in line for line in plan.notes if line.startswith("/x:1: Galaxy takes the user")] == ([True] if note else [])
+
+
 def test_without_a_job_configuration_the_servers_are_the_handlers() -> None:
     plan = without(job_conf=None)
     assert plan.inputs["job_handlers"] == [{"id": "handler0", "tags": []}, {"id": "handler1", "tags": []}]

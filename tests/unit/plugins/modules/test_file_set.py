@@ -549,3 +549,20 @@ def test_system_log(namespace: Namespace, tmp_path: Path) -> None:
         line = log.recv(65536).decode()
     assert str(path) in line
     assert "plain words" not in line and "correct-horse" not in line
+
+
+def test_value_of_an_option_on_the_host_gets_into_a_file_and_nowhere_else(run_module: Run, tmp_path: Path) -> None:
+    ini, path = tmp_path / "galaxy.ini", tmp_path / "galaxy.secret"
+    source = {"path": str(ini), "section": "app:main", "option": "remote_user_secret"}
+    item = {"path": str(path), "content": "default @value@;\n", "value_from": source, "mode": "0600", "sensitive": True}
+    assert run_module("file_set", check=True, files=[item])["changed"]
+    result = run_module("file_set", files=[item])
+    assert result["msg"].endswith(f"{path}: {ini} has no option remote_user_secret in [app:main]: set the option first")
+    ini.write_text("[DEFAULT]\nword = sword\n[app:main]\nremote_user_secret = %(word)sfish\n")
+    result = run_module("file_set", files=[item], validate="sh -c 'cat %s; true'".replace("%s", str(path)))
+    assert path.read_text() == "default swordfish;\n"
+    assert result["changed"] and "swordfish" not in str(result)
+    assert not run_module("file_set", files=[item])["changed"]
+    failed = run_module("file_set", files=[{**item, "content": "other @value@;\n"}], validate=f"sh -c 'cat {path}; false'")
+    assert failed["failed"] and "swordfish" not in str(failed)
+    assert path.read_text() == "default swordfish;\n"

@@ -458,3 +458,28 @@ def test_processes_that_are_replaced_all_the_time_are_warned_about(run_module: R
     path.write_text(GOOD.replace("processes = 2", "processes = 2\nlazy-apps = true\nmax-requests = 1000"), encoding="utf-8")
     (finding,) = run_module("paste_check", path=str(path))["findings"]
     assert (finding["line"], finding["option"], finding["severity"]) == (4, "max-requests", "warning")
+
+
+def test_user_of_the_proxy_needs_a_proxy_that_names_one(run_module: Run, path: Path) -> None:
+    """In the file as it is going to be."""
+    path.chmod(0o640)
+    change = {"section": "app:main", "options": {"use_remote_user": "yes", "remote_user_header": "HTTP_X_USER", "remote_user_secret": "hunter2"}}
+    assert "msg" not in run_module("paste_check", path=str(path), changes=[change])
+    result = run_module("paste_check", path=str(path), changes=[change], remote_user="")
+    assert result["failed"]
+    assert result["msg"].startswith(f"{path}: [app:main] use_remote_user: nothing says who the user is")
+    assert "hunter2" not in str(result)
+    result = run_module("paste_check", path=str(path), changes=[change], remote_user="$remote_user")
+    assert "msg" not in result
+    assert result["remote_user"] == {"used": True, "header": "HTTP_X_USER", "secret": True}
+    path.write_text(f"{GOOD}use_remote_user = True\n", encoding="utf-8")
+    result = run_module("paste_check", path=str(path), reach="network")
+    assert result["msg"].startswith(f"{path}:9: [app:main] use_remote_user: clients speak to uWSGI itself")
+
+
+def test_secret_in_a_file_that_everybody_may_read_is_none(run_module: Run, path: Path) -> None:
+    path.write_text(f"{GOOD}use_remote_user = True\nremote_user_secret = swordfish\n", encoding="utf-8")
+    path.chmod(0o644)
+    result = run_module("paste_check", path=str(path), remote_user="$remote_user")
+    assert result["msg"].startswith(f"{path}:10: [app:main] remote_user_secret: every account of the host can read {path}")
+    assert "swordfish" not in str(result)

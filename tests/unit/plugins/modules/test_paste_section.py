@@ -239,3 +239,16 @@ def test_a_read_only_file_system_leaves_the_old_file(run_module: Run, path: Path
     assert result["msg"] == f"cannot write {path}: the file system is mounted read-only: remount it read-write and run again (the old file is intact)"
     assert path.read_bytes() == CONTENT
     assert not run_module("paste_section", path=str(path), section="uwsgi", options={"processes": 2}, under=under)["changed"]
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_secret_is_generated_once_and_not_shown(run_module: Run, path: Path, exclusive: bool) -> None:
+    arguments = {"path": str(path), "section": "app:main", "exclusive": exclusive, "generate": ["remote_user_secret", "id_secret"], "options": {"brand": "x"}}
+    result = run_module("paste_section", **arguments)
+    lines = dict(line.split(" = ") for line in path.read_text("latin-1").splitlines() if " = " in line)
+    secret = lines["remote_user_secret"]
+    assert len(secret) == 48 and secret.isalnum()
+    assert lines["id_secret"] == "hunter2"
+    assert result["options"]["remote_user_secret"] == "********"
+    assert secret not in str(result)
+    assert not run_module("paste_section", **arguments)["changed"]
