@@ -314,6 +314,18 @@ def fork_problem(serving: Serving, galaxy: Galaxy) -> str:
     )
 
 
+def old_bridge_findings(serving: Serving, server_dir: str) -> list[Finding]:
+    """Whether the bridge is one that only a worker can load: a file, and no package."""
+    old, new = os.path.join(server_dir, "lib", "galaxy_wsgi.py"), os.path.join(server_dir, "lib", "galaxy_wsgi")
+    if not serving.bridge or serving.lazy is not False or not os.path.isfile(old) or os.path.isdir(new):
+        return []
+    message = (
+        f"this bridge is of an earlier release of the collection, and Galaxy answers nothing when the workers are forked from it: copy {os.path.basename(new)} "
+        f"of the role galaxy (roles/galaxy/files) to {new} and remove this file, or write lazy-apps: true into uwsgi_options"
+    )
+    return [Finding(old, 0, "error", message)]
+
+
 def _asgi_problem(serving: Serving, galaxy: Galaxy) -> tuple[str, str]:
     """Why there is no process that speaks ASGI, and what to write instead of removing the option; both are empty where there is one."""
     first = ".".join(map(str, FORKS_SINCE))

@@ -638,7 +638,9 @@ class Preflight:
         fork = galaxy.fork_problem(self.serving, galaxy.Galaxy(self.version))
         if fork:
             errors["lazy-apps"] = fork
-        return [
+        # Where Galaxy is about to be installed, so is its bridge.
+        old = galaxy.old_bridge_findings(self.serving, self.params["server_dir"] or "") if self.params["missing"] == "fail" else []
+        return old + [
             Finding(path, lines.get(name, 0), severity, message, section, name)
             for severity, found in (("error", errors), ("warning", uwsgi_options.warnings(options)))
             for name, message in found.items()

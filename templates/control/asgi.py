@@ -59,8 +59,8 @@ class Asgi:
 
     @property
     def lives(self) -> bool:
-        """Whether the process is there, or its keeper, which starts it again."""
-        return bool(self._pids())
+        """Whether the process is there or will be in a moment: its keeper starts it again."""
+        return KEEPER_TITLE in self._pids()
 
     @property
     def connections(self) -> int:
@@ -94,6 +94,7 @@ class Asgi:
         """What it does, for a person; empty when it is gone."""
         pids = self._pids()
         pid = pids.get(TITLE)
-        if not pid and pids:
-            return "ASGI process: being started again"
-        return f"ASGI process: pid {pid}, {memory([pid]) // MIB} MiB, {self.connections} connections open" if pid else ""
+        if not pid:
+            return "ASGI process: being started again" if pids else ""
+        alone = "" if KEEPER_TITLE in pids else ", without a keeper, which would start it again"
+        return f"ASGI process: pid {pid}, {memory([pid]) // MIB} MiB, {self.connections} connections open{alone}"

@@ -229,6 +229,8 @@ class Web(Control):
             # systemd hands the sockets to every instance of the unit; this one is to have no part in them.
             for descriptor, _protocol in self.inherited:
                 os.close(descriptor)
+        # What was killed has left it, and whoever starts now may have no such process.
+        self.asgi(name).socket.unlink(missing_ok=True)
         super().become(name)
 
     def prepare(self, name: str) -> None:

@@ -255,6 +255,19 @@ def test_only_newer_releases_can_be_loaded_once(bridge: bool, lazy: Optional[boo
     assert not refused or ("Galaxy 25.1.1 answers nothing after a fork, only 26.1 and later can. Write lazy-apps: true into uwsgi_options" in problem)
 
 
+@pytest.mark.parametrize(("bridge", "lazy", "refused"), [(True, False, True), (True, True, False), (True, None, False), (False, False, False)])
+def test_a_bridge_that_cannot_be_forked_is_named(tmp_path: Path, bridge: bool, lazy: Optional[bool], refused: bool) -> None:
+    serving = galaxy.Serving(bridge, lazy)
+    old = tmp_path / "lib" / "galaxy_wsgi.py"
+    old.parent.mkdir()
+    assert galaxy.old_bridge_findings(serving, str(tmp_path)) == []
+    old.write_text("")
+    assert [finding.path for finding in galaxy.old_bridge_findings(serving, str(tmp_path))] == [str(old)] * refused
+    # What lies beside the package is not loaded.
+    old.with_suffix("").mkdir()
+    assert galaxy.old_bridge_findings(serving, str(tmp_path)) == []
+
+
 @pytest.mark.parametrize("option", ["enable_sse_updates", "enable_mcp_server"])
 @pytest.mark.parametrize(
     ("serving", "version", "severity", "part"),
