@@ -39,7 +39,7 @@ def sample(account: pwd.struct_passwd, results: Connection, over: Event) -> None
     os.setuid(account.pw_uid)
     seen = [memory(account.pw_uid)]
     results.send(seen[0])
-    while not over.wait(0.2):
+    while not over.wait(0.5):
         seen.append(memory(account.pw_uid))
     time.sleep(1)
     results.send([{kind: max(moment[kind] for moment in seen) for kind in seen[0]}, memory(account.pw_uid)])
