@@ -20,13 +20,14 @@ from .wrk import Load, compared, load
 
 ONCE, LAZY, OWN = "once", "lazy", "own"
 TITLES = {ONCE: "loaded once", LAZY: "each loads Galaxy", OWN: "Galaxy's own server"}
-# In this order, because a start is only compared with one that was just before it.
-STEPS = {ONCE: (8, 2, 4, 1, 4, 1), LAZY: (1, 4, 2), OWN: (1, 2, 4, 8)}
+# In this order: a start is compared with one that was just before it, and the last step leaves what the rates need.
+STEPS = ((ONCE, 8), (ONCE, 4), (ONCE, 1), (ONCE, 4), (ONCE, 1), (LAZY, 1), (LAZY, 4), (LAZY, 2), (ONCE, 2))
+OF_OWN = (1, 2, 4, 8)
 # The workers whose starts are compared, in alternation.
 FEW, MANY = 1, 4
 KILLS = {ONCE: 5, LAZY: 1}
 # What a process still does after its first answer has ended by then, in seconds.
-REST = 8
+REST = 5
 PORTS = {ONCE: 80, LAZY: 8022}
 UNIT = "bench-other-lazy"
 LAZY_SOCKET = "/srv/galaxy/var/lazy.sock"
@@ -55,20 +56,18 @@ def measure(rounds: int, seconds: int) -> tuple[Found, Host]:
     key = galaxy.user_key(host)
     host.shell("systemctl stop 'galaxy-handler@*'")
     found = Found()
-    for kind in (ONCE, LAZY):
-        for number, workers in enumerate(STEPS[kind]):
-            found.handovers[kind][workers].append(replace(host, workers, lazily=kind == LAZY))
-            if workers not in found.memory[kind]:
-                found.memory[kind][workers] = memory(host, PORTS[ONCE], key)
-            tell(found, kind, workers)
-            if workers == 1 and 1 not in STEPS[kind][number + 1 :]:
-                found.kills[kind] = kill_workers(host, KILLS[kind])
-    replace(host, 2, lazily=False)
+    for number, (kind, workers) in enumerate(STEPS):
+        found.handovers[kind][workers].append(replace(host, workers, lazily=kind == LAZY))
+        if workers not in found.memory[kind]:
+            found.memory[kind][workers] = memory(host, PORTS[ONCE], key)
+        tell(found, kind, workers)
+        if workers == 1 and (kind, 1) not in STEPS[number + 1 :]:
+            found.kills[kind] = kill_workers(host, KILLS[kind])
     start_lazily(host)
     found.rows = galaxy.measure_rates(host, PORTS, rounds, seconds)
     galaxy.stop_unit(host, UNIT)
     host.shell("rm /etc/nginx/sites-enabled/lazy.conf; systemctl stop galaxy-web.socket galaxy-web.service 'galaxy-web@*'")
-    for workers in STEPS[OWN]:
+    for workers in OF_OWN:
         started = time.monotonic()
         galaxy.start_gunicorn(host, workers)
         found.own_starts[workers] = round(time.monotonic() - started, 2)
@@ -98,7 +97,7 @@ def memory(host: Host, port: int, key: str) -> dict[str, float]:
     for moment in ("rest", "load"):
         if moment == "load":
             for row in galaxy.ROWS:
-                load(host, f"http://127.0.0.1:{port}{row}", 2, connections=16, headers=(f"x-api-key: {key}",))
+                load(host, f"http://127.0.0.1:{port}{row}", 1, connections=16, headers=(f"x-api-key: {key}",))
         found[moment] = float(json.loads(host.run("/usr/bin/python3", "/root/watch.py", "galaxy", "sleep", str(REST)))["after"]["web"])
     return found
 
@@ -116,7 +115,7 @@ def kill_workers(host: Host, times: int) -> list[float]:
 def start_lazily(host: Host) -> None:
     """Start what the slot runs once more, with workers that each load Galaxy."""
     argv = json.loads(host.run("cat", "/etc/galaxy/web.json"))["argv"]
-    options = (f"--socket={LAZY_SOCKET}", "--chmod-socket=666", "--lazy-apps=true", "--processes=2")
+    options = (f"--socket={LAZY_SOCKET}", "--chmod-socket=666", "--processes=2", "--lazy-apps")
     galaxy.start_unit(host, UNIT, "env", "GALAXYOPS_SLOT=bench.lazy", *argv, *options)
     host.put("/etc/nginx/sites-enabled/lazy.conf", uwsgi_site(host.run("cat", galaxy.SITE), "galaxy", "lazy", PORTS[LAZY], f"unix:{LAZY_SOCKET}"))
     host.shell("nginx -t -q && systemctl reload nginx")
@@ -147,7 +146,7 @@ def goals(found: Found) -> list[Goal]:
     """What is asked of a Galaxy that is loaded once."""
     once, own = found.memory[ONCE], found.memory[OWN]
     starts = [many / few for few, many in zip(found.parts(ONCE, FEW, "start"), found.parts(ONCE, MANY, "start"))]
-    handovers = [whole / start for workers in STEPS[ONCE] for whole, start in zip(*(found.parts(ONCE, workers, part) for part in ("all", "start")))]
+    handovers = [whole / start for workers in once for whole, start in zip(*(found.parts(ONCE, workers, part) for part in ("all", "start")))]
     most = spread(each["most"]["web"] for each in found.handovers[ONCE][MANY]).median
     wanted = [
         Goal("memory of 4 workers at rest, in that of 1", once[4]["rest"] / once[1]["rest"], at_most=1.5),
