@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from galaxy_client import User
@@ -17,52 +16,87 @@ from .wrk import Load, compared, load
 ROWS = {"/api/version": "its version, for anybody", "/api/tools": "all tools, for a user", "/api/histories": "the histories of a user"}
 PORTS = {"uwsgi": 80, "gunicorn": 8021}
 TITLES = {"uwsgi": "uWSGI, as deployed by default", "gunicorn": "gunicorn, as Galaxy starts it"}
+SITE = "/etc/nginx/sites-available/galaxy.conf"
 SOCKET = "/srv/galaxy/var/gunicorn.sock"
 VENV = "/srv/galaxy/venv"
-# The command of galaxy.webapps.galaxy.fast_factory, with Galaxy's own worker class and as many processes as uWSGI has.
-GUNICORN = (
-    *(f"{VENV}/bin/gunicorn", "galaxy.webapps.galaxy.fast_factory:factory()", "--env", f"GALAXY_CONFIG_FILE={GALAXY.config}", "--pythonpath", "lib"),
-    *("-k", "galaxy.webapps.galaxy.workers.Worker", "--workers", "2", "--timeout", "300", "--config", "python:galaxy.web_stack.gunicorn_config"),
-    *("--bind", f"unix:{SOCKET}"),
-)
 UNIT = "bench-other-gunicorn"
 
 
-def prepare(host: Host) -> str:
-    """Have both run, and return the key of a user."""
+def gunicorn(workers: int) -> tuple[str, ...]:
+    """The command of galaxy.webapps.galaxy.fast_factory, with Galaxy's own worker class; it loads Galaxy once, too."""
+    return (
+        *(f"{VENV}/bin/gunicorn", "galaxy.webapps.galaxy.fast_factory:factory()", "--env", f"GALAXY_CONFIG_FILE={GALAXY.config}", "--pythonpath", "lib"),
+        *("-k", "galaxy.webapps.galaxy.workers.Worker", "--workers", str(workers), "--timeout", "300"),
+        *("--config", "python:galaxy.web_stack.gunicorn_config", "--preload", "--bind", f"unix:{SOCKET}"),
+    )
+
+
+def install_tools(host: Host) -> None:
+    """Install what puts load on Galaxy."""
     host.shell("command -v wrk curl >/dev/null || (apt-get update -q && apt-get install -y -q --no-install-recommends wrk curl)")
     host.copy(["wrk.lua"], "/srv/bench")
-    host.shell(f"systemctl stop {UNIT} 2>/dev/null || true; systemctl reset-failed {UNIT} 2>/dev/null || true")
+
+
+def start_unit(host: Host, unit: str, *command: str) -> None:
+    """Run a command as Galaxy's user, in its environment, until it is stopped."""
+    stop_unit(host, unit)
     properties = ("--property=LimitNOFILE=65536", f"--setenv=VIRTUAL_ENV={VENV}", f"--setenv=PATH={VENV}/bin:/usr/bin:/bin", "--setenv=HOME=/srv/galaxy/home")
-    host.run("systemd-run", f"--unit={UNIT}", "--uid=galaxy", "--gid=galaxy", "--working-directory=/srv/galaxy/server", *properties, *GUNICORN)
-    site = host.run("cat", "/etc/nginx/sites-available/galaxy.conf")
-    host.put("/etc/nginx/sites-enabled/gunicorn.conf", http_site(site, "galaxy", "gunicorn", PORTS["gunicorn"], f"unix:{SOCKET}"))
+    host.run("systemd-run", f"--unit={unit}", "--uid=galaxy", "--gid=galaxy", "--working-directory=/srv/galaxy/server", *properties, *command)
+
+
+def stop_unit(host: Host, unit: str) -> None:
+    """Stop such a command."""
+    host.shell(f"systemctl stop {unit} 2>/dev/null || true; systemctl reset-failed {unit} 2>/dev/null || true")
+
+
+def start_gunicorn(host: Host, workers: int) -> None:
+    """Start Galaxy's own server, and wait until it answers."""
+    start_unit(host, UNIT, *gunicorn(workers))
+    host.put("/etc/nginx/sites-enabled/gunicorn.conf", http_site(host.run("cat", SITE), "galaxy", "gunicorn", PORTS["gunicorn"], f"unix:{SOCKET}"))
     host.shell("nginx -t -q && systemctl reload nginx")
-    say("waiting for Galaxy's own server")
-    url = f"http://127.0.0.1:{PORTS['gunicorn']}/api/version"
-    host.shell(f"curl -fsS --retry 300 --retry-all-errors --retry-delay 1 --max-time 60 -o /dev/null {url} 2>/dev/null")
-    key_file = Path("/root/bench-user-key")
-    key = host.run("cat", str(key_file), check=False).strip()
+    wait_for(host, PORTS["gunicorn"])
+
+
+def wait_for(host: Host, port: int) -> None:
+    """Wait until a Galaxy answers."""
+    asking = f"until curl -fsS --max-time 60 -o /dev/null http://127.0.0.1:{port}/api/version 2>/dev/null; do sleep 0.1; done"
+    host.run("timeout", "600", "sh", "-c", asking)
+
+
+def user_key(host: Host) -> str:
+    """The key of a user, who is created once."""
+    key_file = "/root/bench-user-key"
+    key = host.run("cat", key_file, check=False).strip()
     if not key:
         admin = host.run("sed", "-n", "s/^bootstrap_admin_api_key = //p", GALAXY.config).strip()
         key = User(f"http://{host.address()}", admin, "bench").key
-        host.put(str(key_file), key)
+        host.put(key_file, key)
     return key
 
 
-def measure(rounds: int, seconds: int) -> tuple[dict[str, dict[str, list[Load]]], Host]:
-    """Put load on one and on the other, again and again; each has its first requests behind it."""
-    host = deployed(GALAXY)
-    headers = (f"x-api-key: {prepare(host)}",)
-    measured: dict[str, dict[str, list[Load]]] = {row: {server: [] for server in PORTS} for row in ROWS}
+def measure_rates(host: Host, ports: dict[str, int], rounds: int, seconds: int) -> dict[str, dict[str, list[Load]]]:
+    """Put load on one server and on the other, again and again; each has its first requests behind it."""
+    headers = (f"x-api-key: {user_key(host)}",)
+    measured: dict[str, dict[str, list[Load]]] = {row: {server: [] for server in ports} for row in ROWS}
     for number in range(-1, rounds):
         say(f"Galaxy: round {number + 1} of {rounds}")
         for row in ROWS:
-            for server in rotated(list(PORTS), number):
-                found = load(host, f"http://127.0.0.1:{PORTS[server]}{row}", seconds if number >= 0 else 1, headers=headers)
+            for server in rotated(list(ports), number):
+                found = load(host, f"http://127.0.0.1:{ports[server]}{row}", seconds if number >= 0 else 1, headers=headers)
                 if number >= 0:
                     measured[row][server].append(found)
-    host.shell(f"systemctl stop {UNIT} || true; rm /etc/nginx/sites-enabled/gunicorn.conf; systemctl reload nginx")
+    return measured
+
+
+def measure(rounds: int, seconds: int) -> tuple[dict[str, dict[str, list[Load]]], Host]:
+    """Put load on uWSGI and on Galaxy's own server with as many processes."""
+    host = deployed(GALAXY)
+    install_tools(host)
+    say("waiting for Galaxy's own server")
+    start_gunicorn(host, 2)
+    measured = measure_rates(host, PORTS, rounds, seconds)
+    stop_unit(host, UNIT)
+    host.shell("rm /etc/nginx/sites-enabled/gunicorn.conf; systemctl reload nginx")
     return measured, host
 
 

@@ -1,79 +1,60 @@
-"""Memory: what the deployed processes have together, at rest and during a handover, preforked and lazy."""
+"""Memory: what web processes have together where the application is loaded once or by each of them, and what that means for times and rates."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from . import results
-from .deploying import GALAXY, TINY, Case, bare, deployed
+from . import results, workers
+from .deploying import TINY, bare
 from .host import Host, play, say
 from .pictures import Bar, Panel, bars
-from .statistics import Goal, spread
+from .service import handover
+from .statistics import spread
 
 MEGABYTES = 100
 KINDS = {"preforked": {"lazy-apps": False}, "lazy": {"lazy-apps": True}}
+# It is the same to the MiB in each round.
+ROUNDS = 1
 
 
-def handover(host: Host, case: Case) -> dict[str, Any]:
-    """Hand over once, and tell what that took."""
-    user = "galaxy" if case is GALAXY else "bench"
-    found: dict[str, Any] = json.loads(host.run("/usr/bin/python3", "/root/watch.py", user, f"/usr/local/sbin/{case.instance}-web", "restart"))
-    if found["status"]:
-        raise RuntimeError(f"the handover has failed: {found['lines']}")
-    return found
-
-
-def summary(handovers: list[dict[str, Any]], kind: str = "web") -> dict[str, Any]:
-    """The spread over some handovers, in MiB."""
-    return {moment: spread(found[moment][kind] for found in handovers).as_dict() for moment in ("before", "most", "after")}
-
-
-def run(rounds: int, seconds: int, keep: bool) -> None:
-    """Measure, and keep what was found."""
-    machine = results.machine()
+def tiny(keep: bool) -> dict[str, Any]:
+    """The MiB of an application that is small, but for the objects that it keeps."""
     host = Host("memory", bare(TINY)).start_anew()
     host.shell(f"printf '\\n' >> /srv/bench/bench.ini; sed -i '/^paste.app_factory/a megabytes = {MEGABYTES}' /srv/bench/bench.ini")
     host.copy(["watch.py"], "/root")
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-    for number in range(rounds):
-        say(f"memory: round {number + 1} of {rounds}")
+    for number in range(ROUNDS):
+        say(f"memory: round {number + 1} of {ROUNDS}")
         for kind, options in KINDS.items():
             play(TINY.playbook, [host], {"bench_options": options})
             found[kind].append(handover(host, TINY))
     if not keep:
         host.remove()
-
-    galaxy = deployed(GALAXY)
-    galaxy.copy(["watch.py"], "/root")
-    say("memory: Galaxy")
-    handovers = [handover(galaxy, GALAXY) for _round in range(min(rounds, 3))]
-    if not keep:
-        galaxy.remove()
-    web = summary(handovers)
-    data = {
-        "machine": machine,
-        "rounds": {"tiny": rounds, "galaxy": len(handovers)},
-        "application_mib": MEGABYTES,
-        "unit": "MiB of PSS",
-        "tiny": {kind: summary(handovers) for kind, handovers in found.items()},
-        "galaxy": {"web": web, "handlers": summary(handovers, "handlers")},
+    return {
+        kind: {moment: spread(each[moment]["web"] for each in handovers).as_dict() for moment in ("before", "most", "after")}
+        for kind, handovers in found.items()
     }
-    most = web["most"]["median"] / web["before"]["median"]
-    results.write("memory", data, [Goal("Galaxy: the most memory of its web processes in a handover, in that at rest", most, at_most=2.1)])
+
+
+def run(rounds: int, seconds: int, keep: bool) -> None:
+    """Measure, and keep what was found."""
+    data: dict[str, Any] = {"machine": results.machine(), "rounds": rounds, "seconds": seconds, "unit": "MiB of PSS"}
+    found, host = workers.measure(rounds, seconds)
+    if not keep:
+        host.remove()
+    data["galaxy"] = workers.as_dict(found)
+    results.write("memory", data, workers.goals(found))
+    data |= {"application_mib": MEGABYTES, "tiny": tiny(keep)}
+    results.write("memory", data, workers.goals(found))
 
 
 def picture(result: dict[str, Any]) -> str:
-    """At rest and in a handover, for each kind."""
-
-    def pair(panel: Panel, numbers: dict[str, Any], title: str, ours: bool) -> None:
-        for moment, label in (("before", "at rest"), ("most", "in a handover")):
-            panel.bars.append(Bar.of(f"{title}, {label}", numbers[moment], ours=ours))
-
-    tiny = Panel(f"an application of {result['application_mib']} MiB, 2 processes with 4 threads", "MiB")
-    pair(tiny, result["tiny"]["lazy"], "lazy, the default", True)
-    pair(tiny, result["tiny"]["preforked"], "preforked", False)
-    galaxy = Panel("Galaxy 26.1.2, 2 web processes, 2 job handlers", "MiB")
-    pair(galaxy, result["galaxy"]["web"], "web processes", True)
-    galaxy.bars.append(Bar.of("job handlers, at rest", result["galaxy"]["handlers"]["before"]))
-    return bars("Memory", "PSS: what processes share counts once", [tiny, galaxy], result)
+    """Galaxy by its number of workers, then the small application."""
+    panels = workers.memory_panels(result["galaxy"])
+    if "tiny" in result:
+        panel = Panel(f"an application of {result['application_mib']} MiB, 2 processes with 4 threads", "MiB")
+        for kind, title in (("preforked", "loaded once"), ("lazy", "each loads it, the default")):
+            for moment, label in (("before", "at rest"), ("most", "in a handover")):
+                panel.bars.append(Bar.of(f"{title}, {label}", result["tiny"][kind][moment], ours=kind == "lazy"))
+        panels.append(panel)
+    return bars("Memory", "PSS: what processes share counts once", [*panels, *workers.time_panels(result["galaxy"])], result)

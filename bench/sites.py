@@ -1,4 +1,4 @@
-"""The site that the nginx_proxy role writes, turned to a server that speaks HTTP instead of uwsgi."""
+"""Copies of the site that the nginx_proxy role writes, for other servers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ _PARAMETER = re.compile(r"^( *)uwsgi_param (?:HTTP_)?([A-Z0-9_]+)( .*)$", re.MUL
 _WITHOUT_HEADER = ("UWSGI_SCHEME", "SCRIPT_NAME", "PATH_INFO", "HTTPS", "REQUEST_SCHEME")
 
 
-def http_site(site: str, instance: str, name: str, port: int, upstream: str) -> str:
+def uwsgi_site(site: str, instance: str, name: str, port: int, upstream: str) -> str:
     """The text of I(site), that of I(instance), for the server I(name) at I(upstream), answering at I(port); nothing else differs."""
     text = re.sub(r"^( *listen (?:\[::\]:)?)\d+", rf"\g<1>{port}", site, flags=re.MULTILINE)
     # The names that all sites share
     text = re.sub(rf"(\$|\blog_format |\.log ){instance}_", rf"\g<1>{name}_", text)
     text = text.replace(f"/{instance}.access.log", f"/{name}.access.log")
     text = text.replace(f"/{instance}.error.log", f"/{name}.error.log")
+    return re.sub(r"\buwsgi_pass [^;]+;", f"uwsgi_pass {upstream};", text)
+
+
+def http_site(site: str, instance: str, name: str, port: int, upstream: str) -> str:
+    """As uwsgi_site(), for a server that speaks HTTP instead of uwsgi."""
+    text = uwsgi_site(site, instance, name, port, f"http://{upstream}")
     text = re.sub(r"^ *include uwsgi_params;\n", "", text, flags=re.MULTILINE)
     text = _PARAMETER.sub(_header, text)
-    text = re.sub(r"\buwsgi_pass [^;]+;", f"proxy_pass http://{upstream};", text)
     return re.sub(r"^( *)uwsgi_(?!param)", r"\1proxy_", text, flags=re.MULTILINE)
 
 

@@ -13,8 +13,9 @@ from bench.growth import large_ini
 from bench.host import AnsibleRun, elapsed
 from bench.pictures import Bar, Panel, bars
 from bench.service import handover_parts, stamps
-from bench.sites import http_site
+from bench.sites import http_site, uwsgi_site
 from bench.statistics import Goal, ratios, rotated, rounded, spread
+from bench.workers import Found, as_dict, goals, memory_panels, time_panels
 from bench.wrk import Load, parse
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -105,6 +106,20 @@ def test_the_site_for_another_server_differs_in_nothing_else() -> None:
     ]
 
 
+def test_the_site_for_another_uwsgi_differs_in_its_names_and_addresses() -> None:
+    text = uwsgi_site(SITE, "bench", "lazy", 8022, "unix:/srv/lazy.sock")
+    changed = [new for old, new in zip(SITE.splitlines(), text.splitlines()) if old != new]
+    assert changed == [
+        "map $http_host $lazy_port {",
+        """log_format lazy_json escape=json '{"host":"$host$lazy_port"}';""",
+        "    listen 8022 default_server;",
+        "    listen [::]:8022 default_server;",
+        "    access_log /var/log/nginx/lazy.access.log;",
+        "    uwsgi_param HTTP_HOST $host$lazy_port;",
+        "        uwsgi_pass unix:/srv/lazy.sock;",
+    ]
+
+
 def test_every_line_of_the_role_has_a_counterpart() -> None:
     template = (ROOT / "roles" / "nginx_proxy" / "templates" / "site.conf.j2").read_text().replace("uwsgi_params leaves", "file leaves")
     assert set(re.findall(r"\buwsgi_\w+", http_site(template, "galaxy", "paste", 8011, "127.0.0.1:9001"))) == set()
@@ -122,6 +137,62 @@ def test_the_parts_of_a_handover() -> None:
     lines = [[0.1, "prove galaxy-web@candidate.service"], [20.1, "start galaxy-web@2.service beside galaxy-web@1.service"], [40.6, "stop galaxy-web@1.service"]]
     assert handover_parts({"lines": lines, "seconds": 42.0}) == {"begin": 0.1, "prove": 20, "start": 20.5, "stop": 1.4, "all": 42}
     assert stamps("InactiveExitTimestampMonotonic=1500000\nActiveEnterTimestampMonotonic=2000000\n") == [1.5, 2]
+
+
+def measured_workers() -> Found:
+    """What might have been measured: 100 MiB for Galaxy and 10 for each worker, 10 seconds for a start."""
+
+    def handover(start: float, workers: int) -> dict[str, object]:
+        lines = [[0, "prove x"], [start, "start x"], [2 * start, "stop x"]]
+        return {"lines": lines, "seconds": 2 * start + 1, "most": {"web": 200 + 20 * workers}}
+
+    found = Found()
+    for workers in (1, 2, 4, 8):
+        found.memory["once"][workers] = {"rest": 100 + 10 * workers, "load": 100 + 15 * workers}
+        found.memory["own"][workers] = {"rest": 100 + 20 * workers, "load": 100 + 10 * workers}
+        found.own_starts[workers] = 9
+        found.handovers["once"][workers] = [handover(10, workers), handover(12 if workers == 4 else 10, workers)]
+    for workers in (1, 2, 4):
+        found.memory["lazy"][workers] = {"rest": 100.0 * workers, "load": 110.0 * workers}
+        found.handovers["lazy"][workers] = [handover(10 * workers, workers)]
+    found.kills = {"once": [0.5, 0.4, 1.5], "lazy": [10]}
+    fast, slow = Load(per_second=100, p50=1, p99=2, longest=3, errors=0), Load(per_second=80, p50=1, p99=2, longest=3, errors=1)
+    found.rows = {"/api/version": {"once": [fast, fast], "lazy": [slow, fast]}}
+    return found
+
+
+def test_goals_of_a_galaxy_that_is_loaded_once() -> None:
+    reached = {goal.what: goal.as_dict()["reached"] for goal in goals(measured_workers())}
+    assert reached == {
+        "memory of 4 workers at rest, in that of 1": 1.27,
+        "MiB of 2 workers at rest": 120,
+        "memory at rest, in that of Galaxy's own server with as many workers: the most": 0.917,
+        "memory after load, in that of Galaxy's own server with as many workers: the most": 1.22,
+        "the most memory in a handover of 4 workers, in that at rest": 2,
+        "seconds of a start of 4 workers, in those of 1": 1.1,
+        "seconds of a handover, in those of a start": 2.1,
+        "seconds until a killed worker is back": 0.5,
+        "/api/version: as many requests as from workers that each load Galaxy": 1.12,
+        "/api/version: errors": 0,
+    }
+
+
+def test_picture_of_the_workers_has_a_bar_for_all_that_was_measured() -> None:
+    result = json.loads(json.dumps(as_dict(measured_workers())))
+    rest, most = memory_panels(result)
+    assert [(bar.label, bar.median) for bar in rest.bars][:4] == [
+        ("1 worker, loaded once", 110),
+        ("1 worker, each loads Galaxy", 100),
+        ("1 worker, Galaxy's own server", 120),
+        ("2 workers, loaded once", 120),
+    ]
+    assert len(rest.bars) == 4 + 3 + 4
+    assert [bar.median for bar in most.bars] == [220, 220, 240, 240, 280, 280]
+    start, whole, killed, version = time_panels(result)
+    assert len(start.bars) == 4 + 3 + 4
+    assert [bar.median for bar in whole.bars if bar.ours] == [21, 21, 23, 21]
+    assert [bar.median for bar in killed.bars] == [0.5, 10]
+    assert [bar.median for bar in version.bars] == [100, 90]
 
 
 def test_the_seconds_of_each_role() -> None:
