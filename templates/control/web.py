@@ -158,7 +158,7 @@ class Web(Control):
         before = [] if name == CANDIDATE else self.public.attach(self.processes()[name])
         before += [("http-socket", str(private / "http.sock")), ("stats", str(private / "stats.sock")), ("chmod-socket", "600")]
         # The last word counts.
-        after = [("processes", "1")] if name == CANDIDATE else _options(self.slot_argv)
+        after = [("processes", "1"), ("cheaper", "0")] if name == CANDIDATE else _options(self.slot_argv)
         if self.config.get("vassal"):
             return self._emperor(private / "vassals", before, after)
         return [command[0], *_arguments(before), *command[1:], *_arguments(after)]

@@ -344,6 +344,14 @@ def test_mules_run_in_the_slots_and_not_in_a_candidate(control: Modules, etc: Pa
     assert control.fingerprint(web.watch) != control.fingerprint(without.watch)
 
 
+def test_candidate_is_one_worker_whatever_the_options_say(control: Modules, etc: Path) -> None:
+    """uWSGI refuses to start fewer workers than it is to keep."""
+    write(etc, "web", argv=["uwsgi", "--ini-paste", "galaxy.ini"])
+    web = control.control_for("galaxy", "web")
+    assert web.argv("candidate")[-2:] == ["--processes=1", "--cheaper=0"]
+    assert "--cheaper=0" not in web.argv("1")
+
+
 @pytest.mark.parametrize(
     ("manager", "web", "handlers"),
     [
