@@ -17,7 +17,7 @@ import signal
 import time
 from pathlib import Path
 
-from .common import Process, members, memory, relink, say
+from .common import Process, members, memory, owner, relink, say
 
 # As the kernel shows these processes
 TITLE, KEEPER_TITLE = "galaxy-asgi", "galaxy-asgi-kpr"
@@ -54,7 +54,10 @@ class Asgi:
         return self.socket.exists()
 
     def _pids(self) -> dict[str, int]:
-        found = {title(pid): pid for pid in members(self.process.pid)}
+        # Whoever the directory belongs to has written the number of the slot, and may name no process of others.
+        pids = members(self.process.pid)
+        uid = self.process.directory.stat().st_uid if pids else -1
+        found = {title(pid): pid for pid in pids if owner(pid) == uid}
         return {name: pid for name, pid in found.items() if name in (TITLE, KEEPER_TITLE)}
 
     @property
@@ -85,9 +88,13 @@ class Asgi:
         with contextlib.suppress(ProcessLookupError):
             # The keeper passes the signal on.
             os.kill(pids.get(KEEPER_TITLE) or pids[TITLE], signal.SIGTERM)
-        deadline = time.monotonic() + seconds
+        # The keeper ends what does not end by itself.
+        deadline = time.monotonic() + seconds + 15
         while self._pids() and time.monotonic() < deadline:
             time.sleep(0.05)
+        for pid in self._pids().values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.socket.unlink(missing_ok=True)
 
     def status(self) -> str:
@@ -97,4 +104,4 @@ class Asgi:
         if not pid:
             return "ASGI process: being started again" if pids else ""
         alone = "" if KEEPER_TITLE in pids else ", without a keeper, which would start it again"
-        return f"ASGI process: pid {pid}, {memory([pid]) // MIB} MiB, {self.connections} connections open{alone}"
+        return f"ASGI process: pid {pid}, {memory(pid, [pid]) // MIB} MiB, {self.connections} connections open{alone}"

@@ -188,10 +188,10 @@ def members(pid: int) -> list[int]:
     return [process for process in sorted(found) if born(process)]
 
 
-def memory(pids: list[int]) -> int:
-    """The memory of processes of one user in bytes, with what they share counted once.
+def memory(pid: int, pids: list[int]) -> int:
+    """The memory of processes in bytes, with what they share counted once.
 
-    In a container root may not see that of another user's processes, so it is their user who looks.
+    In a container root may not see that of another user's processes, so the user of the process I(pid) looks.
     """
     if not pids:
         return 0
@@ -200,10 +200,10 @@ def memory(pids: list[int]) -> int:
     if child == 0:
         with contextlib.suppress(BaseException):
             if os.geteuid() == 0:
-                owner = os.stat(f"/proc/{pids[0]}")
+                looking = os.stat(f"/proc/{pid}")
                 os.setgroups([])
-                os.setgid(owner.st_gid)
-                os.setuid(owner.st_uid)
+                os.setgid(looking.st_gid)
+                os.setuid(looking.st_uid)
             os.write(writer, str(sum(map(proportional_memory, pids))).encode())
         os._exit(0)
     os.close(writer)
@@ -216,8 +216,13 @@ def memory(pids: list[int]) -> int:
 def proportional_memory(pid: int) -> int:
     """The memory of one process in bytes, with its share of what it has in common with others; 0 when it has just ended."""
     with contextlib.suppress(ProcessLookupError, FileNotFoundError):
-        match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-        return int(match[1]) * 1024 if match else 0
+        try:
+            match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+            return int(match[1]) * 1024 if match else 0
+        except PermissionError:
+            # A little too much: what it shares by a fork counts too.
+            _size, resident, common = map(int, Path(f"/proc/{pid}/statm").read_text().split()[:3])
+            return (resident - common) * os.sysconf("SC_PAGE_SIZE")
     return 0
 
 

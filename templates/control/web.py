@@ -286,7 +286,11 @@ class Web(Control):
         """Start a slot unless one runs: called by the service manager."""
         self.open()
         self.settle()
-        if not self.serving():
+        serving = self.serving()
+        if serving:
+            # Whoever has started the slot may have been killed before this.
+            self.asgi_of(serving).point_to()
+        else:
             self.start()
 
     @property
@@ -325,8 +329,10 @@ class Web(Control):
                 self.start()
             elif not self.is_current(serving):
                 self.hand_over(serving, prove=self.proven() != fingerprint(self.watch))
-            elif not self.keep.exists:
-                self.keep.save()
+            else:
+                self.asgi_of(serving).point_to()
+                if not self.keep.exists:
+                    self.keep.save()
         except ControlError as error:
             # A refusal leaves what is written to the next run, but not between two service managers.
             if not restore or (isinstance(error, Refusal) and not former):
@@ -411,7 +417,7 @@ class Web(Control):
 
     def check_memory(self, serving: Process) -> None:
         """Refuse a handover for which there is too little memory, before the kernel ends it by killing something."""
-        problem = memory_problem(memory(members(serving.pid)), available_memory(), serving.start_seconds or 0)
+        problem = memory_problem(memory(serving.pid, members(serving.pid)), available_memory(), serving.start_seconds or 0)
         if problem:
             raise Refusal(f"{problem} Nothing has been touched: {serving.service} serves on.")
 
@@ -496,7 +502,7 @@ class Web(Control):
             if state:
                 took = f", started in {process.start_seconds} s" if process.start_seconds is not None else ""
                 note = "" if process.current else f" (not what is written: run the playbook, or {self.command} restart)"
-                say(f"{process.service}: {state}, pid {process.pid}, {memory(members(process.pid)) // MIB} MiB{took}{note}")
+                say(f"{process.service}: {state}, pid {process.pid}, {memory(process.pid, members(process.pid)) // MIB} MiB{took}{note}")
                 say(f"  {workload(process.directory / 'stats.sock')}")
                 asgi = self.asgi(name)
                 if asgi.exists:

@@ -485,13 +485,16 @@ def test_location_that_speaks_http_sets_every_spelling(sites: dict[str, Path]) -
     def lines(name: str) -> dict[str, str]:
         return dict(re.findall(r"(?m)^proxy_set_header (\S+) (\S+);$", sites[f"{name}.http"].read_text()))
 
-    secret = {"Gx-Secret": "$galaxy_gx_secret", "Gx_Secret": '""'}
+    others = ("Ssl-Client-", "X-Ssl-Client-")
+    rest = ("X-Forwarded-Email", "X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Forwarded-User")
+    rest += tuple(f"{begin}{end}" for begin in others for end in ("Cert", "S-Dn", "Verify"))
+    secret = {"Gx-Secret": "$galaxy_gx_secret", "Gx_Secret": '""', **dict.fromkeys((*rest, "X-Remote-User"), '""')}
     assert lines("plain") == {"Remote-User": "$galaxy_remote_user", "Remote_User": '""', **secret}
     spellings = ("X-Remote-User", "X-Remote_User", "X_Remote-User", "X_Remote_User")
     assert lines("user-header") == {
+        **secret,
         **dict.fromkeys((*spellings, "Remote-User", "Remote_User"), '""'),
         "X-Remote-User": "$galaxy_remote_user",
-        **secret,
     }
 
 

@@ -121,9 +121,18 @@ def test_process_that_has_left_the_family_is_found_and_ended(asgi: Any, capsys: 
 def test_memory_is_counted_for_all_that_belongs_to_a_slot(control: Any, slot: Any) -> None:
     members = control.common.members(slot.pid)
     assert len(members) == 3
-    total = control.common.memory(members)
-    parts = [control.common.memory([pid]) for pid in members]
+    total = control.common.memory(slot.pid, members)
+    parts = [control.common.memory(slot.pid, [pid]) for pid in members]
     assert all(parts)
     assert total == pytest.approx(sum(parts), rel=0.2)
-    assert control.common.memory([]) == 0
+    assert control.common.memory(0, []) == 0
     assert control.common.members(0) == []
+
+
+def test_processes_of_others_are_none_of_a_slot(asgi: Any, control: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may write the number of the slot could name any process, and root would end it."""
+    monkeypatch.setattr(control.asgi, "owner", lambda pid: os.getuid() + 1)
+    asgi.socket.touch()
+    asgi.drain(0)
+    assert not asgi.lives
+    assert asgi.socket.exists()

@@ -51,7 +51,7 @@ def elsewhere(config: Any) -> dict[str, Answer]:
     found: dict[str, Answer] = {STREAM: ("200 OK", [("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")], b"retry: 3000\n\n")}
     if getattr(config, "enable_mcp_server", False):
         message = b'{"err_msg": "The ASGI process, which serves this path, does not answer: try again soon."}'
-        found[config.mcp_server_path] = ("503 Service Unavailable", [("Content-Type", "application/json"), ("Retry-After", "3")], message)
+        found[config.mcp_server_path.rstrip("/") or "/"] = ("503 Service Unavailable", [("Content-Type", "application/json"), ("Retry-After", "3")], message)
     return found
 
 
@@ -111,21 +111,36 @@ def keep(work: Callable[[], None], listener: socket.socket, master: int, forks: 
 
     stopping = False
     while not stopping:
-        started = time.monotonic()
-        pid = forks.fork(child)
+        started, deadline = time.monotonic(), float("inf")
+        try:
+            pid = forks.fork(child)
+        except OSError as error:
+            # There is too little memory for a moment, for example; ending would be for good.
+            say(f"the ASGI process cannot be started: {error.strerror}")
+            event = signal.sigtimedwait({signal.SIGTERM}, PAUSE)
+            stopping = event is not None or bool(select.select([of_master], [], [], 0)[0])
+            continue
         ended, status = 0, 0
         while not ended:
             event = signal.sigtimedwait(events, 1)
             asked = event is not None and event.si_signo == signal.SIGTERM
             if not stopping and (asked or select.select([of_master], [], [], 0)[0]):
-                stopping = True
+                stopping, deadline = True, time.monotonic() + STOP_TIMEOUT + 10
                 listener.close()
                 os.kill(pid, signal.SIGTERM)
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
             ended, status = os.waitpid(pid, os.WNOHANG)
         if not stopping:
-            print(f"the ASGI process has died ({describe(status)}) and is started again", flush=True)
+            say(f"the ASGI process has died ({describe(status)}) and is started again")
             if time.monotonic() - started < SOON:
                 time.sleep(PAUSE)
+
+
+def say(message: str) -> None:
+    """Say something in the log, if there still is one."""
+    with contextlib.suppress(OSError):
+        print(message, flush=True)
 
 
 def describe(status: int) -> str:
@@ -155,7 +170,13 @@ def serve(application: logs.Application, listener: socket.socket, forks: process
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGTERM, self.stop)
             with contextlib.suppress(OSError):
-                loop.add_reader(os.pidfd_open(master), self.stop)
+                of_master = os.pidfd_open(master)
+
+                def master_died() -> None:
+                    loop.remove_reader(of_master)
+                    self.stop()
+
+                loop.add_reader(of_master, master_died)
             await super().startup(sockets)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
