@@ -712,7 +712,6 @@ class Preflight:
         run_dir = self.params["run_dir"]
         return galaxy.read_timeout_findings(self.params["read_timeout"], galaxy.measured_start(run_dir) if run_dir else None)
 
-
     def check_remote_user(self) -> list[Finding]:
         """Check that nobody but the proxy can say who the user is."""
         section = self.application.section

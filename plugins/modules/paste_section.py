@@ -171,7 +171,7 @@ _LETTERS = string.ascii_letters + string.digits
 def generate(names: list[str], text: str, section: str) -> dict[str, str]:
     """The options I(names) with the values that the section has, or else with random ones."""
     present = paste_ini.section_values(text, section)
-    return {name: present[name] if name in present else "".join(secrets.choice(_LETTERS) for _ in range(48)) for name in names}
+    return {name: present[name] if name in present else "".join(secrets.choice(_LETTERS) for _letter in range(48)) for name in names}
 
 
 def edit(params: dict[str, Any], options: dict[str, Any], text: str) -> str:

@@ -330,7 +330,7 @@ MAIN = _job_conf.Handler("main", line=4)
 
 
 def test_a_handler_called_like_the_web_processes_is_renamed() -> None:
-    plan = without(job_conf=_job_conf.Handling((MAIN,)), text=INI.split("[server:handler0]")[0] + INI[INI.index("[app:main]") :])
+    plan = without(job_conf=_job_conf.Handling((MAIN,)), text=INI.split("[server:handler0]", maxsplit=1)[0] + INI[INI.index("[app:main]") :])
     assert plan.inputs["job_handlers"] == [{"id": "handler0", "tags": [], "previous_ids": ["main"]}]
     assert _handlers.problems(plan.inputs["job_handlers"]) == []
     note = plan.notes[-1]
