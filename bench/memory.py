@@ -57,4 +57,7 @@ def picture(result: dict[str, Any]) -> str:
             for moment, label in (("before", "at rest"), ("most", "in a handover")):
                 panel.bars.append(Bar.of(f"{title}, {label}", result["tiny"][kind][moment], ours=kind == "lazy"))
         panels.append(panel)
-    return bars("Memory", "PSS: what processes share counts once", [*panels, *workers.time_panels(result["galaxy"])], result)
+    # A machine that has other work changes seconds and rates, but no memory.
+    if result["machine"]["load"][0] <= result["machine"]["cores"]:
+        panels += workers.time_panels(result["galaxy"])
+    return bars("Memory", "PSS: what processes share counts once", panels, result)
