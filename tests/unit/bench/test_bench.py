@@ -180,19 +180,19 @@ def test_goals_of_a_galaxy_that_is_loaded_once() -> None:
 def test_picture_of_the_workers_has_a_bar_for_all_that_was_measured() -> None:
     result = json.loads(json.dumps(as_dict(measured_workers())))
     rest, most = memory_panels(result)
-    assert [(bar.label, bar.median) for bar in rest.bars][:4] == [
+    assert [(drawn.label, drawn.median) for drawn in rest.bars][:4] == [
         ("1 worker, loaded once", 110),
         ("1 worker, each loads Galaxy", 100),
         ("1 worker, Galaxy's own server", 120),
         ("2 workers, loaded once", 120),
     ]
     assert len(rest.bars) == 4 + 3 + 4
-    assert [bar.median for bar in most.bars] == [120, 240, 118]
+    assert [drawn.median for drawn in most.bars] == [120, 240, 118]
     start, whole, killed, version = time_panels(result)
     assert len(start.bars) == 4 + 3 + 4
-    assert [bar.median for bar in whole.bars if bar.ours] == [21, 21, 23, 21]
-    assert [bar.median for bar in killed.bars] == [0.5, 10]
-    assert [bar.median for bar in version.bars] == [100, 90]
+    assert [drawn.median for drawn in whole.bars if drawn.ours] == [21, 21, 23, 21]
+    assert [drawn.median for drawn in killed.bars] == [0.5, 10]
+    assert [drawn.median for drawn in version.bars] == [100, 90]
 
 
 def test_the_seconds_of_each_role() -> None:
