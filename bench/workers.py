@@ -1,4 +1,4 @@
-"""Galaxy by the number of its web processes: loaded once and then forked, loaded by each of them, and with Galaxy's own server."""
+"""Galaxy by the number of its web processes: loaded once, loaded by each of them, and with Galaxy's own server."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ class Found:
     """What was measured: memory in MiB by kind and number of workers, seconds, and rates."""
 
     memory: dict[str, dict[int, dict[str, float]]] = field(default_factory=lambda: defaultdict(dict))
-    handovers: dict[str, dict[int, list[dict[str, Any]]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-    # One from 2 workers to 2: what it takes besides the processes that serve can be told by no other, because they differ in number.
+    handovers: dict[str, dict[int, list[dict[str, Any]]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+    # From 2 workers to 2: the only replacement that shows what a replacement takes besides the processes that serve.
     same: dict[str, Any] = field(default_factory=dict)
     own_starts: dict[int, float] = field(default_factory=dict)
     kills: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -69,7 +71,9 @@ def measure(rounds: int, seconds: int) -> tuple[Found, Host]:
     start_lazily(host)
     found.rows = galaxy.measure_rates(host, PORTS, rounds, seconds)
     galaxy.stop_unit(host, UNIT)
-    host.shell("rm /etc/nginx/sites-enabled/lazy.conf; systemctl stop galaxy-web.socket galaxy-web.service 'galaxy-web@*'")
+    host.shell(
+        "rm /etc/nginx/sites-enabled/lazy.conf; systemctl stop galaxy-web.socket galaxy-web.service 'galaxy-web@*'"
+    )
     for workers in OF_OWN:
         started = time.monotonic()
         galaxy.start_gunicorn(host, workers)
@@ -90,7 +94,12 @@ def tell(found: Found, kind: str, workers: int) -> None:
 def replace(host: Host, workers: int, lazily: bool) -> dict[str, Any]:
     """Write so many workers into the configuration, and replace the processes."""
     lines = {"processes": str(workers), "lazy-apps": str(lazily).lower()}
-    host.run("sed", "-i", *(word for name, value in lines.items() for word in ("-e", f"s/^{name} = .*/{name} = {value}/")), GALAXY.config)
+    host.run(
+        "sed",
+        "-i",
+        *(word for name, value in lines.items() for word in ("-e", f"s/^{name} = .*/{name} = {value}/")),
+        GALAXY.config,
+    )
     return handover(host, GALAXY)
 
 
@@ -101,7 +110,9 @@ def memory(host: Host, port: int, key: str) -> dict[str, float]:
         if moment == "load":
             for row in galaxy.ROWS:
                 load(host, f"http://127.0.0.1:{port}{row}", 1, connections=16, headers=(f"x-api-key: {key}",))
-        found[moment] = float(json.loads(host.run("/usr/bin/python3", "/root/watch.py", "galaxy", "sleep", str(REST)))["after"]["web"])
+        found[moment] = float(
+            json.loads(host.run("/usr/bin/python3", "/root/watch.py", "galaxy", "sleep", str(REST)))["after"]["web"]
+        )
     return found
 
 
@@ -111,7 +122,13 @@ def kill_workers(host: Host, times: int) -> list[float]:
     for _time in range(times):
         # uWSGI waits before it starts a worker again whose predecessor has just started.
         time.sleep(5)
-        found.append(float(host.run("/usr/bin/python3", "/root/kill_worker.py", "galaxy", f"http://127.0.0.1:{PORTS[ONCE]}/api/version")))
+        found.append(
+            float(
+                host.run(
+                    "/usr/bin/python3", "/root/kill_worker.py", "galaxy", f"http://127.0.0.1:{PORTS[ONCE]}/api/version"
+                )
+            )
+        )
     return found
 
 
@@ -120,7 +137,10 @@ def start_lazily(host: Host) -> None:
     argv = json.loads(host.run("cat", "/etc/galaxy/web.json"))["argv"]
     options = (f"--socket={LAZY_SOCKET}", "--chmod-socket=666", "--processes=2", "--lazy-apps")
     galaxy.start_unit(host, UNIT, "env", "GALAXYOPS_SLOT=bench.lazy", *argv, *options)
-    host.put("/etc/nginx/sites-enabled/lazy.conf", uwsgi_site(host.run("cat", galaxy.SITE), "galaxy", "lazy", PORTS[LAZY], f"unix:{LAZY_SOCKET}"))
+    host.put(
+        "/etc/nginx/sites-enabled/lazy.conf",
+        uwsgi_site(host.run("cat", galaxy.SITE), "galaxy", "lazy", PORTS[LAZY], f"unix:{LAZY_SOCKET}"),
+    )
     host.shell("nginx -t -q && systemctl reload nginx")
     galaxy.wait_for(host, PORTS[LAZY])
 
@@ -128,10 +148,16 @@ def start_lazily(host: Host) -> None:
 def as_dict(found: Found) -> dict[str, Any]:
     """The numbers, for the file of results."""
     return {
-        "memory": {kind: {str(workers): numbers for workers, numbers in sorted(by.items())} for kind, by in found.memory.items()},
+        "memory": {
+            kind: {str(workers): numbers for workers, numbers in sorted(by.items())}
+            for kind, by in found.memory.items()
+        },
         "handover": {
             kind: {
-                str(workers): {part: spread(found.parts(kind, workers, part)).as_dict() for part in ("prove", "start", "stop", "all")}
+                str(workers): {
+                    part: spread(found.parts(kind, workers, part)).as_dict()
+                    for part in ("prove", "start", "stop", "all")
+                }
                 for workers, handovers in sorted(by.items())
             }
             for kind, by in found.handovers.items()
@@ -147,19 +173,41 @@ def goals(found: Found) -> list[Goal]:
     """What is asked of a Galaxy that is loaded once."""
     once, own = found.memory[ONCE], found.memory[OWN]
     starts = [many / few for few, many in zip(found.parts(ONCE, FEW, "start"), found.parts(ONCE, MANY, "start"))]
-    handovers = [whole / start for workers in once for whole, start in zip(*(found.parts(ONCE, workers, part) for part in ("all", "start")))]
+    handovers = [
+        whole / start
+        for workers in once
+        for whole, start in zip(*(found.parts(ONCE, workers, part) for part in ("all", "start")))
+    ]
     wanted = [
         Goal("memory of 4 workers at rest, in that of 1", once[4]["rest"] / once[1]["rest"], at_most=1.5),
         Goal("MiB of 2 workers at rest", once[2]["rest"], at_most=900),
-        Goal("memory at rest, in that of Galaxy's own server with as many workers: the most", max(once[n]["rest"] / own[n]["rest"] for n in own), at_most=1),
-        Goal("memory after load, in that of Galaxy's own server with as many workers: the most", max(once[n]["load"] / own[n]["load"] for n in own), at_most=1),
-        Goal("the most memory in a handover of 2 workers, in that before", found.same["most"]["web"] / found.same["before"]["web"], at_most=2.1),
+        Goal(
+            "memory at rest, in that of Galaxy's own server with as many workers: the most",
+            max(once[n]["rest"] / own[n]["rest"] for n in own),
+            at_most=1,
+        ),
+        Goal(
+            "memory after load, in that of Galaxy's own server with as many workers: the most",
+            max(once[n]["load"] / own[n]["load"] for n in own),
+            at_most=1,
+        ),
+        Goal(
+            "the most memory in a handover of 2 workers, in that before",
+            found.same["most"]["web"] / found.same["before"]["web"],
+            at_most=2.1,
+        ),
         Goal("seconds of a start of 4 workers, in those of 1", spread(starts).median, at_most=1.15),
         Goal("seconds of a handover, in those of a start", spread(handovers).median, at_most=2.2),
         Goal("seconds until a killed worker is back", spread(found.kills[ONCE]).median, at_most=1),
     ]
     for row, servers in found.rows.items():
-        wanted.append(Goal(f"{row}: as many requests as from workers that each load Galaxy", compared(servers, ONCE)[LAZY].median, at_least=NOISE))
+        wanted.append(
+            Goal(
+                f"{row}: as many requests as from workers that each load Galaxy",
+                compared(servers, ONCE)[LAZY].median,
+                at_least=NOISE,
+            )
+        )
         wanted.append(Goal(f"{row}: errors", sum(run.errors for run in servers[ONCE]), at_most=0))
     return wanted
 
@@ -182,7 +230,14 @@ def memory_panels(result: dict[str, Any]) -> list[Panel]:
         for kind, title in TITLES.items():
             if workers in found[kind]:
                 numbers = found[kind][workers]
-                rest.bars.append(Bar.of(label(workers, title), one(numbers["rest"]), f"after load {numbers['load']:,.0f}", ours=kind == ONCE))
+                rest.bars.append(
+                    Bar.of(
+                        label(workers, title),
+                        one(numbers["rest"]),
+                        f"after load {numbers['load']:,.0f}",
+                        ours=kind == ONCE,
+                    )
+                )
     if "handover_of_2" not in result:
         return [rest]
     most = Panel("Galaxy 26.1.2: a handover of 2 workers, loaded once", "MiB")
@@ -199,11 +254,23 @@ def time_panels(result: dict[str, Any]) -> list[Panel]:
     for workers in handovers[ONCE]:
         for kind in (ONCE, LAZY):
             if workers in handovers[kind]:
-                start.bars.append(Bar.of(label(workers, TITLES[kind]), handovers[kind][workers]["start"], ours=kind == ONCE))
-                whole.bars.append(Bar.of(label(workers, TITLES[kind]), handovers[kind][workers]["all"], ours=kind == ONCE))
+                start.bars.append(
+                    Bar.of(label(workers, TITLES[kind]), handovers[kind][workers]["start"], ours=kind == ONCE)
+                )
+                whole.bars.append(
+                    Bar.of(label(workers, TITLES[kind]), handovers[kind][workers]["all"], ours=kind == ONCE)
+                )
         start.bars.append(Bar.of(label(workers, TITLES[OWN]), one(result["own_start"][workers])))
     killed = Panel("Galaxy 26.1.2: the only worker is killed, until the next answer", "s")
     for kind, numbers in result["killed"].items():
         killed.bars.append(Bar.of(TITLES[kind], numbers, ours=kind == ONCE))
     titles = {kind: f"2 workers, {TITLES[kind]}" for kind in PORTS}
-    return [start, whole, killed, *(rates(f"Galaxy, {row}: {galaxy.ROWS[row]}", servers, titles, ONCE) for row, servers in result["rows"].items())]
+    return [
+        start,
+        whole,
+        killed,
+        *(
+            rates(f"Galaxy, {row}: {galaxy.ROWS[row]}", servers, titles, ONCE)
+            for row, servers in result["rows"].items()
+        ),
+    ]

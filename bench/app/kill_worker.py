@@ -1,4 +1,4 @@
-"""kill_worker.py INSTANCE URL: kill the only worker of an instance, and print the seconds until the next request is answered.
+"""kill_worker.py INSTANCE URL: kill the only worker of an instance, and print the seconds until the next answer.
 
 The request waits in the socket of the instance, as those of clients would.
 """

@@ -60,7 +60,9 @@ class Streams:
         reader, writer = await asyncio.open_connection(*self.address)
         ready = False
         try:
-            writer.write(f"GET {self.path} HTTP/1.1\r\nHost: {self.address[0]}\r\nAccept: text/event-stream\r\n\r\n".encode())
+            writer.write(
+                f"GET {self.path} HTTP/1.1\r\nHost: {self.address[0]}\r\nAccept: text/event-stream\r\n\r\n".encode()
+            )
             status = (await reader.readline()).split()
             if not status:
                 self.ends["closed without an answer"] += 1

@@ -9,13 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import requests
+from slots import serving
 
 # Prints the rows of a table as JSON lists, from whichever database the configuration names.
 ROWS = """
 import json, sys
 sys.path.insert(0, "/srv/galaxy/server/lib")
 from sqlalchemy import create_engine, text
-url = next(line.split(" = ", 1)[1].strip() for line in open("/srv/galaxy/config/galaxy.ini") if line.startswith(sys.argv[1] + " = "))
+begin = sys.argv[1] + " = "
+url = next(line[len(begin):].strip() for line in open("/srv/galaxy/config/galaxy.ini") if line.startswith(begin))
 with create_engine(url.removeprefix("sqlalchemy+")).connect() as connection:
     print(json.dumps([list(row) for row in connection.execute(text(sys.argv[2]))]))
 """
@@ -33,15 +35,9 @@ def registered(host: Any) -> dict[str, int]:
     return dict(rows(host, "SELECT server_name, pid FROM worker_process WHERE app_type = 'webapp'"))
 
 
-def slot(host: Any) -> str:
-    """The slot that serves."""
-    # Whatever it says of drift
-    return str(host.run("galaxy-web status").stdout.partition("galaxy-web@")[2][0])
-
-
-def pids(host: Any, slot_name: str) -> dict[str, int]:
-    """The web processes of a slot by what they are, with the numbers of the processes: workers, and the ASGI process."""
-    stats = json.loads(host.check_output("python3 -c %s %s", STATS, f"/run/galaxy/web-{slot_name}/stats.sock"))
+def pids(host: Any, slot: str) -> dict[str, int]:
+    """The numbers of the web processes of a slot: by the ids of the workers, and C(asgi)."""
+    stats = json.loads(host.check_output("python3 -c %s %s", STATS, f"/run/galaxy/web-{slot}/stats.sock"))
     found = {str(worker["id"]): worker["pid"] for worker in stats["workers"]}
     asgi = host.run("pgrep --exact galaxy-asgi").stdout.split()
     return {**found, **({"asgi": int(asgi[0])} if asgi else {})}
@@ -49,9 +45,9 @@ def pids(host: Any, slot_name: str) -> dict[str, int]:
 
 def expected(host: Any) -> dict[str, int]:
     """The names that the living web processes ought to have, with their numbers."""
-    serving = slot(host)
+    slot = serving(host, "galaxy")
     machine = host.check_output("hostname")
-    return {f"main.galaxy.{machine}.{serving}.{name}": pid for name, pid in pids(host, serving).items()}
+    return {f"main.galaxy.{machine}.{slot}.{name}": pid for name, pid in pids(host, slot).items()}
 
 
 def wait_for_names(host: Any) -> None:

@@ -20,8 +20,10 @@ def is_at(path: str, place: str) -> bool:
     return path == place.rstrip("/") or (place.endswith("/") and path.startswith(place))
 
 
-def asgi_path_problems(paths: Any, places: Iterable[Mapping[str, str]], prefix: str = "", unbuffered: Iterable[str] = ()) -> list[str]:
-    """Say what is wrong with I(paths) below I(prefix), where nginx serves I(places) by itself and some paths I(unbuffered)."""
+def asgi_path_problems(
+    paths: Any, places: Iterable[Mapping[str, str]], prefix: str = "", unbuffered: Iterable[str] = ()
+) -> list[str]:
+    """Return what is wrong with I(paths) below I(prefix), beside I(places) that nginx serves and I(unbuffered) ones."""
     if not isinstance(paths, list):
         return [f"{_NAME} is {paths!r}: write a list"]
     return list(_problems(list(map(str, paths)), list(places), prefix, {path.rstrip("/") for path in unbuffered}))
@@ -32,8 +34,8 @@ def _problems(paths: list[str], places: list[Mapping[str, str]], prefix: str, un
         where = f"{_NAME} contains '{path}'"
         if not _PATH.match(path):
             yield (
-                f"{where}: write the whole path of a page of the application, such as /api/mcp, with no characters but letters, digits and . _ @ + ~ - "
-                "between the slashes, and no slash at the end"
+                f"{where}: write the whole path of a page of the application, such as /api/mcp, with no characters but "
+                "letters, digits and . _ @ + ~ - between the slashes, and no slash at the end"
             )
             continue
         if count > 1:
@@ -42,7 +44,10 @@ def _problems(paths: list[str], places: list[Mapping[str, str]], prefix: str, un
             if is_at(prefix + path, place["path"]):
                 yield f"{where}, and nginx serves {place['path']} by itself, {place['what']}: remove the path"
         if path in unbuffered:
-            yield f"{where}, which is in nginx_proxy_unbuffered_paths too: remove it there, because nothing on the way to the ASGI process is buffered"
+            yield (
+                f"{where}, which is in nginx_proxy_unbuffered_paths too: remove it there, because nothing on the way to "
+                "the ASGI process is buffered"
+            )
 
 
 class FilterModule:

@@ -297,6 +297,11 @@ class Serving:
     lazy: Optional[bool] = None
     http: str = ""
 
+    @property
+    def forks(self) -> bool:
+        """Whether the bridge loads Galaxy once, and uWSGI forks the web processes from that."""
+        return self.bridge and self.lazy is False
+
 
 def is_bridge(options: Iterable[Option]) -> bool:
     """Whether the bridge loads the application."""
@@ -305,7 +310,7 @@ def is_bridge(options: Iterable[Option]) -> bool:
 
 def fork_problem(serving: Serving, galaxy: Galaxy) -> str:
     """Why Galaxy cannot be loaded before the web processes are forked, or nothing."""
-    if not serving.bridge or serving.lazy is not False or not galaxy.before(*FORKS_SINCE):
+    if not serving.forks or not galaxy.before(*FORKS_SINCE):
         return ""
     first = ".".join(map(str, FORKS_SINCE))
     return (
@@ -317,7 +322,7 @@ def fork_problem(serving: Serving, galaxy: Galaxy) -> str:
 def old_bridge_findings(serving: Serving, server_dir: str) -> list[Finding]:
     """Whether the bridge is one that only a worker can load: a file, and no package."""
     old, new = os.path.join(server_dir, "lib", "galaxy_wsgi.py"), os.path.join(server_dir, "lib", "galaxy_wsgi")
-    if not serving.bridge or serving.lazy is not False or not os.path.isfile(old) or os.path.isdir(new):
+    if not serving.forks or not os.path.isfile(old) or os.path.isdir(new):
         return []
     message = (
         f"this bridge is of an earlier release of the collection, and Galaxy answers nothing when the workers are forked from it: copy {os.path.basename(new)} "

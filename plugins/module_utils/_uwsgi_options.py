@@ -175,7 +175,7 @@ def conflicts(options: Mapping[str, Any], longest_queue: int = 0, python: tuple[
     found = {}
     counts = [name for name in options if name in ("processes", "workers")]
     name = counts[-1] if counts else "processes"
-    # uWSGI has one process unless it is told otherwise.
+    # Without either option uWSGI has one process.
     processes = numbers.get(name, 0) if counts else 1
     least, initial = numbers.get("cheaper", 0), numbers.get("cheaper-initial", 0)
     if processes and least >= processes:

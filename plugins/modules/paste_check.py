@@ -651,7 +651,7 @@ class Preflight:
         """The options of the application, in whatever sections they are."""
         return paste_ini.loaded_options(self.after, os.path.abspath(self.path), self.params["app"]) if self.path else []
 
-    @property
+    @cached_property
     def serving(self) -> galaxy.Serving:
         """How Galaxy is going to be served."""
         options = self.uwsgi_options

@@ -4,8 +4,8 @@
 """The ASGI process beside the workers of a slot, where the application has one: its socket, its end, and what it does.
 
 Galaxy's bridge forks it from what uWSGI has loaded, with a keeper that starts it again. It listens on a socket of its
-slot, C(/run/INSTANCE/asgi/SLOT.sock); the link C(/run/INSTANCE/asgi.sock), where the proxy connects, leads to that of the
-slot that serves.
+slot, C(/run/INSTANCE/asgi/SLOT.sock). The proxy connects to the link C(/run/INSTANCE/asgi.sock), which leads to the
+socket of the slot that serves.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import signal
 import time
 from pathlib import Path
 
-from .common import Process, members, memory, owner, relink, say
+from .common import Process, born, members, memory, owner, relink, say
 
 # As the kernel shows these processes
 TITLE, KEEPER_TITLE = "galaxy-asgi", "galaxy-asgi-kpr"
@@ -34,7 +34,8 @@ def title(pid: int) -> str:
 class Asgi:
     """The ASGI process of one slot, or of the candidate, which has its socket among its private ones."""
 
-    def __init__(self, run: Path, name: str, process: Process, slots: tuple[str, ...]) -> None:
+    def __init__(self, run: Path, process: Process, slots: tuple[str, ...]) -> None:
+        name = process.directory.name.partition("-")[2]
         self.link = run / "asgi.sock"
         self.directory = run / "asgi"
         self.process = process
@@ -54,16 +55,16 @@ class Asgi:
         return self.socket.exists()
 
     def _pids(self) -> dict[str, int]:
-        # Whoever the directory belongs to has written the number of the slot, and may name no process of others.
+        # The owner of the directory has written the number of the slot, and may name no process of another user.
         pids = members(self.process.pid)
         uid = self.process.directory.stat().st_uid if pids else -1
         found = {title(pid): pid for pid in pids if owner(pid) == uid}
         return {name: pid for name, pid in found.items() if name in (TITLE, KEEPER_TITLE)}
 
     @property
-    def lives(self) -> bool:
-        """Whether the process is there or will be in a moment: its keeper starts it again."""
-        return KEEPER_TITLE in self._pids()
+    def is_gone(self) -> bool:
+        """Whether a slot that has such a process has nothing any more that starts it again."""
+        return self.exists and KEEPER_TITLE not in self._pids()
 
     @property
     def connections(self) -> int:
@@ -80,17 +81,18 @@ class Asgi:
             self.link.unlink(missing_ok=True)
 
     def drain(self, seconds: float) -> None:
-        """End the process before its slot: streams end at once, and the browser opens them elsewhere; requests finish."""
+        """End the process before its slot: streams end at once, and browsers open them again; requests finish."""
         pids = self._pids()
         if not pids:
             return
         say(f"end the {self.connections} connections of its ASGI process")
+        # The keeper passes the signal on, kills what does not end by itself, and ends last.
+        last = pids.get(KEEPER_TITLE) or pids[TITLE]
+        start_time = born(last)
         with contextlib.suppress(ProcessLookupError):
-            # The keeper passes the signal on.
-            os.kill(pids.get(KEEPER_TITLE) or pids[TITLE], signal.SIGTERM)
-        # The keeper ends what does not end by itself.
+            os.kill(last, signal.SIGTERM)
         deadline = time.monotonic() + seconds + 15
-        while self._pids() and time.monotonic() < deadline:
+        while start_time and born(last) == start_time and time.monotonic() < deadline:
             time.sleep(0.05)
         for pid in self._pids().values():
             with contextlib.suppress(ProcessLookupError):
@@ -104,4 +106,4 @@ class Asgi:
         if not pid:
             return "ASGI process: being started again" if pids else ""
         alone = "" if KEEPER_TITLE in pids else ", without a keeper, which would start it again"
-        return f"ASGI process: pid {pid}, {memory(pid, [pid]) // MIB} MiB, {self.connections} connections open{alone}"
+        return f"ASGI process: pid {pid}, {memory([pid]) // MIB} MiB, {self.connections} connections open{alone}"

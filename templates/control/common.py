@@ -185,13 +185,14 @@ def members(pid: int) -> list[int]:
         with contextlib.suppress(OSError):
             if os.getpgid(int(entry.name)) in family:
                 found.add(int(entry.name))
-    return [process for process in sorted(found) if born(process)]
+    # The process itself first
+    return [process for process in (*family[:1], *sorted(found - {pid})) if born(process)]
 
 
-def memory(pid: int, pids: list[int]) -> int:
+def memory(pids: list[int]) -> int:
     """The memory of processes in bytes, with what they share counted once.
 
-    In a container root may not see that of another user's processes, so the user of the process I(pid) looks.
+    In a container root may not read the memory of another user's processes, so this runs as the user of the first.
     """
     if not pids:
         return 0
@@ -200,10 +201,10 @@ def memory(pid: int, pids: list[int]) -> int:
     if child == 0:
         with contextlib.suppress(BaseException):
             if os.geteuid() == 0:
-                looking = os.stat(f"/proc/{pid}")
+                user = os.stat(f"/proc/{pids[0]}")
                 os.setgroups([])
-                os.setgid(looking.st_gid)
-                os.setuid(looking.st_uid)
+                os.setgid(user.st_gid)
+                os.setuid(user.st_uid)
             os.write(writer, str(sum(map(proportional_memory, pids))).encode())
         os._exit(0)
     os.close(writer)
@@ -260,6 +261,11 @@ class Process:
         except (OSError, ValueError):
             return 0
         return int(recorded["pid"]) if born(recorded["pid"]) == recorded["born"] else 0
+
+    @property
+    def memory(self) -> int:
+        """The memory in bytes of the process and of all that belongs to it."""
+        return memory(members(self.pid))
 
     @property
     def start_seconds(self) -> Optional[float]:

@@ -28,7 +28,10 @@ def taken_up(job: Job) -> bool:
 
 
 def heirs(settings: dict[str, Any], others: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
-    """Tell who takes over from a handler, each with the plugins it is limited to: its new id, else who serves the same tags, or everybody."""
+    """The handlers that take over the jobs of a handler, with the plugins that each is limited to.
+
+    That is the handler under its new id, else those of the same tags, else all.
+    """
     renamed = {name: other for name, other in others.items() if settings.get("id") in other.get("previous_ids", [])}
     schedules = bool(settings.get("workflow_scheduler"))
     alike = {name: other for name, other in others.items() if bool(other.get("workflow_scheduler")) == schedules}

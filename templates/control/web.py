@@ -39,8 +39,6 @@ from .common import (
     drop_privileges,
     fingerprint,
     group_of,
-    members,
-    memory,
     relink,
     say,
 )
@@ -185,26 +183,22 @@ class Web(Control):
         slot = "0" if name == CANDIDATE else name
         return {
             "GALAXYOPS_SLOT": f"{self.instance}.{socket.gethostname()}.{slot}",
-            "GALAXYOPS_ASGI_SOCKET": str(self.asgi(name).socket),
+            "GALAXYOPS_ASGI_SOCKET": str(self.asgi(self.processes()[name]).socket),
             "GALAXYOPS_STOP_TIMEOUT": str(self.config["stop_timeout"]),
         }
 
-    def asgi(self, name: str) -> Asgi:
+    def asgi(self, process: Process) -> Asgi:
         """The ASGI process of a slot or the candidate."""
-        return Asgi(self.run, name, self.processes()[name], SLOTS)
-
-    def asgi_of(self, slot: Process) -> Asgi:
-        """The ASGI process of a slot."""
-        return self.asgi(slot.directory.name.partition("-")[2])
+        return Asgi(self.run, process, SLOTS)
 
     def point_to(self, slot: Process) -> None:
         """Route requests to this slot."""
         self.public.point_to(slot)
-        self.asgi_of(slot).point_to()
+        self.asgi(slot).point_to()
 
     def stop(self, slot: Process) -> None:
         """Stop a slot; it finishes the requests that it has."""
-        self.asgi_of(slot).drain(self.config["stop_timeout"])
+        self.asgi(slot).drain(self.config["stop_timeout"])
         self.manager.stop(slot)
 
     def open(self) -> None:
@@ -229,8 +223,8 @@ class Web(Control):
             # systemd hands the sockets to every instance of the unit; this one is to have no part in them.
             for descriptor, _protocol in self.inherited:
                 os.close(descriptor)
-        # What was killed has left it, and whoever starts now may have no such process.
-        self.asgi(name).socket.unlink(missing_ok=True)
+        # A killed process leaves its socket behind, and the one that starts now may have no ASGI process.
+        self.asgi(self.processes()[name]).socket.unlink(missing_ok=True)
         super().become(name)
 
     def prepare(self, name: str) -> None:
@@ -268,11 +262,13 @@ class Web(Control):
             for slot in active:
                 if slot is not stays:
                     self.stop(slot)
+        elif active:
+            # The call that started the slot may have been killed before it made the link.
+            self.asgi(active[0]).point_to()
 
     def is_current(self, slot: Process) -> bool:
         """Whether a slot runs what is written, and all of it."""
-        asgi = self.asgi_of(slot)
-        return slot.current and (asgi.lives or not asgi.exists)
+        return slot.current and not self.asgi(slot).is_gone
 
     def start(self) -> None:
         """Start a slot where none runs: at boot, or the first time."""
@@ -286,11 +282,7 @@ class Web(Control):
         """Start a slot unless one runs: called by the service manager."""
         self.open()
         self.settle()
-        serving = self.serving()
-        if serving:
-            # Whoever has started the slot may have been killed before this.
-            self.asgi_of(serving).point_to()
-        else:
+        if not self.serving():
             self.start()
 
     @property
@@ -329,10 +321,8 @@ class Web(Control):
                 self.start()
             elif not self.is_current(serving):
                 self.hand_over(serving, prove=self.proven() != fingerprint(self.watch))
-            else:
-                self.asgi_of(serving).point_to()
-                if not self.keep.exists:
-                    self.keep.save()
+            elif not self.keep.exists:
+                self.keep.save()
         except ControlError as error:
             # A refusal leaves what is written to the next run, but not between two service managers.
             if not restore or (isinstance(error, Refusal) and not former):
@@ -417,7 +407,7 @@ class Web(Control):
 
     def check_memory(self, serving: Process) -> None:
         """Refuse a handover for which there is too little memory, before the kernel ends it by killing something."""
-        problem = memory_problem(memory(serving.pid, members(serving.pid)), available_memory(), serving.start_seconds or 0)
+        problem = memory_problem(serving.memory, available_memory(), serving.start_seconds or 0)
         if problem:
             raise Refusal(f"{problem} Nothing has been touched: {serving.service} serves on.")
 
@@ -457,11 +447,10 @@ class Web(Control):
 
     def ready(self, name: str, watched_pid: int) -> None:
         process = self.processes()[name]
-        health: dict[str, Any] = self.config["health"]
-        deadline = time.monotonic() + health["timeout"]
+        deadline = time.monotonic() + self.config["health"]["timeout"]
         self._wait_for_answer(process.directory / "http.sock", deadline, watched_pid)
-        # Whoever answers was started after the socket of the ASGI process had been made.
-        asgi = self.asgi(name)
+        # The socket of the ASGI process was made before the worker that has answered was started.
+        asgi = self.asgi(process)
         if asgi.exists:
             self._wait_for_answer(asgi.socket, deadline, watched_pid)
         process.record_started()
@@ -502,12 +491,12 @@ class Web(Control):
             if state:
                 took = f", started in {process.start_seconds} s" if process.start_seconds is not None else ""
                 note = "" if process.current else f" (not what is written: run the playbook, or {self.command} restart)"
-                say(f"{process.service}: {state}, pid {process.pid}, {memory(process.pid, members(process.pid)) // MIB} MiB{took}{note}")
+                say(f"{process.service}: {state}, pid {process.pid}, {process.memory // MIB} MiB{took}{note}")
                 say(f"  {workload(process.directory / 'stats.sock')}")
-                asgi = self.asgi(name)
+                asgi = self.asgi(process)
                 if asgi.exists:
                     say(f"  {asgi.status() or f'its ASGI process is gone: run the playbook, or {self.command} restart'}")
-                problems += state != "active" or not process.current or name == CANDIDATE or (asgi.exists and not asgi.lives)
+                problems += state != "active" or not process.current or name == CANDIDATE or asgi.is_gone
         if not serving:
             say(f"no web process of {self.instance} serves")
         for public in self.config.get("sockets", []):

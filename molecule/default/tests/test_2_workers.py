@@ -1,4 +1,4 @@
-"""Four workers and an ASGI process are one Galaxy: what an administrator changes is known to all of them, at all times."""
+"""Four workers and an ASGI process are one Galaxy: all of them know what an administrator changes, at all times."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ import pytest
 import requests
 from bioblend.galaxy import GalaxyInstance
 from browser import Visitor
+from slots import serving
 from streams import Streams
-from workers import ask, expected, pids, queues, registered, slot, until_all, wait_for_names
+from workers import ask, expected, pids, queues, registered, until_all, wait_for_names
 
 TRIES = 6
 TOOLS = "/opt/test-tools"
-TOOL = '<tool id="{name}" name="{name}" version="{version}" profile="20.05"><command>true</command><inputs/><outputs/></tool>'
+TOOL = (
+    '<tool id="{name}" name="{name}" version="{version}" profile="20.05">'
+    "<command>true</command><inputs/><outputs/></tool>"
+)
 
 
 class Galaxy:
@@ -30,7 +34,9 @@ class Galaxy:
 
     def write(self, name: str, text: str) -> None:
         """Write a file among the tools, in one step."""
-        self.host.check_output("printf %%s %s > %s.new && mv %s.new %s", text, f"{TOOLS}/{name}", f"{TOOLS}/{name}", f"{TOOLS}/{name}")
+        self.host.check_output(
+            "printf %%s %s > %s.new && mv %s.new %s", text, f"{TOOLS}/{name}", f"{TOOLS}/{name}", f"{TOOLS}/{name}"
+        )
 
     def put(self, path: str, **options: Any) -> None:
         """PUT to the API as the administrator."""
@@ -39,7 +45,11 @@ class Galaxy:
     def configure_tools(self) -> None:
         """Write the list of the tools."""
         tools = "".join(f'<tool file="{name}.xml"/>' for name in ["count_runs", *self.names])
-        self.write("tool_conf.xml", f'<?xml version="1.0"?>\n<toolbox tool_path="{TOOLS}"><section id="tests" name="Tests">{tools}</section></toolbox>\n')
+        self.write(
+            "tool_conf.xml",
+            '<?xml version="1.0"?>\n'
+            f'<toolbox tool_path="{TOOLS}"><section id="tests" name="Tests">{tools}</section></toolbox>\n',
+        )
 
     def add_tool(self, name: str, version: str = "1") -> None:
         """Add a tool and have the tools read again."""
@@ -93,7 +103,12 @@ def test_the_configuration_is_read_again_by_all_workers(galaxy: Galaxy, host: An
     path = "/srv/galaxy/config/galaxy.ini"
 
     def known(text: str) -> None:
-        until_all(f"{galaxy.url}/api/configuration", galaxy.key, lambda response: (response.json()["message_box_content"] or "") == text, 20)
+        until_all(
+            f"{galaxy.url}/api/configuration",
+            galaxy.key,
+            lambda response: (response.json()["message_box_content"] or "") == text,
+            20,
+        )
 
     host.check_output("cp --preserve=all %s %s", path, f"{path}.before")
     host.check_output("sed --in-place 's/^message_box_content =.*/message_box_content = changed/' %s", path)
@@ -102,26 +117,31 @@ def test_the_configuration_is_read_again_by_all_workers(galaxy: Galaxy, host: An
     known("")
 
 
-def test_a_worker_that_was_killed_is_back_at_once_and_knows_what_the_others_know(galaxy: Galaxy, host: Any, note: Callable[[str], None]) -> None:
-    before = pids(host, slot(host))
+def test_a_worker_that_was_killed_is_back_at_once_and_knows_what_the_others_know(
+    galaxy: Galaxy, host: Any, note: Callable[[str], None]
+) -> None:
+    before = pids(host, serving(host, "galaxy"))
     for worker in ("2", "asgi"):
         host.check_output(f"kill -9 {before[worker]}")
         killed = time.monotonic()
-        while pids(host, slot(host)).get(worker) in (None, 0, before[worker]):
+        while pids(host, serving(host, "galaxy")).get(worker) in (None, 0, before[worker]):
             assert time.monotonic() < killed + 10
         note(f"{worker} is back after {time.monotonic() - killed:.1f} s")
         wait_for_names(host)
     galaxy.knows("added_1")
-    until_all(f"{galaxy.url}/api/tool_data/fruits", galaxy.key, lambda response: len(response.json()["fields"]) == 2, 20)
+    until_all(
+        f"{galaxy.url}/api/tool_data/fruits", galaxy.key, lambda response: len(response.json()["fields"]) == 2, 20
+    )
     galaxy.add_tool("added_after_a_kill")
     galaxy.knows("added_after_a_kill")
 
 
 def test_the_workers_of_another_host_are_others(galaxy: Galaxy, host: Any) -> None:
-    """Those of a host that shares the database, with as many workers: here by its name alone, on a socket of its own."""
+    """A second host with as many workers shares the database. Here it differs by its name and its socket alone."""
     program = (
-        "cd /srv/galaxy/server && exec runuser -u galaxy -- env GALAXYOPS_SLOT=galaxy.other.1 PYTHONPATH=/opt/test-python VIRTUAL_ENV=/srv/galaxy/venv "
-        "PATH=/srv/galaxy/venv/bin:$PATH /srv/galaxy/venv/bin/uwsgi --http-socket 127.0.0.1:8099 --ini-paste /srv/galaxy/config/galaxy.ini"
+        "cd /srv/galaxy/server && exec runuser -u galaxy -- env GALAXYOPS_SLOT=galaxy.other.1 "
+        "PYTHONPATH=/opt/test-python VIRTUAL_ENV=/srv/galaxy/venv PATH=/srv/galaxy/venv/bin:$PATH "
+        "/srv/galaxy/venv/bin/uwsgi --http-socket 127.0.0.1:8099 --ini-paste /srv/galaxy/config/galaxy.ini"
     )
     host.check_output("systemd-run --collect --unit=other-host --property=KillMode=mixed sh -c %s", program)
     try:
@@ -130,7 +150,9 @@ def test_the_workers_of_another_host_are_others(galaxy: Galaxy, host: Any) -> No
         while host.run("python3 -c %s", asked.format("sort1")).rc and time.monotonic() < deadline:
             time.sleep(1)
         mine = registered(host)
-        assert {name for name in mine if name.startswith("main.galaxy.other.1.")} == {f"main.galaxy.other.1.{number}" for number in range(1, 5)}
+        assert {name for name in mine if name.startswith("main.galaxy.other.1.")} == {
+            f"main.galaxy.other.1.{number}" for number in range(1, 5)
+        }
         assert expected(host).items() <= mine.items()
         galaxy.add_tool("added_on_one_host")
         galaxy.knows("added_on_one_host")
@@ -146,7 +168,7 @@ class Handover:
     """A handover while 300 streams and a page in a browser are open, and what they were like before and after it."""
 
     def __init__(self, galaxy: Galaxy, host: Any) -> None:
-        self.slots = [slot(host)]
+        self.slots = [serving(host, "galaxy")]
         self.seconds: list[float] = []
         key, self.history, visitor = visit(galaxy)
         try:
@@ -155,7 +177,7 @@ class Handover:
                 self.status = host.check_output("galaxy-web status")
                 self.rename(galaxy, key, visitor, "before the handover")
                 host.check_output("galaxy-web restart")
-                self.slots.append(slot(host))
+                self.slots.append(serving(host, "galaxy"))
                 galaxy.add_tool("added_after_a_handover")
                 galaxy.knows("added_after_a_handover")
                 streams.wait()
@@ -171,7 +193,9 @@ class Handover:
     def rename(self, galaxy: Galaxy, key: str, visitor: Visitor, name: str) -> None:
         """Rename the history by another session, and wait until the page shows that."""
         started = time.monotonic()
-        answer = requests.put(f"{galaxy.url}/api/histories/{self.history}", json={"name": name}, headers={"x-api-key": key}, timeout=60)
+        answer = requests.put(
+            f"{galaxy.url}/api/histories/{self.history}", json={"name": name}, headers={"x-api-key": key}, timeout=60
+        )
         answer.raise_for_status()
         visitor.sees(name, 20)
         self.seconds.append(time.monotonic() - started)
@@ -208,7 +232,9 @@ def test_event_streams_end_with_their_slot_and_are_opened_at_the_next(handover: 
     assert handover.ends == {"ended": 300}
 
 
-def test_a_page_shows_what_another_session_changes_before_and_after_a_handover(handover: Handover, note: Callable[[str], None]) -> None:
+def test_a_page_shows_what_another_session_changes_before_and_after_a_handover(
+    handover: Handover, note: Callable[[str], None]
+) -> None:
     note(f"seen after {', '.join(f'{seconds:.1f} s' for seconds in handover.seconds)}")
     assert handover.said == []
 
@@ -216,14 +242,17 @@ def test_a_page_shows_what_another_session_changes_before_and_after_a_handover(h
 def test_mcp_is_served(site: Any, admin_key: str) -> None:
     """Galaxy's own interface for agents, which an event loop of its own has to start."""
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
-    response = requests.post(f"{site.url}/api/mcp", json=call, headers={"Accept": "application/json, text/event-stream"}, timeout=60)
+    response = requests.post(
+        f"{site.url}/api/mcp", json=call, headers={"Accept": "application/json, text/event-stream"}, timeout=60
+    )
     assert response.status_code == 200, response.text
     assert '"connect"' in response.text
 
 
 def test_a_stream_that_came_past_the_proxy_keeps_no_thread_of_a_worker(host: Any) -> None:
     """Some sixteen of them would be all."""
-    answer = ask(host, f"/run/galaxy/web-{slot(host)}/http.sock", "/api/events/stream")
+    slot = serving(host, "galaxy")
+    answer = ask(host, f"/run/galaxy/web-{slot}/http.sock", "/api/events/stream")
     assert answer.startswith("HTTP/1.0 200")
     assert answer.endswith("retry: 3000")
 

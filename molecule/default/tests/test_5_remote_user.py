@@ -20,15 +20,21 @@ OPTIONS = {
     "nginx_proxy_remote_user": "$remote_user",
     "nginx_proxy_location_snippet": "auth_basic Staff;\nauth_basic_user_file /etc/nginx/staff.htpasswd;\n",
 }
-PASSWORDS = "printf 'ada:{PLAIN}lovelace\\n' > /etc/nginx/staff.htpasswd && chgrp www-data /etc/nginx/staff.htpasswd && chmod 0640 /etc/nginx/staff.htpasswd"
-FORGED = {**dict.fromkeys(("Remote-User", "REMOTE_USER", "remote_user"), "root@example.org"), **dict.fromkeys(("GX-Secret", "GX_SECRET"), "guessed")}
+FILE = "/etc/nginx/staff.htpasswd"
+PASSWORDS = f"printf 'ada:{{PLAIN}}lovelace\\n' > {FILE} && chgrp www-data {FILE} && chmod 0640 {FILE}"
+FORGED = {
+    **dict.fromkeys(("Remote-User", "REMOTE_USER", "remote_user"), "root@example.org"),
+    **dict.fromkeys(("GX-Secret", "GX_SECRET"), "guessed"),
+}
 LOGIN = ("ada", "lovelace")
 
 
 @pytest.fixture(autouse=True, scope="module")
 def shown(host: Any, play: Any, site: Any) -> Iterator[str]:
     """What the run has shown that has changed the login."""
-    refused = play("molecule/default/converge.yml", "--extra-vars", json.dumps({**OPTIONS, "nginx_proxy_remote_user": ""}))
+    refused = play(
+        "molecule/default/converge.yml", "--extra-vars", json.dumps({**OPTIONS, "nginx_proxy_remote_user": ""})
+    )
     assert refused.returncode != 0
     assert "set nginx_proxy_remote_user" in " ".join((refused.stdout + refused.stderr).split())
     assert site.get("/api/version").ok
@@ -64,6 +70,10 @@ def test_secret_that_galaxy_and_nginx_share_is_shown_nowhere(host: Any, shown: s
     secret = host.check_output("sed -n 's/^remote_user_secret = //p' /srv/galaxy/config/galaxy.ini")
     assert len(secret) == 48
     assert secret not in shown
-    assert host.check_output("stat -c '%U %G %a' /etc/nginx/galaxy.secret /srv/galaxy/config/galaxy.ini").split("\n") == ["root root 600", "root galaxy 640"]
-    seen = host.check_output("ps -eo args; cat /etc/nginx/sites-available/* /etc/galaxy/* /var/log/nginx/*; journalctl --no-pager --quiet")
+    assert host.check_output("stat -c '%U %G %a' /etc/nginx/galaxy.secret /srv/galaxy/config/galaxy.ini").split(
+        "\n"
+    ) == ["root root 600", "root galaxy 640"]
+    seen = host.check_output(
+        "ps -eo args; cat /etc/nginx/sites-available/* /etc/galaxy/* /var/log/nginx/*; journalctl --no-pager --quiet"
+    )
     assert secret not in seen

@@ -1019,7 +1019,7 @@ def test_a_process_without_a_service_manager_ends(control: Modules, etc: Path) -
         assert child.stdout and child.stdout.readline()
         family = control.descendants(child.pid)
         assert len(family) == 2
-        assert control.memory(child.pid, [child.pid]) > 1_000_000
+        assert control.memory([child.pid]) > 1_000_000
         (process.directory / "pid").write_text(json.dumps({"pid": child.pid, "born": control.born(child.pid)}))
         process.terminate(0.3)
         assert child.wait() == -9

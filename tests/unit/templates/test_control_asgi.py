@@ -75,7 +75,7 @@ def slot(control: Any, tmp_path: Path) -> Iterator[Any]:
 def asgi(control: Any, slot: Any, tmp_path: Path) -> Any:
     """Its ASGI process."""
     control.asgi.Asgi.open(tmp_path, os.getuid(), os.getgid())
-    return control.asgi.Asgi(tmp_path, "1", slot, ("1", "2"))
+    return control.asgi.Asgi(tmp_path, slot, ("1", "2"))
 
 
 def test_directory_of_the_sockets_gives_them_its_group(asgi: Any) -> None:
@@ -84,7 +84,11 @@ def test_directory_of_the_sockets_gives_them_its_group(asgi: Any) -> None:
 
 def test_clients_are_counted_and_memory_is_shown(asgi: Any) -> None:
     assert not asgi.exists
-    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+    with (
+        socket.socket(socket.AF_UNIX) as listener,
+        socket.socket(socket.AF_UNIX) as first,
+        socket.socket(socket.AF_UNIX) as second,
+    ):
         listener.bind(str(asgi.socket))
         listener.listen()
         assert asgi.exists
@@ -110,22 +114,23 @@ def test_proxy_is_led_to_the_slot_that_serves(asgi: Any) -> None:
 
 def test_process_that_has_left_the_family_is_found_and_ended(asgi: Any, capsys: pytest.CaptureFixture[str]) -> None:
     asgi.socket.touch()
-    assert asgi.lives
+    assert not asgi.is_gone
     asgi.drain(20)
-    assert not asgi.lives
     assert asgi.status() == ""
     assert "ASGI" in capsys.readouterr().out
     assert not asgi.socket.exists()
+    asgi.socket.touch()
+    assert asgi.is_gone
 
 
 def test_memory_is_counted_for_all_that_belongs_to_a_slot(control: Any, slot: Any) -> None:
     members = control.common.members(slot.pid)
     assert len(members) == 3
-    total = control.common.memory(slot.pid, members)
-    parts = [control.common.memory(slot.pid, [pid]) for pid in members]
+    total = control.common.memory(members)
+    parts = [control.common.memory([pid]) for pid in members]
     assert all(parts)
     assert total == pytest.approx(sum(parts), rel=0.2)
-    assert control.common.memory(0, []) == 0
+    assert control.common.memory([]) == 0
     assert control.common.members(0) == []
 
 
@@ -134,5 +139,5 @@ def test_processes_of_others_are_none_of_a_slot(asgi: Any, control: Any, monkeyp
     monkeypatch.setattr(control.asgi, "owner", lambda pid: os.getuid() + 1)
     asgi.socket.touch()
     asgi.drain(0)
-    assert not asgi.lives
+    assert asgi.is_gone
     assert asgi.socket.exists()

@@ -85,11 +85,12 @@ def load_galaxy(global_conf: dict[str, Any], options: dict[str, Any]) -> tuple[l
     try:
         application, galaxy = app_pair(global_conf, wsgi_preflight=False, **options)
     except SystemExit as error:
-        # To uWSGI that is a process that has died, which it would start again and again. The log has the reason already.
+        # uWSGI would take that for a process that has died, and start it again and again. The log has the reason
+        # already.
         raise RuntimeError("Galaxy could not be loaded, for the reason above") from error
     if hasattr(galaxy.tool_cache, "assert_hashes_initialized"):
-        # Galaxy compares a tool's file with a hash of what it has read. All processes but one would compute that hash only when
-        # they are told of a change, and so never find one.
+        # Galaxy compares the file of a tool with a hash of the file that it has read. Only one process computes these
+        # hashes early. All others would compute them after the file has changed, and so never find the change.
         galaxy.tool_cache.assert_hashes_initialized()
     return initialize_fast_app(application, galaxy), galaxy
 
@@ -99,13 +100,14 @@ def app_factory(global_conf: dict[str, Any], **local_conf: Any) -> Application:
     logging.setLogRecordFactory(logs.LogRecord)
     before = processes.descriptors()
     application, galaxy = load_galaxy(global_conf, local_conf)
+    application = logs.remember_request(application)
     prefix = local_conf.get("galaxy_url_prefix", "/").rstrip("/")
-    bridge = Bridge(logs.remember_request(application), prefix, beside.elsewhere(galaxy.config))
+    bridge = Bridge(application, prefix, beside.elsewhere(galaxy.config))
     forks = processes.Forks(galaxy, before) if processes.forked_later() else None
     # All that is loaded now stays. A search through it takes a second, in which no request is answered.
     gc.freeze()
     if forks:
-        beside.start(logs.remember_request(logs.below(prefix, application)), galaxy.config, forks)
+        beside.start(logs.below(prefix, application), galaxy.config, forks)
         forks.of_workers(bridge.start)
     else:
         bridge.start()

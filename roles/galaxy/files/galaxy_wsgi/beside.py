@@ -37,7 +37,9 @@ _PR_SET_NAME = 15
 
 def wanted(config: Any) -> bool:
     """Whether this Galaxy has what only ASGI can serve."""
-    return bool(SOCKET) and bool(getattr(config, "enable_sse_updates", False) or getattr(config, "enable_mcp_server", False))
+    return bool(SOCKET) and bool(
+        getattr(config, "enable_sse_updates", False) or getattr(config, "enable_mcp_server", False)
+    )
 
 
 def elsewhere(config: Any) -> dict[str, Answer]:
@@ -46,12 +48,24 @@ def elsewhere(config: Any) -> dict[str, Answer]:
     A request gets to a worker where there is no such process, and for a moment when it has died.
     """
     if not wanted(config):
-        return {STREAM: ("404 Not Found", [("Content-Type", "application/json")], b'{"err_msg": "This server has no event streams."}')}
+        return {
+            STREAM: (
+                "404 Not Found",
+                [("Content-Type", "application/json")],
+                b'{"err_msg": "This server has no event streams."}',
+            )
+        }
     # A browser opens a stream again that has ended, and gives up after an error.
-    found: dict[str, Answer] = {STREAM: ("200 OK", [("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")], b"retry: 3000\n\n")}
+    found: dict[str, Answer] = {
+        STREAM: ("200 OK", [("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")], b"retry: 3000\n\n")
+    }
     if getattr(config, "enable_mcp_server", False):
         message = b'{"err_msg": "The ASGI process, which serves this path, does not answer: try again soon."}'
-        found[config.mcp_server_path.rstrip("/") or "/"] = ("503 Service Unavailable", [("Content-Type", "application/json"), ("Retry-After", "3")], message)
+        found[config.mcp_server_path.rstrip("/") or "/"] = (
+            "503 Service Unavailable",
+            [("Content-Type", "application/json"), ("Retry-After", "3")],
+            message,
+        )
     return found
 
 
@@ -59,9 +73,14 @@ def start(application: logs.Application, config: Any, forks: processes.Forks) ->
     """Start the process, if this Galaxy has use for it."""
     if not wanted(config):
         return
-    inherited = [descriptor for descriptor, name in processes.descriptors().items() if name.startswith("socket:") and descriptor > 2]
+    inherited = [
+        descriptor
+        for descriptor, name in processes.descriptors().items()
+        if name.startswith("socket:") and descriptor > 2
+    ]
     master = os.getpid()
-    # The socket is there before any worker is, so that whoever waits for the slot can see that it has such a process.
+    # The socket exists before the first worker does: if a worker of a slot answers and this socket does not exist, the
+    # slot has no ASGI process.
     listener = listen(SOCKET)
 
     def keeper() -> None:
@@ -90,7 +109,16 @@ def listen(path: str) -> socket.socket:
 def take_signals(title: bytes) -> None:
     """Have a title, and take signals as any process does, not as uWSGI does."""
     ctypes.CDLL(None).prctl(_PR_SET_NAME, title)
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGCHLD):
+    for number in (
+        signal.SIGHUP,
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGQUIT,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGALRM,
+        signal.SIGCHLD,
+    ):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
@@ -105,6 +133,9 @@ def keep(work: Callable[[], None], listener: socket.socket, master: int, forks: 
     signal.pthread_sigmask(signal.SIG_BLOCK, events)
     of_master = os.pidfd_open(master)
 
+    def master_is_dead() -> bool:
+        return bool(select.select([of_master], [], [], 0)[0])
+
     def child() -> None:
         take_signals(TITLE)
         work()
@@ -118,13 +149,13 @@ def keep(work: Callable[[], None], listener: socket.socket, master: int, forks: 
             # There is too little memory for a moment, for example; ending would be for good.
             say(f"the ASGI process cannot be started: {error.strerror}")
             event = signal.sigtimedwait({signal.SIGTERM}, PAUSE)
-            stopping = event is not None or bool(select.select([of_master], [], [], 0)[0])
+            stopping = event is not None or master_is_dead()
             continue
         ended, status = 0, 0
         while not ended:
             event = signal.sigtimedwait(events, 1)
             asked = event is not None and event.si_signo == signal.SIGTERM
-            if not stopping and (asked or select.select([of_master], [], [], 0)[0]):
+            if not stopping and (asked or master_is_dead()):
                 stopping, deadline = True, time.monotonic() + STOP_TIMEOUT + 10
                 listener.close()
                 os.kill(pid, signal.SIGTERM)

@@ -42,7 +42,10 @@ def remember_request(application: Application) -> Application:
 
 
 def below(prefix: str, application: Application) -> Application:
-    """Add the I(prefix) to a path that does not have it: the check that this process works does not come through the proxy."""
+    """Add the I(prefix) to a path that does not have it.
+
+    The check that this process works does not come through the proxy, and so without a prefix.
+    """
 
     async def call(scope: dict[str, Any], receive: Any, send: Any) -> None:
         path = scope.get("path", "")
@@ -75,8 +78,9 @@ def log_requests(application: Application, worker: str) -> Application:
             address = (scope.get("client") or ("",))[0]
             milliseconds = round((time.monotonic() - started) * 1000)
             print(
-                f"request {header(scope, b'x-request-id')} {address} {scope['method']} {scope['path']}{query and '?' + query} "
-                f"HTTP/{scope['http_version']} {status} {size} bytes {milliseconds} ms worker {worker}",
+                f"request {header(scope, b'x-request-id')} {address} {scope['method']} "
+                f"{scope['path']}{query and '?' + query} HTTP/{scope['http_version']} "
+                f"{status} {size} bytes {milliseconds} ms worker {worker}",
                 flush=True,
             )
 

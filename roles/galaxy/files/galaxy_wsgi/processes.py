@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def forked_later() -> bool:
-    """Whether uWSGI forks its workers from this process once the application is loaded; else this is a worker itself."""
+    """Whether uWSGI forks its workers from this process once the application is loaded; else this is a worker."""
     return bool(uwsgi.worker_id() == 0)
 
 
@@ -75,7 +75,7 @@ def shared_by_a_fork(before: dict[int, str]) -> Iterator[str]:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISSOCK(mode):
             with socket.socket(fileno=os.dup(descriptor)) as connection:
-                # Whoever sends single datagrams, such as statistics, may share that.
+                # Several processes may send single datagrams, such as statistics, by one socket.
                 if connection.type == socket.SOCK_DGRAM:
                     continue
             yield f"the connection {name}"
@@ -96,7 +96,7 @@ class Forks:
     """The processes that are forked from a Galaxy that is loaded and has not been started."""
 
     def __init__(self, galaxy: Any, before: dict[int, str]) -> None:
-        """Take from Galaxy what it would do in each process as it is forked, and leave nothing open that they would share."""
+        """Take over what Galaxy does in each process after its fork, and close what the processes would share."""
         self.galaxy = galaxy
         self.loaded = time.monotonic()
         stack = type(galaxy.application_stack)
@@ -107,7 +107,10 @@ class Forks:
         self._disconnect()
         shared = list(shared_by_a_fork(before))
         if shared:
-            raise RuntimeError(f"after Galaxy was loaded there is {', '.join(shared)}, which would not survive the fork of the workers: {REMEDY}")
+            raise RuntimeError(
+                f"after Galaxy was loaded there is {', '.join(shared)}, "
+                f"which would not survive the fork of the workers: {REMEDY}"
+            )
 
     def _disconnect(self) -> None:
         """Close the connections that loading has opened; each process opens its own."""
@@ -118,13 +121,16 @@ class Forks:
             self.galaxy.amqp_internal_connection_obj.release()
 
     def fork(self, work: Callable[[], None]) -> int:
-        """Do I(work) in a child and end it, with nothing of what uWSGI and Galaxy do at the end of a process; return its number."""
+        """Do I(work) in a child, and return the number of the child.
+
+        The child ends without anything that uWSGI and Galaxy do at the end of a process.
+        """
         pid = os.fork()
         if pid:
             return pid
         code = 1
         try:
-            # Galaxy starts a thread in each child, which has nothing to do now and would only be there at the next fork.
+            # Galaxy starts a thread in each child. It has nothing to do now, and must not live at the next fork.
             thread = getattr(self.galaxy.application_stack, "late_postfork_thread", None)
             if thread:
                 thread.join()
@@ -143,24 +149,34 @@ class Forks:
 
     def _start(self) -> None:
         late = time.monotonic() - self.loaded > SOON
-        for function in [self._forget_the_dead, self._empty_queues, *self.postponed, *([self._catch_up] if late else [])]:
+        for function in [
+            self._forget_the_dead,
+            self._empty_queues,
+            *self.postponed,
+            *([self._catch_up] if late else []),
+        ]:
             try:
                 function()
             except Exception:
                 log.exception("Galaxy could not do all that it does after a fork")
 
     def _forget_the_dead(self) -> None:
-        """Remove what Galaxy knows of processes of this instance that were killed and whose name no other process has yet."""
+        """Remove the rows of killed processes of this instance whose names no other process has yet."""
         from galaxy.model import WorkerProcess
 
         names = f"{self.galaxy.config.base_server_name}.{SLOT.rpartition('.')[0]}."
         with self.galaxy.model.new_session() as session, session.begin():
-            for row in session.query(WorkerProcess).filter(WorkerProcess.server_name.startswith(names, autoescape=True)):
+            for row in session.query(WorkerProcess).filter(
+                WorkerProcess.server_name.startswith(names, autoescape=True)
+            ):
                 if not os.path.exists(f"/proc/{row.pid}"):
                     session.delete(row)
 
     def _empty_queues(self) -> None:
-        """Remove the messages to the process that had this name before: Galaxy would discard them one by one, and a database would keep them."""
+        """Remove the messages to the process that had this name before.
+
+        Galaxy would discard them one by one, and a database would keep them.
+        """
         from galaxy.queues import control_queues_from_config
 
         connection = self.galaxy.amqp_internal_connection_obj
@@ -170,10 +186,18 @@ class Forks:
                     queue(own.default_channel).purge()
 
     def _catch_up(self) -> None:
-        """Read again what others have been told to read again since Galaxy was loaded. Galaxy itself does so for tools alone."""
+        """Read again what other processes were told to read again since Galaxy was loaded.
+
+        Galaxy itself does this for tools alone.
+        """
         from galaxy.queue_worker import control_message_to_task
 
-        for task in ("reload_core_config", "reload_data_managers", "reload_display_application", "reload_sanitize_allowlist"):
+        for task in (
+            "reload_core_config",
+            "reload_data_managers",
+            "reload_display_application",
+            "reload_sanitize_allowlist",
+        ):
             control_message_to_task[task](self.galaxy)
 
     def of_workers(self, prepare: Callable[[], None]) -> None:

@@ -27,7 +27,24 @@ def test_good_paths_pass() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/", "api/mcp", "/api/mcp/", "/api mcp", "/api/\n", "/api/mcp\n", "/a;b", "/a{b", "/$uri", "/a//b", "/a/../b", "/..", "/.", "/a?b", "~ /a"],
+    [
+        "",
+        "/",
+        "api/mcp",
+        "/api/mcp/",
+        "/api mcp",
+        "/api/\n",
+        "/api/mcp\n",
+        "/a;b",
+        "/a{b",
+        "/$uri",
+        "/a//b",
+        "/a/../b",
+        "/..",
+        "/.",
+        "/a?b",
+        "~ /a",
+    ],
 )
 def test_what_nginx_would_not_take_for_a_path_is_refused(path: str) -> None:
     (problem,) = asgi_path_problems([path], PLACES)
