@@ -22,7 +22,8 @@ import sys
 from pathlib import Path
 from typing import Optional
 
-from .common import MANAGERS, Control, ControlError, UsageError
+from .common import MANAGERS, Control
+from .errors import ControlError, UsageError
 from .handlers import Handlers
 from .logs import Copy
 from .web import POOL, SystemdSocket, Web

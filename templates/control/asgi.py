@@ -17,7 +17,10 @@ import signal
 import time
 from pathlib import Path
 
-from .common import Process, born, members, memory, owner, relink, say
+from .errors import say
+from .kernel import born, members, memory, owner
+from .paths import relink
+from .process import Process
 
 # As the kernel shows these processes
 TITLE, KEEPER_TITLE = "galaxy-asgi", "galaxy-asgi-kpr"

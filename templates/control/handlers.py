@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
-from .common import BY_HANDLERS, Control, ControlError, Process, Refusal, born, say
+from .common import BY_HANDLERS, Control
 from .database import changes
+from .errors import ControlError, Refusal, say
 from .jobs import Jobs, described, heirs, taken_up
+from .kernel import born
+from .process import Process
 
 # Galaxy's word that a handler has heard to start no more jobs, and the seconds until it has started the last.
 HELD = "Job Lock is now set to True"
@@ -102,13 +105,13 @@ class Handlers(Control):
             say(f"leave {former.manager.title}")
         elif former:
             former.leave()
-        if not check and not self.keep.exists:
-            self.keep.save()
+        if not check and not self.known_good.exists:
+            self.known_good.save()
 
     def last_settings(self) -> dict[str, dict[str, Any]]:
         """The handlers and their settings as they last ran; those that are to go still among them."""
         try:
-            kept = self.keep.directory / "running" / self.path.relative_to("/")
+            kept = self.known_good.directory / "running" / self.path.relative_to("/")
             return dict(json.loads(kept.read_text())["handlers"])
         except (OSError, ValueError, LookupError):
             return {}
@@ -156,7 +159,7 @@ class Handlers(Control):
             # What was assigned to it by those that did not know yet
             self.hand_over(name, new[name])
             owner.manager.forget(service)
-        self.keep.save()
+        self.known_good.save()
 
     def hand_over(self, name: str, new: dict[str, list[str]], gone: bool = True) -> None:
         """Give the jobs of a handler to its heirs."""
@@ -281,7 +284,7 @@ class Handlers(Control):
             self.inherit(name, [self, former] if former else [self])
             self.manager.start(process)
         except ControlError as error:
-            if not restore or not self.keep.exists:
+            if not restore or not self.known_good.exists:
                 raise
             rejected = self.put_back(error)
             if was_running:
@@ -289,7 +292,7 @@ class Handlers(Control):
                     self.sweep()
                 owner.manager.start(old)
             raise rejected from error
-        self.keep.save()
+        self.known_good.save()
 
     def prove(self) -> None:
         """Have the web processes prove the change first: what does not start there is not to stop a handler."""

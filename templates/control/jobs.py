@@ -11,7 +11,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from .common import ControlError, account_of, add_python_path, group_of, read_environment
+from .accounts import account_of, group_of
+from .common import add_python_path, read_environment
+from .errors import ControlError
 
 Job = dict[str, Any]
 

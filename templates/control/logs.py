@@ -21,7 +21,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Optional
 
-from .common import ETC, ControlError, say
+from .errors import ControlError, say
+from .paths import ETC
 from .systemd import systemctl
 
 # The ends of the names of the files, and of the identifiers that the units give to what their processes say.

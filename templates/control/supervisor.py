@@ -15,7 +15,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from .common import ETC, MANAGERS, Control, ControlError, Process, say
+from .common import MANAGERS, Control
+from .errors import ControlError, say
+from .paths import ETC
+from .process import Process
 from .systemd import Systemd, systemctl
 
 LOGS = Path("/var/log/supervisor")

@@ -8,7 +8,10 @@ from __future__ import annotations
 import subprocess
 import time
 
-from .common import ETC, MANAGERS, Control, ControlError, Process, say
+from .common import MANAGERS, Control
+from .errors import ControlError, say
+from .paths import ETC
+from .process import Process
 
 
 def systemctl(*arguments: str, check: bool = True) -> str:

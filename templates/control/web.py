@@ -24,25 +24,15 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
+from .accounts import account_of, drop_privileges, group_of
 from .asgi import Asgi
-from .common import (
-    BY_HANDLERS,
-    ETC,
-    Control,
-    ControlError,
-    Process,
-    Refusal,
-    account_of,
-    available_memory,
-    born,
-    children,
-    drop_privileges,
-    fingerprint,
-    group_of,
-    relink,
-    say,
-)
+from .common import BY_HANDLERS, Control
+from .errors import ControlError, Refusal, say
+from .fingerprint import fingerprint
+from .kernel import available_memory, born, children
 from .logs import LogService
+from .paths import ETC, relink
+from .process import Process
 from .stats import StatsError, ask
 from .supervisor import state, supervisorctl
 from .systemd import Systemd, systemctl
@@ -276,7 +266,7 @@ class Web(Control):
         say(f"start {slot.service}")
         self.manager.start(slot)
         self.point_to(slot)
-        self.keep.save()
+        self.known_good.save()
 
     def boot(self) -> None:
         """Start a slot unless one runs: called by the service manager."""
@@ -321,8 +311,8 @@ class Web(Control):
                 self.start()
             elif not self.is_current(serving):
                 self.hand_over(serving, prove=self.proven() != fingerprint(self.watch))
-            elif not self.keep.exists:
-                self.keep.save()
+            elif not self.known_good.exists:
+                self.known_good.save()
         except ControlError as error:
             # A refusal leaves what is written to the next run, but not between two service managers.
             if not restore or (isinstance(error, Refusal) and not former):
@@ -385,7 +375,7 @@ class Web(Control):
         self.point_to(idle)
         say(f"stop {serving.service}")
         owner.stop(serving)
-        self.keep.save()
+        self.known_good.save()
 
     def replace_in_place(self, serving: Process, owner: Web) -> None:
         """Replace the slot that serves where there is no memory for two: requests wait in the socket meanwhile."""
@@ -397,13 +387,13 @@ class Web(Control):
         try:
             self.manager.start(slot)
         except ControlError as error:
-            if not self.keep.exists:
+            if not self.known_good.exists:
                 raise
             error = self.put_back(error)
             owner.manager.start(serving)
             raise ControlError(f"{error}\nThe site is up again: {serving.service} runs what worked before.") from error
         self.point_to(slot)
-        self.keep.save()
+        self.known_good.save()
 
     def check_memory(self, serving: Process) -> None:
         """Refuse a handover for which there is too little memory, before the kernel ends it by killing something."""

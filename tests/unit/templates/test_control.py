@@ -55,13 +55,14 @@ class Modules:
     def __init__(self) -> None:
         for name in [name for name in sys.modules if name.partition(".")[0] == "control"]:
             del sys.modules[name]
-        for name in ("common", "web", "handlers", "systemd", "supervisor"):
-            setattr(self, name, importlib.import_module(f"control.{name}"))
-        self.main = importlib.import_module("control.__main__")
+        self.modules = {path.stem: importlib.import_module(f"control.{path.stem}") for path in sorted((SOURCE / "control").glob("*.py"))}
+        for name in ("common", "process", "web", "handlers", "systemd", "supervisor"):
+            setattr(self, name, self.modules[name])
+        self.main = self.modules["__main__"]
 
     def __getattr__(self, name: str) -> Any:
         """Find a function or class in whichever module has it."""
-        for module in (self.common, self.web, self.handlers, self.main):
+        for module in self.modules.values():
             if hasattr(module, name):
                 return getattr(module, name)
         raise AttributeError(name)
@@ -241,10 +242,10 @@ def test_code_is_watched_in_directories_too_and_never_put_back(control: Modules,
     write(etc, "web", manager="systemd", code=[f"{tmp_path}/.git/HEAD", f"{heads}/**"])
     web = control.Web("galaxy")
     before = control.fingerprint(web.watch)
-    web.keep.save()
+    web.known_good.save()
     (heads / "feature" / "x").write_text("2")
     assert control.fingerprint(web.watch) != before
-    assert web.keep.restore() == []
+    assert web.known_good.restore() == []
     shutil.rmtree(tmp_path / ".git")
     assert control.fingerprint(web.watch) not in ("", before)
 
@@ -596,7 +597,7 @@ def test_files_come_back_as_they_last_worked(control: Modules, tmp_path: Path) -
         (tmp_path / target).mkdir()
     link.symlink_to("1")
     watch = [{"path": str(path)} for path in (changed, same, new, gone)]
-    keep = control.Keep(tmp_path / "state" / "galaxy" / "web", [*watch, {"path": str(link), "link": True}, {"value": 1}])
+    keep = control.KnownGood(tmp_path / "state" / "galaxy" / "web", [*watch, {"path": str(link), "link": True}, {"value": 1}])
     assert not keep.exists
     keep.save()
     assert keep.exists
@@ -623,7 +624,7 @@ def test_files_come_back_as_they_last_worked(control: Modules, tmp_path: Path) -
 
 def test_what_was_installed_is_neither_kept_nor_put_back(control: Modules, tmp_path: Path) -> None:
     (tmp_path / "RECORD").write_text("1")
-    keep = control.Keep(tmp_path / "state" / "galaxy" / "web", [{"path": str(tmp_path / "*ECORD"), "installed": True}])
+    keep = control.KnownGood(tmp_path / "state" / "galaxy" / "web", [{"path": str(tmp_path / "*ECORD"), "installed": True}])
     keep.save()
     (tmp_path / "RECORD").write_text("2")
     assert keep.restore() == []
@@ -633,7 +634,7 @@ def test_what_was_installed_is_neither_kept_nor_put_back(control: Modules, tmp_p
 def test_a_link_never_leads_back_to_what_is_gone(control: Modules, tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "venv").symlink_to("1")
-    keep = control.Keep(tmp_path / "state" / "galaxy" / "web", [{"path": str(tmp_path / "venv"), "link": True}])
+    keep = control.KnownGood(tmp_path / "state" / "galaxy" / "web", [{"path": str(tmp_path / "venv"), "link": True}])
     keep.save()
     (tmp_path / "venv").unlink()
     (tmp_path / "venv").symlink_to("2")
@@ -643,7 +644,7 @@ def test_a_link_never_leads_back_to_what_is_gone(control: Modules, tmp_path: Pat
 
 def test_copies_in_a_directory_become_those_behind_a_link(control: Modules, tmp_path: Path) -> None:
     """As an earlier state of this collection has left them."""
-    keep = control.Keep(tmp_path / "state" / "galaxy" / "web", [])
+    keep = control.KnownGood(tmp_path / "state" / "galaxy" / "web", [])
     (keep.directory / "running").mkdir(parents=True)
     (keep.directory / "running" / "links.json").write_text("{}")
     keep.save()
@@ -655,7 +656,7 @@ def test_there_is_always_something_to_go_back_to(control: Modules, tmp_path: Pat
     """A save that is killed at any of its steps leaves the copies before it."""
     path = tmp_path / "galaxy.ini"
     path.write_text("works")
-    keep = control.Keep(tmp_path / "state" / "galaxy" / "web", [{"path": str(path)}])
+    keep = control.KnownGood(tmp_path / "state" / "galaxy" / "web", [{"path": str(path)}])
     keep.save()
     path.write_text("works too")
 
@@ -722,7 +723,7 @@ def test_handlers_go_back_too_once_the_lock_is_free(
     NothingStarts.error = control.ControlError
     web.manager = NothingStarts(web)
     monkeypatch.setattr(control.Web, "public", control.PublicSocket(web))
-    web.keep.save()
+    web.known_good.save()
     (tmp_path / "galaxy.ini").write_text("broken")
     options = control.parser_for("galaxy", "web").parse_args(["apply", "--restore"])
     with pytest.raises(control.ControlError, match="as they were when they last worked"):
@@ -1037,7 +1038,7 @@ def test_root_ends_no_process_of_another_user(control: Modules, etc: Path, monke
     with subprocess.Popen(["sleep", "60"]) as child:
         (process.directory / "pid").write_text(json.dumps({"pid": child.pid, "born": control.born(child.pid)}))
         assert control.owner(child.pid) == os.getuid()
-        monkeypatch.setattr(control.common, "owner", lambda _pid: os.getuid() + 1)
+        monkeypatch.setattr(control.process, "owner", lambda _pid: os.getuid() + 1)
         process.terminate(0.1)
         assert control.born(child.pid)
         child.kill()

@@ -58,14 +58,14 @@ def control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def slot(control: Any, tmp_path: Path) -> Iterator[Any]:
     """A slot with such processes."""
-    process = control.common.Process("web-1", "galaxy-web@1.service", [])
+    process = control.process.Process("web-1", "galaxy-web@1.service", [])
     process.directory.mkdir()
     # What has lost its parent comes to this process, and not to the one of the whole machine.
     ctypes.CDLL(None).prctl(36, 1)
     with subprocess.Popen([sys.executable, "-c", SLOT], stdout=subprocess.PIPE, text=True) as master:
         assert master.stdout
         assert master.stdout.readline() == "ready\n"
-        (process.directory / "pid").write_text(json.dumps({"pid": master.pid, "born": control.common.born(master.pid)}))
+        (process.directory / "pid").write_text(json.dumps({"pid": master.pid, "born": control.kernel.born(master.pid)}))
         yield process
         os.killpg(master.pid, 9)
     ctypes.CDLL(None).prctl(36, 0)
@@ -124,14 +124,14 @@ def test_process_that_has_left_the_family_is_found_and_ended(asgi: Any, capsys: 
 
 
 def test_memory_is_counted_for_all_that_belongs_to_a_slot(control: Any, slot: Any) -> None:
-    members = control.common.members(slot.pid)
+    members = control.kernel.members(slot.pid)
     assert len(members) == 3
-    total = control.common.memory(members)
-    parts = [control.common.memory([pid]) for pid in members]
+    total = control.kernel.memory(members)
+    parts = [control.kernel.memory([pid]) for pid in members]
     assert all(parts)
     assert total == pytest.approx(sum(parts), rel=0.2)
-    assert control.common.memory([]) == 0
-    assert control.common.members(0) == []
+    assert control.kernel.memory([]) == 0
+    assert control.kernel.members(0) == []
 
 
 def test_processes_of_others_are_none_of_a_slot(asgi: Any, control: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control.common import ControlError
+from control.errors import ControlError
 from control.database import changes
 from control.jobs import Jobs, described, heirs, taken_up
 

@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fingerprints: a hash of everything that a process is started from."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+
+def without_section(text: bytes, section: str) -> bytes:
+    """Return the INI I(text) less one section: what the readers of the other sections see."""
+    pattern = rb"(?ms)^\[" + re.escape(section.encode()) + rb"\].*?(?=^\[|\Z)"
+    # Blank lines mean nothing, and come and go with a section.
+    return re.sub(rb"(?m)^\s*\n|\s*\Z", b"", re.sub(pattern, b"", text))
+
+
+def without_handlers(text: bytes) -> bytes:
+    """Return a job configuration less its handlers: what a change of another handler leaves as it is."""
+    # Comments mean nothing, and may speak of handlers.
+    text = re.sub(rb"(?s)<!--.*?-->", b"", text)
+    text = re.sub(rb"(?s)<handlers\b(?:[^>]*/>|.*?</handlers>)", b"", text)
+    return re.sub(rb"(?m)^handling:.*\n(?:(?:[ \t].*|#.*)?\n)*", b"", text)
+
+
+def fingerprint(watch: list[dict[str, Any]]) -> str:
+    """Hash what a process is started from: files (patterns may name several, or none), where links lead, and values."""
+    digest = hashlib.sha256()
+    for entry in watch:
+        if "value" in entry:
+            digest.update(json.dumps(entry["value"], sort_keys=True).encode())
+            continue
+        if entry.get("link"):
+            digest.update(os.path.realpath(entry["path"]).encode())
+            continue
+        for path in sorted(glob.glob(entry["path"], recursive=True)):
+            # Python before 3.12 finds what C(**) begins with, whether it is there or not.
+            if os.path.isdir(path) or not os.path.exists(path):
+                continue
+            text = Path(path).read_bytes()
+            if "without_section" in entry:
+                text = without_section(text, entry["without_section"])
+            if entry.get("without_handlers"):
+                text = without_handlers(text)
+            digest.update(f"{path}\0{len(text)}\0".encode() + text)
+    return digest.hexdigest()

@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes and memory, as the kernel sees them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+
+def born(pid: int) -> str:
+    """When a process was started, in the kernel's ticks; empty when there is none, or only its remains."""
+    try:
+        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def owner(pid: int) -> int:
+    """The number of the user whom a process belongs to, or -1 when there is none."""
+    with contextlib.suppress(OSError):
+        match = re.search(r"^Uid:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        return int(match[1]) if match else -1
+    return -1
+
+
+def children(pid: int) -> list[int]:
+    """What a process has started."""
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that it has started."""
+    found = [pid]
+    for parent in found:
+        found += children(parent)
+    return found
+
+
+def members(pid: int) -> list[int]:
+    """A process, all that it has started, and what has left this family but not a process group that one of it leads."""
+    family = descendants(pid) if pid else []
+    found = set(family)
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(entry.name)) in family:
+                found.add(int(entry.name))
+    # The process itself first
+    return [process for process in (*family[:1], *sorted(found - {pid})) if born(process)]
+
+
+def memory(pids: list[int]) -> int:
+    """The memory of processes in bytes, with what they share counted once.
+
+    In a container root may not read the memory of another user's processes, so this runs as the user of the first.
+    """
+    if not pids:
+        return 0
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            if os.geteuid() == 0:
+                user = os.stat(f"/proc/{pids[0]}")
+                os.setgroups([])
+                os.setgid(user.st_gid)
+                os.setuid(user.st_uid)
+            os.write(writer, str(sum(map(proportional_memory, pids))).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        seen = stream.read()
+    os.waitpid(child, 0)
+    return int(seen or 0)
+
+
+def proportional_memory(pid: int) -> int:
+    """The memory of one process in bytes, with its share of what it has in common with others; 0 when it has just ended."""
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        try:
+            match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+            return int(match[1]) * 1024 if match else 0
+        except PermissionError:
+            # A little too much: what it shares by a fork counts too.
+            _size, resident, common = map(int, Path(f"/proc/{pid}/statm").read_text().split()[:3])
+            return (resident - common) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def available_memory() -> int:
+    """The memory in bytes that can be had without swapping or killing."""
+    match = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    return int(match[1]) * 1024 if match else 0

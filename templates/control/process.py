@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One process of an instance: what it was started from, and what is known of it while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from typing import Any, Optional
+
+from .fingerprint import fingerprint
+from .kernel import born, members, memory, owner
+from .paths import RUN, write
+
+
+class Process:
+    """One process of an instance: what it is started from, and what is known of it while it runs.
+
+    The I(directory) below /run holds its private sockets and three small files: C(fingerprint) tells what it was
+    started from, C(pid) which process it is, and C(started) how long it took until it worked.
+    """
+
+    def __init__(self, directory: str, service: str, watch: list[dict[str, Any]]) -> None:
+        self.directory = RUN / directory
+        self.service = service
+        self.watch = watch
+
+    @property
+    def current(self) -> bool:
+        """Whether the process runs what is written on disk now."""
+        try:
+            return (self.directory / "fingerprint").read_text() == fingerprint(self.watch)
+        except FileNotFoundError:
+            return False
+
+    @property
+    def pid(self) -> int:
+        """The process, or 0 when it does not live."""
+        try:
+            recorded = json.loads((self.directory / "pid").read_text())
+        except (OSError, ValueError):
+            return 0
+        return int(recorded["pid"]) if born(recorded["pid"]) == recorded["born"] else 0
+
+    @property
+    def memory(self) -> int:
+        """The memory in bytes of the process and of all that belongs to it."""
+        return memory(members(self.pid))
+
+    @property
+    def start_seconds(self) -> Optional[float]:
+        """How long it took from the start of the process until it worked; None while it has not."""
+        try:
+            return float(json.loads((self.directory / "started").read_text())["seconds"])
+        except (OSError, ValueError, LookupError):
+            return None
+
+    def record(self) -> None:
+        """Remember, in the process that is about to become it, what it is started from."""
+        (self.directory / "started").unlink(missing_ok=True)
+        write(self.directory / "fingerprint", fingerprint(self.watch))
+        write(self.directory / "pid", json.dumps({"pid": os.getpid(), "born": born(os.getpid()), "time": time.time()}))
+
+    def disown(self) -> None:
+        """Have the process replaced by the next call that makes what runs what is written, whatever happens before."""
+        (self.directory / "fingerprint").unlink(missing_ok=True)
+
+    def record_started(self) -> None:
+        """Remember that the process works, and how long that took."""
+        since = json.loads((self.directory / "pid").read_text())["time"]
+        write(self.directory / "started", json.dumps({"seconds": round(time.time() - since, 1)}))
+
+    def terminate(self, seconds: float) -> None:
+        """End the process itself, without its service manager: politely, and after I(seconds) by force."""
+        pid = self.pid
+        # Whoever the directory belongs to has written the number, and may end no process but their own.
+        if not pid or owner(pid) != self.directory.stat().st_uid:
+            return
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + seconds
+        while self.pid and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if self.pid:
+            for process in members(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
