@@ -52,6 +52,7 @@ class Worker:
     exceptions: int
     respawns: int
     harakiris: int
+    applications: int
     average_milliseconds: float
     rss: Optional[int]
     vsz: Optional[int]
@@ -207,6 +208,7 @@ def _worker(entry: Mapping[str, Any], proc: str, now: float) -> Worker:
         exceptions=entry["exceptions"],
         respawns=max(0, entry["respawn_count"] - 1),
         harakiris=entry["harakiri_count"],
+        applications=len(entry["apps"]),
         average_milliseconds=entry["avg_rt"] / 1000,
         **sizes(entry["pid"], proc),
         running=[_request(core, now) for core in running],

@@ -1,91 +1,254 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Known-good copies: the files as they were when they last worked."""
+"""Known-good copies: the configuration files of the version that last worked, and of the version before it.
+
+Before a process is started, the files that it is started from are copied into a directory of their version, which is
+the fingerprint that the process has. As soon as the process works, the link C(running) leads to these copies, and the
+link C(previous) to those before them. So the copies are of what serves, whenever the command is killed.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
-from .paths import relink
+from .errors import ControlError
+from .fingerprint import view, with_section
+from .paths import relink, write
+
+RUNNING, PREVIOUS = "running", "previous"
+
+
+@dataclass
+class RollBack:
+    """What has been put back, and what has not."""
+
+    files: list[str] = field(default_factory=list)
+    # Files that somebody has changed again since the rejected version was read
+    changed: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 class KnownGood:
-    """Copies of the files that a process was started from when it last proved that it works.
-
-    They are put back when what is written now does not start, so that the host never depends on a configuration that
-    has not been seen working: not for a crash, and not for a reboot.
-    """
+    """The known-good copies of one kind of processes."""
 
     def __init__(self, directory: Path, watch: list[dict[str, Any]]) -> None:
         self.directory = directory
-        self.watch = watch
+        self.watch = [entry for entry in watch if "path" in entry and not entry.get("installed")]
+        self.rejected = directory / "rejected"
+        self.report = directory / "rolled-back.json"
 
-    def _files(self) -> list[Path]:
+    def _files(self) -> dict[Path, dict[str, Any]]:
         """The files that are kept: those of the configuration, not what was installed."""
-        return [Path(entry["path"]) for entry in self.watch if "path" in entry and not entry.get("link") and not entry.get("installed")]
+        return {Path(entry["path"]): entry for entry in self.watch if not entry.get("link")}
 
     def _links(self) -> list[Path]:
-        return [Path(entry["path"]) for entry in self.watch if entry.get("link") and not entry.get("installed")]
+        return [Path(entry["path"]) for entry in self.watch if entry.get("link")]
 
     @property
     def exists(self) -> bool:
         """Whether there is anything to go back to."""
-        return (self.directory / "running").is_dir()
+        return (self.directory / RUNNING).is_dir()
 
-    def save(self) -> None:
-        """Remember the files as they are now."""
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new = self.directory / f"running-{time.time_ns()}"
-        new.mkdir(mode=0o700)
-        for path in self._files():
-            if path.is_file():
-                self._copy(path, new / path.relative_to("/"))
-        links = {str(path): os.readlink(path) for path in self._links() if path.is_symlink()}
-        (new / "links.json").write_text(json.dumps(links))
-        running = self.directory / "running"
-        if not running.is_symlink():  # It was a directory once.
+    @property
+    def version(self) -> str:
+        """The version that last worked."""
+        return self._version(self.directory / RUNNING)
+
+    @property
+    def age(self) -> float:
+        """The seconds since the version that last worked has worked for the first time."""
+        try:
+            return time.time() - (self.directory / RUNNING / "adopted").stat().st_mtime
+        except OSError:
+            return float("inf")
+
+    @property
+    def has_previous(self) -> bool:
+        """Whether there are copies of a version before the one that last worked."""
+        return (self.directory / PREVIOUS).is_dir()
+
+    @staticmethod
+    def _version(copies: Path) -> str:
+        with contextlib.suppress(OSError):
+            return (copies / "version").read_text()
+        return ""
+
+    def _find(self, version: str) -> Optional[Path]:
+        """The latest copies of a version."""
+        found = [copies for copies in self.directory.glob("version-*") if self._version(copies) == version]
+        return max(found, default=None)
+
+    def save(self, version: str, tidy: bool = True) -> None:
+        """Copy the files as they are now: before a process is started from them."""
+        if tidy:
+            self._tidy(version)
+        found = self._find(version)
+        if found and self._is_copy(found):
+            return
+        new = self.directory / f"version-{time.time_ns()}"
+        try:
+            new.mkdir(parents=True, mode=0o700)
+            self.directory.chmod(0o700)
+            for path in self._files():
+                if path.is_file():
+                    self._copy(path, new / path.relative_to("/"))
+            (new / "links.json").write_text(json.dumps(self._leading()))
+            # Last: without it these copies are of no version.
+            write(new / "version", version)
+        except OSError as error:
+            shutil.rmtree(new, ignore_errors=True)
+            raise ControlError(
+                f"cannot keep a copy of the configuration in {self.directory}: {error.strerror}. Nothing has been replaced: free some space there, "
+                "and try again"
+            ) from error
+
+    def _leading(self) -> dict[str, str]:
+        return {str(path): os.readlink(path) for path in self._links() if path.is_symlink()}
+
+    def _is_copy(self, copies: Path) -> bool:
+        """Whether copies are, byte for byte, of what is on disk now."""
+        same = all(_read(copies / path.relative_to("/")) == _read(path) for path in self._files())
+        return same and (_read(copies / "links.json") or b"").decode() == json.dumps(self._leading())
+
+    def _tidy(self, version: str) -> None:
+        """Remove copies that nobody needs any more."""
+        kept = {os.path.realpath(self.directory / name) for name in (RUNNING, PREVIOUS)}
+        kept.add(str(self._find(version)))
+        for copies in (*self.directory.glob("version-*"), *self.directory.glob("running-*")):
+            if str(copies) not in kept:
+                shutil.rmtree(copies, ignore_errors=True)
+
+    def adopt(self, version: str) -> None:
+        """Remember that a version works; nothing is done where its files have not been copied."""
+        found = self._find(version)
+        running = self.directory / RUNNING
+        if not found or (running.is_symlink() and running.resolve() == found.resolve()):
+            return
+        if self.version == version:
+            # Only what this kind of processes is not started from has changed: the version is as old as it was.
+            with contextlib.suppress(OSError):
+                shutil.copy2(running / "adopted", found / "adopted")
+        else:
+            (found / "adopted").touch()
+            if running.is_symlink():
+                relink(self.directory / PREVIOUS, os.readlink(running))
+        if running.is_dir() and not running.is_symlink():  # It was a directory once.
             shutil.rmtree(running, ignore_errors=True)
         # At no moment is there nothing to go back to.
-        relink(running, Path(new.name))
-        for old in self.directory.glob("running-*"):
-            if old != new:
-                shutil.rmtree(old, ignore_errors=True)
+        relink(running, found.name)
 
-    def restore(self) -> list[str]:
-        """Put the files back that differ, keep the rejected ones aside, and name them."""
-        running, rejected = self.directory / "running", self.directory / "rejected"
-        shutil.rmtree(rejected, ignore_errors=True)
-        restored = []
-        for path in self._files():
-            kept = running / path.relative_to("/")
-            old = kept.read_bytes() if kept.is_file() else None
-            new = path.read_bytes() if path.is_file() else None
-            if old == new:
+    def follow(self, version: str) -> None:
+        """Have copies of the version that serves, which is the one on disk: a call that was killed may have made none."""
+        if self.version != version or not self._is_copy(self.directory / RUNNING):
+            self.save(version)
+            self.adopt(version)
+
+    def restore(self, rejected: str = "", to: str = RUNNING) -> RollBack:
+        """Put back the files that differ, and keep the rejected ones aside.
+
+        Of a version I(rejected) of which there are copies, only the files that still are what it had are put back.
+        """
+        done = RollBack()
+        copies, failed = self.directory / to, self._find(rejected) if rejected else None
+        aside: dict[Path, bytes] = {}
+        for path, entry in self._files().items():
+            kept, new = _read(copies / path.relative_to("/")), _read(path)
+            if view(entry, kept) == view(entry, new):
+                continue
+            if failed and new != _read(failed / path.relative_to("/")):
+                done.changed.append(str(path))
+                continue
+            try:
+                self._put_back(path, entry, copies, kept, new)
+            except OSError as error:
+                done.problems.append(f"{path} cannot be put back: {error.strerror}")
                 continue
             if new is not None:
-                self._copy(path, rejected / path.relative_to("/"))
-            if old is None:
-                path.unlink()
-            else:
-                # Beside the real one first: at no moment is half a file there.
-                target = path.resolve()
-                beside = target.with_name(f".{path.name}.restored~")
-                self._copy(kept, beside)
-                beside.rename(target)
-            restored.append(str(path))
-        for link, leads_to in json.loads((running / "links.json").read_text()).items():
+                aside[path] = new
+            done.files.append(str(path))
+        done.files += self._restore_links(copies)
+        if done.files:
+            self._keep_aside(aside, done)
+        if to == PREVIOUS and not done.problems:
+            relink(self.directory / RUNNING, os.readlink(copies))
+            copies.unlink(missing_ok=True)
+        return done
+
+    def _put_back(self, path: Path, entry: dict[str, Any], copies: Path, kept: Optional[bytes], new: Optional[bytes]) -> None:
+        if kept is None:
+            path.unlink()
+            return
+        # Beside the real one first: at no moment is half a file there.
+        target = path.resolve()
+        beside = target.with_name(f".{path.name}.restored~")
+        self._copy(copies / path.relative_to("/"), beside)
+        if "without_section" in entry and new is not None:
+            # That section is of other processes, and what it is now.
+            beside.write_bytes(with_section(kept, entry["without_section"], new))
+        beside.rename(target)
+
+    def _restore_links(self, copies: Path) -> Iterator[str]:
+        for link, leads_to in json.loads((copies / "links.json").read_text()).items():
             there = os.path.exists(os.path.join(os.path.dirname(link), leads_to))
             if os.path.islink(link) and os.readlink(link) != leads_to and there:
                 relink(Path(link), leads_to)
-                restored.append(link)
-        return restored
+                yield link
+
+    def _keep_aside(self, aside: dict[Path, bytes], done: RollBack) -> None:
+        """Keep what was rejected as far as there is space for it: what works has been put back by now."""
+        shutil.rmtree(self.rejected, ignore_errors=True)
+        digests = {str(path): hashlib.sha256(text).hexdigest() for path, text in aside.items()}
+        try:
+            for path, text in aside.items():
+                target = self.rejected / path.relative_to("/")
+                target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                target.touch(mode=0o600)
+                target.write_bytes(text)
+        except OSError as error:
+            done.problems.append(f"what was rejected is not kept: {error.filename or self.rejected}: {error.strerror}")
+        with contextlib.suppress(OSError):
+            write(self.report, json.dumps({"time": time.time(), "rejected": digests, "files": done.files}))
+
+    def contents(self) -> dict[str, str]:
+        """The digests of the files as they are on disk now."""
+        found = {str(path): _read(path) for path in self._files()}
+        return {path: hashlib.sha256(text).hexdigest() for path, text in found.items() if text is not None}
+
+    def taken_away(self, before: dict[str, str], since: float) -> list[str]:
+        """The files that had I(before) what has been rejected by another call after the time I(since)."""
+        try:
+            report = json.loads(self.report.read_text())
+        except (OSError, ValueError):
+            return []
+        now = self.contents()
+        return [
+            path
+            for path, digest in report["rejected"].items()
+            if report["time"] > since and before.get(path) == digest and now.get(path) != digest
+        ]
+
+    @property
+    def last_roll_back(self) -> str:
+        """What has been rolled back since the version that runs was adopted, for a person; empty when there is nothing."""
+        try:
+            report = json.loads(self.report.read_text())
+            adopted = (self.directory / RUNNING / "adopted").stat().st_mtime
+        except (OSError, ValueError):
+            return ""
+        if report["time"] < adopted:
+            return ""
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(report["time"]))
+        return f"rolled back at {moment}: {' '.join(report['files'])}; what was rejected is kept in {self.rejected}"
 
     def remove(self) -> None:
         """Forget everything."""
@@ -101,3 +264,8 @@ class KnownGood:
         status = source.stat()
         os.chown(target, status.st_uid, status.st_gid)
         shutil.copy2(source, target)
+
+
+def _read(path: Path) -> Optional[bytes]:
+    """The content of a file; None when there is none."""
+    return path.read_bytes() if path.is_file() else None

@@ -30,12 +30,17 @@ class Process:
         self.watch = watch
 
     @property
+    def version(self) -> str:
+        """The fingerprint of what the process was started from; empty when it has not been started."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.directory / "fingerprint").read_text()
+        return ""
+
+    @property
     def current(self) -> bool:
         """Whether the process runs what is written on disk now."""
-        try:
-            return (self.directory / "fingerprint").read_text() == fingerprint(self.watch)
-        except FileNotFoundError:
-            return False
+        version = self.version
+        return bool(version) and version == fingerprint(self.watch)
 
     @property
     def pid(self) -> int:
@@ -52,12 +57,18 @@ class Process:
         return memory(members(self.pid))
 
     @property
+    def started(self) -> dict[str, float]:
+        """What was recorded when the process worked for the first time; empty while it has not."""
+        try:
+            found = json.loads((self.directory / "started").read_text())
+            return {str(name): float(value) for name, value in found.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    @property
     def start_seconds(self) -> Optional[float]:
         """How long it took from the start of the process until it worked; None while it has not."""
-        try:
-            return float(json.loads((self.directory / "started").read_text())["seconds"])
-        except (OSError, ValueError, LookupError):
-            return None
+        return self.started.get("seconds")
 
     def record(self) -> None:
         """Remember, in the process that is about to become it, what it is started from."""
@@ -69,10 +80,10 @@ class Process:
         """Have the process replaced by the next call that makes what runs what is written, whatever happens before."""
         (self.directory / "fingerprint").unlink(missing_ok=True)
 
-    def record_started(self) -> None:
-        """Remember that the process works, and how long that took."""
+    def record_started(self, **numbers: float) -> None:
+        """Remember that the process works, how long that took, and other I(numbers) that later ones are compared with."""
         since = json.loads((self.directory / "pid").read_text())["time"]
-        write(self.directory / "started", json.dumps({"seconds": round(time.time() - since, 1)}))
+        write(self.directory / "started", json.dumps({"seconds": round(time.time() - since, 1), **numbers}))
 
     def terminate(self, seconds: float) -> None:
         """End the process itself, without its service manager: politely, and after I(seconds) by force."""
