@@ -128,7 +128,14 @@ class KnownGood:
             if str(copies) not in kept:
                 shutil.rmtree(copies, ignore_errors=True)
 
-    def adopt(self, version: str) -> None:
+    @property
+    def start_seconds(self) -> Optional[float]:
+        """How long the version that last worked took to start; None where that is not known."""
+        with contextlib.suppress(OSError, ValueError):
+            return float((self.directory / RUNNING / "adopted").read_text())
+        return None
+
+    def adopt(self, version: str, start_seconds: Optional[float] = None) -> None:
         """Remember that a version works; nothing is done where its files have not been copied."""
         found = self._find(version)
         running = self.directory / RUNNING
@@ -139,7 +146,7 @@ class KnownGood:
             with contextlib.suppress(OSError):
                 shutil.copy2(running / "adopted", found / "adopted")
         else:
-            (found / "adopted").touch()
+            (found / "adopted").write_text("" if start_seconds is None else str(start_seconds))
             if running.is_symlink():
                 relink(self.directory / PREVIOUS, os.readlink(running))
         if running.is_dir() and not running.is_symlink():  # It was a directory once.
