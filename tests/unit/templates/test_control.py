@@ -681,6 +681,9 @@ def test_files_come_back_as_they_last_worked(control: Modules, tmp_path: Path) -
     assert (rejected / new.relative_to("/")).read_text() == "new"
     assert keep.directory.stat().st_mode & 0o777 == 0o700
     assert keep.last_roll_back.startswith("rolled back at ")
+    works(keep, "the same files, started by another service manager")
+    assert keep.last_roll_back
+    changed.write_text("works too")
     works(keep, "next")
     assert keep.last_roll_back == "", "another version has worked since"
     keep.remove()
@@ -753,6 +756,7 @@ def test_there_is_always_something_to_go_back_to(control: Modules, tmp_path: Pat
     works(keep, "2")
     assert (keep.directory / "running" / path.relative_to("/")).read_text() == "works too"
     assert (keep.directory / "previous" / path.relative_to("/")).read_text() == "works"
+    path.write_text("works still")
     works(keep, "3")
     keep.save("3")
     assert len(list(keep.directory.iterdir())) == 4, "two links, and what they lead to"
