@@ -920,6 +920,42 @@ def test_handlers_go_back_too_once_the_lock_is_free(
     assert (found.read_text() if found.exists() else "") == ("" if by_handlers else "apply, lock free\n")
 
 
+class AllRuns(NothingStarts):
+    """A service manager under which everything runs, and nothing is to be started."""
+
+    def is_active(self, process: Any) -> bool:
+        """All run."""
+        return True
+
+    def is_starting(self, process: Any) -> bool:
+        """Nothing is on its way."""
+        return False
+
+    def unknown(self, names: list[str]) -> list[str]:
+        """Nothing else is there."""
+        return []
+
+
+@pytest.mark.parametrize("restore", [True, False])
+def test_what_the_web_processes_reject_is_taken_from_the_handlers_too(control: Modules, etc: Path, tmp_path: Path, restore: bool) -> None:
+    """Otherwise the rejected option would stay in the file, and be what everything starts from after the next boot."""
+    config, command = tmp_path / "galaxy.ini", tmp_path / "galaxy-web"
+    command.write_text('#!/bin/sh\necho "galaxy-web@candidate.service did not start" >&2\nexit 1\n')
+    command.chmod(0o755)
+    config.write_text("[uwsgi]\nthreads = 4\n[app:main]\nfile_path = good\n")
+    watch = [{"path": str(config), "without_section": "uwsgi"}]
+    write(etc, "handlers", handlers={"a": {}}, watch=watch, web_command=str(command), **GALAXY)
+    handlers = control.Handlers("galaxy")
+    handlers.manager = AllRuns(handlers)
+    works(handlers.known_good, handlers.version)
+    config.write_text("[uwsgi]\nthreads = 5\n[app:main]\nfile_path = bad\n")
+    with pytest.raises(control.ControlError) as failed:
+        handlers.apply(check=False, restore=restore)
+    assert "No handler has been touched." in str(failed.value)
+    assert ("as they were when they last worked" in str(failed.value)) == restore
+    assert config.read_text() == f"[uwsgi]\nthreads = 5\n[app:main]\nfile_path = {'good' if restore else 'bad'}\n"
+
+
 def test_handlers_tell_the_web_processes_who_calls(control: Modules, etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = tmp_path / "galaxy-web"
     command.write_text(f'#!/bin/sh\necho "$1 ${control.common.BY_HANDLERS}"\n')
