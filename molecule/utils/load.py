@@ -309,7 +309,10 @@ class Load:
         """Keep one slow request under way."""
         await asyncio.sleep(number * self.rates.slow_seconds / self.rates.slow)
         while not self.over.is_set():
-            await self._one("slow", time.monotonic(), fresh=number % 2 == 0)
+            began = time.monotonic()
+            await self._one("slow", began, fresh=number % 2 == 0)
+            # One that failed at once is not asked for again at once.
+            await asyncio.sleep(max(0, began + self.rates.slow_seconds - time.monotonic()))
 
     async def _one(self, kind: str, due: float, fresh: bool) -> None:
         """Make one request and record what became of it."""

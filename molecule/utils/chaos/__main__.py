@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from .faults import START_TIMEOUT
 from .machine import Failure, Machine
 from .run import run
 from .schedule import MANAGERS, schedule, span
@@ -30,8 +31,7 @@ def inventory(container: str, manager: str) -> Path:
     """Write an inventory of the host, with the variables that the scenario of the tiny application has."""
     variables = yaml.safe_load((TINY / "hosts.yml").read_text())["molecule"]["vars"]
     connection = yaml.safe_load((TOP / "molecule" / "inventory" / "group_vars" / "molecule" / "connection.yml").read_text())
-    # A version that does not become healthy is given up soon.
-    variables.update(connection, ansible_host=container, uwsgi_service_manager=manager, uwsgi_start_timeout=15)
+    variables.update(connection, ansible_host=container, uwsgi_service_manager=manager, uwsgi_start_timeout=START_TIMEOUT)
     SCRATCH.mkdir(parents=True, exist_ok=True)
     path = SCRATCH / f"{manager}.json"
     path.write_text(json.dumps({"molecule": {"hosts": {manager: variables}}}))

@@ -19,6 +19,10 @@ UNDER_WAY = 12
 AROUND = 1.0
 
 
+# A version that does not become healthy is given up after this time, in the deployments that this runs against.
+START_TIMEOUT = 15
+
+
 @dataclass
 class Loss:
     """Requests that may fail: those that were under way between two times, and so many of them."""
@@ -33,6 +37,7 @@ class Outcome:
     """What a fault has come to."""
 
     versions: list[str]  # those that may serve now
+    meanwhile: str = ""  # one that may answer until it has failed its health check, because nothing else runs
     results: dict[str, Result] = field(default_factory=dict)
     losses: list[Loss] = field(default_factory=list)
     arrives: str = ""  # the version that has to serve in the end
@@ -57,8 +62,14 @@ def versions(step: Step) -> tuple[str, str]:
 
 
 def write(machine: Machine, step: Step, outcome: Outcome) -> str:
-    """Write the change of a step, if it has one, and return its version."""
+    """Write the change of a step, if it has one, and return its version.
+
+    Where a service manager starts what is written without a candidate before it, that has the socket while it is asked for its health.
+    """
     version, _good = versions(step)
+    if step.change == "unhealthy" and (step.fault in ("die", "reboot", "power") or step.who == "master"):
+        outcome.meanwhile = version
+        outcome.patience += START_TIMEOUT
     if not step.change:
         return ""
     machine.write(step.change, version)

@@ -28,18 +28,16 @@ def serves(machine: Machine, outcome: Outcome) -> list[str]:
                     loss.until = time.time() + 1
             return []
         time.sleep(0.5)
-    for loss in outcome.losses:
-        loss.until = loss.until or time.time()
     return [f"1 serves: {version or 'nothing'} answers after {limit:.0f} s, not one of {outcome.versions}"]
 
 
 def says(name: str, result: Result) -> list[str]:
     """A command ends, and says why it has failed, in words."""
     if result.code is None:
-        return [f"2 apply: the command {name} has not ended, or left no exit code:\n{result.said}"]
+        return [f"2 apply: the command {name} has not ended, or left no exit code: {result}"]
     problems = []
     if "Traceback (most recent" in result.said:
-        problems.append(f"2 apply: the command {name} printed a traceback:\n{result.said}")
+        problems.append(f"2 apply: the command {name} printed a traceback: {result}")
     # Where a signal has ended it there is nothing to say.
     if result.code not in (0, 137, 143, 141) and not result.said:
         problems.append(f"2 apply: the command {name} failed with {result.code} and no word")
@@ -78,7 +76,7 @@ def lost(report: Report, losses: Sequence[Loss], began: float) -> list[str]:
         if not request.failure:
             continue
         start, end = began + request.start, began + request.start + request.latency
-        reasons = [number for number, loss in enumerate(losses) if loss.until is not None and start <= loss.until and end >= loss.since]
+        reasons = [number for number, loss in enumerate(losses) if start <= (loss.until or end) and end >= loss.since]
         if not reasons:
             problems.append(f"5 lost: {request.kind} at {request.start:.2f} s, {request.latency:.2f} s long: {request.failure}")
         for number in reasons[:1]:
@@ -91,7 +89,8 @@ def lost(report: Report, losses: Sequence[Loss], began: float) -> list[str]:
 
 def proven(report: Report, outcome: Outcome) -> list[str]:
     """No version has answered that was not proven."""
-    return [f"1 serves: {version} has answered, which is none of {outcome.versions}" for version in report.versions if version not in outcome.versions]
+    known = [*outcome.versions, *filter(None, [outcome.meanwhile])]
+    return [f"1 serves: {version} has answered, which is none of {known}" for version in report.versions if version not in known]
 
 
 def settled(found: dict[str, Any]) -> list[str]:

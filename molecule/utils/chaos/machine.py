@@ -64,6 +64,12 @@ class Result:
     code: Optional[int]
     said: str
 
+    def __str__(self) -> str:
+        """The exit code, and what it said less what is in between."""
+        lines = self.said.splitlines()
+        shown = lines if len(lines) <= 24 else [*lines[:8], f"... {len(lines) - 20} lines", *lines[-12:]]
+        return "\n    ".join([f"exit {self.code}", *(line[:300] for line in shown)])
+
 
 @dataclass(frozen=True)
 class Hit:

@@ -13,7 +13,7 @@ from .invariants import check
 from .machine import Failure, Machine
 from .schedule import Step
 
-RATES = Rates(get=20, post=5, slow=1, post_path="/upload?name={name}", timeout=60)
+RATES = Rates(get=20, post=5, slow=1, post_path="/upload?name={name}", timeout=45)
 
 
 def one(machine: Machine, step: Step, serving: str, say: Callable[[str], None]) -> list[str]:
@@ -34,19 +34,20 @@ def one(machine: Machine, step: Step, serving: str, say: Callable[[str], None]) 
     say(f"{step}: {'VIOLATED' if problems else 'holds'} ({time.monotonic() - started:.0f} s, {lost}{', ' if codes else ''}{codes})")
     if problems:
         problems += [f"hit: {hit.lines.strip() or 'nobody'}" for hit in outcome.hits]
-        problems += [f"the command {name} said:\n{result.said}" for name, result in outcome.results.items()]
+        problems += [f"the command {name} said: {result}" for name, result in outcome.results.items()]
     for problem in problems:
         say("    " + problem.replace("\n", "\n    "))
     return problems
 
 
-def run(machine: Machine, steps: Sequence[Step], say: Callable[[str], None]) -> list[Step]:
-    """Carry out all steps on a host that is prepared, and return those that broke something."""
-    broke: list[Step] = []
+def run(machine: Machine, steps: Sequence[Step], say: Callable[[str], None]) -> dict[Step, list[str]]:
+    """Carry out all steps on a host that is prepared, and return those that broke something, with what did not hold."""
+    broke: dict[Step, list[str]] = {}
     serving = machine.answer()
     for step in steps:
-        if one(machine, step, serving, say):
-            broke.append(step)
+        problems = one(machine, step, serving, say)
+        if problems:
+            broke[step] = problems
             machine.repair(serving)
         serving = machine.answer()
     return broke
