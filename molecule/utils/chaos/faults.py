@@ -42,6 +42,7 @@ class Outcome:
     losses: list[Loss] = field(default_factory=list)
     arrives: str = ""  # the version that has to serve in the end
     patience: float = 0.0  # for what takes longer than a start
+    waited: float = 0.0  # until one of them served
     hits: list[Hit] = field(default_factory=list)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,7 @@ def serves(machine: Machine, outcome: Outcome) -> list[str]:
     while time.monotonic() < began + limit:
         version = machine.answer()
         if version in outcome.versions:
+            outcome.waited = time.monotonic() - began
             for loss in outcome.losses:
                 if loss.until is None:
                     loss.until = time.time() + 1
@@ -36,7 +38,8 @@ def says(name: str, result: Result) -> list[str]:
     if result.code is None:
         return [f"2 apply: the command {name} has not ended, or left no exit code: {result}"]
     problems = []
-    if "Traceback (most recent" in result.said:
+    # The application may print one of its own, which the end of its log then shows.
+    if re.search(r'Traceback \(most recent.*\n\s+File "[^"]*/(control/|runpy)', result.said):
         problems.append(f"2 apply: the command {name} printed a traceback: {result}")
     # Where a signal has ended it there is nothing to say.
     if result.code not in (0, 137, 143, 141) and not result.said:

@@ -53,6 +53,8 @@ class Card:
         """Choose by chance what the card leaves open."""
         change, who, word = chance.choice(self.changes), chance.choice(self.who), chance.choice(self.words)
         delay = round(chance.uniform(0, self.delay), 2)
+        if change in BROKEN and word:
+            word = WORDS[0]  # It comes no further.
         return Step(number, self.fault, change, who, word, delay, round(chance.uniform(*self.seconds), 1))
 
 
@@ -81,7 +83,7 @@ CARDS = (
     Card("reboot", ("", *ANY)),
     Card("power", ("", "good", *BROKEN)),
     Card("power", ANY, ("command",), WORDS, delay=2),
-    Card("missing", ("",), ("boot", "master"), seconds=(3, 10)),
+    Card("missing", ("",), ("boot", "master"), seconds=(4, 15)),
     Card("missing", ("good",), ("command",), seconds=(3, 6)),
     Card("two", BROKEN, words=("prove",), delay=1.5),
 )

@@ -16,6 +16,7 @@ from chaos.schedule import BROKEN, CARDS, MANAGERS, WORDS, Step, schedule, span
 from load import Rates, Report, Request
 
 TINY = Path(__file__).resolve().parents[3] / "molecule" / "tiny" / "files" / "tiny.ini"
+TRACEBACK = "Traceback (most recent call last):\n"
 SEVEN = [
     "1. kill, change good, who slot, word start, delay 0.1",
     "2. reboot, change syntax",
@@ -54,7 +55,7 @@ def test_what_is_drawn_is_known() -> None:
             assert step.fault in FAULTS
             assert step.change in ("", *CHANGES)
             assert step.word in ("", *WORDS)
-            assert step.seconds <= 10
+            assert step.seconds <= 15
 
 
 def test_a_manager_gets_no_fault_of_the_other() -> None:
@@ -121,5 +122,6 @@ def test_a_version_that_was_not_proven_is_seen() -> None:
 
 def test_a_command_has_to_end_and_to_say_why_it_failed() -> None:
     assert says("one", Result(0, "")) == says("one", Result(1, "it did not start")) == says("one", Result(137, "")) == []
-    for result in (Result(None, "prove"), Result(1, ""), Result(1, "Traceback (most recent call last):")):
+    for result in (Result(None, "prove"), Result(1, ""), Result(1, f'{TRACEBACK}  File "/usr/local/lib/galaxyops/tiny-web/control/web.py", line 1')):
         assert len(says("one", result)) == 1
+    assert says("one", Result(1, f'{TRACEBACK}  File "/srv/tiny/tiny_app.py", line 1')) == []
