@@ -42,7 +42,7 @@ class Outcome:
     losses: list[Loss] = field(default_factory=list)
     arrives: str = ""  # the version that has to serve in the end
     patience: float = 0.0  # for what takes longer than a start
-    waited: float = 0.0  # until one of them served
+    waited: Optional[float] = None  # the seconds until one of them served
     hits: list[Hit] = field(default_factory=list)
 
 
@@ -175,8 +175,13 @@ def full(machine: Machine, step: Step, outcome: Outcome, load: Load) -> None:
         result = end(machine, outcome)
     finally:
         machine.heal()
-    if result.code not in (None, 0) and "No space left" not in result.said and step.change == "good":
-        raise AssertionError("the message does not say that there is no space left")
+    if step.change == "good":
+        if result.code not in (None, 0) and "No space left" not in result.said:
+            raise AssertionError("the message does not say that there is no space left")
+    elif machine.version_on_disk() != outcome.versions[0]:
+        raise AssertionError("a broken change was not put back, because there was no space left")
+    elif "did not start" not in result.said:
+        raise AssertionError("the message does not say what was wrong with the change")
 
 
 @fault

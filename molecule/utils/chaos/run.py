@@ -30,7 +30,8 @@ def one(machine: Machine, step: Step, serving: str, say: Callable[[str], None]) 
     more, report = check(machine, outcome, load)
     problems += more
     codes = ", ".join(f"{name}: exit {result.code}" for name, result in outcome.results.items())
-    lost = f"served after {outcome.waited:.0f} s, {len(report.failures)} of {len(report.requests)} requests lost"
+    served = f"served after {outcome.waited:.0f} s" if outcome.waited is not None else "did not serve"
+    lost = f"{served}, {len(report.failures)} of {len(report.requests)} requests lost"
     say(f"{step}: {'VIOLATED' if problems else 'holds'} ({time.monotonic() - started:.0f} s, {lost}{', ' if codes else ''}{codes})")
     if problems:
         problems += [f"hit: {hit.lines.strip() or 'nobody'}" for hit in outcome.hits]
