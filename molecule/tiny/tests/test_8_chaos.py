@@ -15,7 +15,7 @@ from chaos.run import run
 from chaos.schedule import schedule
 from tiny_proof import play_uwsgi
 
-# Chosen so that few steps have a power cut, a broken change that nobody applies, a kill, two controllers and something that is missing.
+# In few steps: a power cut, a broken change that nobody applies, a kill, two controllers, a missing dependency.
 SEEDS = {"systemd": 1, "supervisor": 1}
 STEPS = 6
 

@@ -1,4 +1,4 @@
-"""Make a host, deploy the tiny application there with the roles, and carry out a schedule: python -m chaos --seed 1 --steps 20."""
+"""Deploy the tiny application on a host of its own, and carry out a schedule: python -m chaos --seed 1 --steps 20."""
 
 from __future__ import annotations
 
@@ -30,8 +30,12 @@ def say(text: str) -> None:
 def inventory(container: str, manager: str) -> Path:
     """Write an inventory of the host, with the variables that the scenario of the tiny application has."""
     variables = yaml.safe_load((TINY / "hosts.yml").read_text())["molecule"]["vars"]
-    connection = yaml.safe_load((TOP / "molecule" / "inventory" / "group_vars" / "molecule" / "connection.yml").read_text())
-    variables.update(connection, ansible_host=container, uwsgi_service_manager=manager, uwsgi_start_timeout=START_TIMEOUT)
+    connection = yaml.safe_load(
+        (TOP / "molecule" / "inventory" / "group_vars" / "molecule" / "connection.yml").read_text()
+    )
+    variables.update(
+        connection, ansible_host=container, uwsgi_service_manager=manager, uwsgi_start_timeout=START_TIMEOUT
+    )
     SCRATCH.mkdir(parents=True, exist_ok=True)
     path = SCRATCH / f"{manager}.json"
     path.write_text(json.dumps({"molecule": {"hosts": {manager: variables}}}))
@@ -63,7 +67,8 @@ def chaos(seed: int, steps: tuple[int, int], manager: str, keep: bool) -> int:
     machine.prepare()
     broke = run(machine, planned, say)
     for step in broke:
-        say(f"violated by: make chaos SEED={seed} STEPS={step.number}-{step.number} MANAGER={manager}, or all before: STEPS={step.number}: {step}")
+        say(f"violated by {step}: make chaos SEED={seed} STEPS={step.number}-{step.number} MANAGER={manager}")
+        say(f"    or with all steps before it: make chaos SEED={seed} STEPS={step.number} MANAGER={manager}")
     say(f"{manager}, seed {seed}: {len(planned)} steps, {len(broke)} of them violated something")
     if not keep:
         subprocess.run(["podman", "rm", "--force", "--time", "0", container], check=True, stdout=subprocess.DEVNULL)
@@ -74,8 +79,12 @@ def main() -> int:
     """Read the command line, and carry it out."""
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--steps", default="20", help="so many, or the numbers of the first and the last one, such as 7-9")
-    parser.add_argument("--manager", choices=MANAGERS, help="the service manager; both, one after the other, unless it is given")
+    parser.add_argument(
+        "--steps", default="20", help="so many, or the numbers of the first and the last one, such as 7-9"
+    )
+    parser.add_argument(
+        "--manager", choices=MANAGERS, help="the service manager; both, one after the other, unless it is given"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the container")
     options = parser.parse_args()
     steps = span(options.steps)

@@ -1,4 +1,4 @@
-"""The faults: what each does to the host, which versions may serve after it, and which requests may fail by its nature."""
+"""The faults: what each does to the host, which versions may serve after it, and which requests it may lose."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from load import Load
 from .machine import APPLY, HERE, NEEDED, SMALL_RUN, SMALL_STATE, Hit, Machine, Result
 from .schedule import Step
 
-# A process that is killed takes with it what its workers were at: three workers of four threads at most, in the deployments that this runs against.
+# A killed process loses the requests of its workers: three workers of four threads at most, as the hosts are deployed.
 UNDER_WAY = 12
 
 # What was on its way to a process in the moment in which that was killed.
 AROUND = 1.0
 
 
-# A version that does not become healthy is given up after this time, in the deployments that this runs against.
+# A version that does not become healthy is given up after this time, as the hosts are deployed.
 START_TIMEOUT = 15
 
 
@@ -65,7 +65,7 @@ def versions(step: Step) -> tuple[str, str]:
 def write(machine: Machine, step: Step, outcome: Outcome) -> str:
     """Write the change of a step, if it has one, and return its version.
 
-    Where a service manager starts what is written without a candidate before it, that has the socket while it is asked for its health.
+    A service manager that starts the configuration on disk uses no candidate: the slot has the socket before it is healthy.
     """
     version, _good = versions(step)
     if step.change == "unhealthy" and (step.fault in ("die", "reboot", "power") or step.who == "master"):
@@ -94,7 +94,9 @@ def end(machine: Machine, outcome: Outcome) -> Result:
 
 def strike(machine: Machine, step: Step, outcome: Outcome, *signals: str, pause: float = 0) -> Hit:
     """Send signals to the participant of a step, in the part of a replacement that the step names."""
-    hit = machine.hit(step.who, *signals, command="one" if step.word else "", word=step.word, delay=step.delay, pause=pause)
+    hit = machine.hit(
+        step.who, *signals, command="one" if step.word else "", word=step.word, delay=step.delay, pause=pause
+    )
     outcome.hits.append(hit)
     return hit
 
@@ -161,7 +163,9 @@ def reader(machine: Machine, step: Step, outcome: Outcome, load: Load) -> None:
         machine.command("one", f"bash -c 'set -o pipefail; {command} 2>&1 | {readers[step.who]}'")
     # How it ended is nobody's to see.
     machine.finish("one")
-    machine.shell("for i in $(seq 300); do pgrep -f 'control tiny web (apply|restart)' >/dev/null || break; sleep 0.2; done")
+    machine.shell(
+        "for i in $(seq 300); do pgrep -f 'control tiny web (apply|restart)' >/dev/null || break; sleep 0.2; done"
+    )
     if step.change == "good":
         outcome.arrives = version
 
@@ -233,7 +237,7 @@ def booted(machine: Machine, outcome: Outcome, load: Load, since: float) -> None
 
 @fault
 def missing(machine: Machine, step: Step, outcome: Outcome, load: Load) -> None:
-    """Take away for a while what the application needs to start: at boot, when it has died, or while a change is applied."""
+    """Take away for a while what the application needs to start: at boot, after a kill, or during a change."""
     version = write(machine, step, outcome)
     machine.shell(f"mv {NEEDED} {NEEDED}.away")
     if step.who == "boot":

@@ -57,7 +57,10 @@ def agrees(machine: Machine, outcome: Outcome) -> list[str]:
         problems.append(f"2 agrees: after an apply that was well, status says:\n{status}")
     serving, disk = machine.answer(), machine.version_on_disk()
     if serving != disk or serving not in outcome.versions:
-        problems.append(f"2 agrees: {serving or 'nothing'} serves, {disk} is on disk, expected one of {outcome.versions}; apply: {result}")
+        problems.append(
+            f"2 agrees: {serving or 'nothing'} serves, {disk} is on disk, "
+            f"expected one of {outcome.versions}; apply: {result}"
+        )
     elif outcome.arrives and serving != outcome.arrives:
         problems.append(f"2 agrees: {serving} serves, and {outcome.arrives} was to come; apply: {result}")
     return problems
@@ -68,8 +71,13 @@ def once(report: Report, names: Sequence[str]) -> list[str]:
     posts = [request for request in report.requests if request.kind == "post"]
     lost = [request for request in posts if not request.failure and names.count(request.name) != 1]
     twice = [request for request in posts if request.failure and names.count(request.name) > 1]
-    problems = [f"3 once: an acknowledged POST was worked on {names.count(request.name)} times: {request}" for request in lost]
-    return problems + [f"3 once: a POST without an answer was worked on {names.count(request.name)} times: {request}" for request in twice]
+    problems = [
+        f"3 once: an acknowledged POST was worked on {names.count(request.name)} times: {request}" for request in lost
+    ]
+    return problems + [
+        f"3 once: a POST without an answer was worked on {names.count(request.name)} times: {request}"
+        for request in twice
+    ]
 
 
 def lost(report: Report, losses: Sequence[Loss], began: float) -> list[str]:
@@ -82,7 +90,9 @@ def lost(report: Report, losses: Sequence[Loss], began: float) -> list[str]:
         start, end = began + request.start, began + request.start + request.latency
         reasons = [number for number, loss in enumerate(losses) if start <= (loss.until or end) and end >= loss.since]
         if not reasons:
-            problems.append(f"5 lost: {request.kind} at {request.start:.2f} s, {request.latency:.2f} s long: {request.failure}")
+            problems.append(
+                f"5 lost: {request.kind} at {request.start:.2f} s, {request.latency:.2f} s long: {request.failure}"
+            )
         for number in reasons[:1]:
             counts[number] += 1
     for loss, count in zip(losses, counts):
@@ -94,12 +104,18 @@ def lost(report: Report, losses: Sequence[Loss], began: float) -> list[str]:
 def proven(report: Report, outcome: Outcome) -> list[str]:
     """No version has answered that was not proven."""
     known = [*outcome.versions, *filter(None, [outcome.meanwhile])]
-    return [f"1 serves: {version} has answered, which is none of {known}" for version in report.versions if version not in known]
+    return [
+        f"1 serves: {version} has answered, which is none of {known}"
+        for version in report.versions
+        if version not in known
+    ]
 
 
 def settled(found: dict[str, Any]) -> list[str]:
     """The known-good copies are of what serves, and nothing is left behind."""
-    return [f"4 known-good: {problem}" for problem in found["known_good"]] + [f"6 leftover: {problem}" for problem in found["leftovers"]]
+    return [f"4 known-good: {problem}" for problem in found["known_good"]] + [
+        f"6 leftover: {problem}" for problem in found["leftovers"]
+    ]
 
 
 def check(machine: Machine, outcome: Outcome, load: Load) -> tuple[list[str], Report]:
@@ -110,5 +126,7 @@ def check(machine: Machine, outcome: Outcome, load: Load) -> tuple[list[str], Re
     began = time.time() - load.now()
     report = load.stop()
     found = machine.on_host("look", **machine.looks(load.name))
-    problems += once(report, found["names"]) + proven(report, outcome) + settled(found) + lost(report, outcome.losses, began)
+    problems += (
+        once(report, found["names"]) + proven(report, outcome) + settled(found) + lost(report, outcome.losses, began)
+    )
     return problems, report

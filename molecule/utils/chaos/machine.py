@@ -20,7 +20,7 @@ APPLY = "tiny-web apply --restore"
 START_SECONDS = 1
 
 # Debian's unit waits 50 s before it starts supervisor anew.
-SOON = "/etc/systemd/system/supervisor.service.d/chaos.conf"
+SOON = "/etc/systemd/system/supervisor.service.d"
 
 FACTORY = "tiny_app:app_factory"
 # What each kind of change writes.
@@ -82,7 +82,13 @@ class Hit:
 
 def variant(text: str, change: str, version: str) -> str:
     """The configuration with another version of the application, and with what that change writes."""
-    options = {"paste.app_factory": FACTORY, "version": version, "start_seconds": str(START_SECONDS), "journal": JOURNAL, "needs": NEEDED}
+    options = {
+        "paste.app_factory": FACTORY,
+        "version": version,
+        "start_seconds": str(START_SECONDS),
+        "journal": JOURNAL,
+        "needs": NEEDED,
+    }
     options.update(CHANGES[change])
     lines: list[str] = []
     section = ""
@@ -122,7 +128,10 @@ class Machine:
         except subprocess.TimeoutExpired as error:
             raise Failure(f"{self.container}: {' '.join(command)[:200]}: no end in {seconds:g} s") from error
         if check and process.returncode != 0:
-            raise Failure(f"{self.container}: {' '.join(command)[:200]}: exit {process.returncode}: {process.stdout}{process.stderr}")
+            raise Failure(
+                f"{self.container}: {' '.join(command)[:200]}: exit {process.returncode}: "
+                f"{process.stdout}{process.stderr}"
+            )
         return process.stdout
 
     def shell(self, script: str, check: bool = True) -> str:
@@ -130,9 +139,11 @@ class Machine:
         return self.run("sh", "-euc", script, check=check)
 
     def mount(self, script: str) -> None:
-        """Run a shell script among its mounts, with the rights of this machine: a container has none to mount anything."""
+        """Run a shell script among its mounts with the rights of this machine: a container may not mount."""
         pid = self.podman("inspect", "--format", "{{.State.Pid}}", self.container).strip()
-        process = subprocess.run(["nsenter", "--target", pid, "--mount", "sh", "-euc", script], capture_output=True, text=True, check=False)
+        process = subprocess.run(
+            ["nsenter", "--target", pid, "--mount", "sh", "-euc", script], capture_output=True, text=True, check=False
+        )
         if process.returncode:
             raise Failure(f"{self.container}: {script.strip()}: {process.stdout}{process.stderr}")
 
@@ -159,7 +170,9 @@ class Machine:
 
     def on_host(self, function: str, **arguments: Any) -> dict[str, Any]:
         """Have a function of on_host.py run there."""
-        found: dict[str, Any] = json.loads(self.run("/usr/bin/python3", "-B", f"{HERE}/on_host.py", function, json.dumps(arguments)))
+        found: dict[str, Any] = json.loads(
+            self.run("/usr/bin/python3", "-B", f"{HERE}/on_host.py", function, json.dumps(arguments))
+        )
         return found
 
     # What is done there
@@ -169,7 +182,9 @@ class Machine:
         self.shell(f"mkdir -p {HERE} && touch {NEEDED}")
         self.run("sh", "-c", f"cat > {HERE}/on_host.py", stdin=(Path(__file__).parent / "on_host.py").read_text())
         if self.manager == "supervisor":
-            self.shell(f"mkdir -p {Path(SOON).parent} && printf '[Service]\\nRestartSec=5\\n' > {SOON} && systemctl daemon-reload")
+            self.shell(
+                f"mkdir -p {SOON}; printf '[Service]\\nRestartSec=5\\n' > {SOON}/chaos.conf; systemctl daemon-reload"
+            )
         self.original = self.run("cat", CONFIG)
         self.shell(f"cp -a {CONFIG} {HERE}/original.ini")
         self.write("good", "v0")
@@ -183,7 +198,7 @@ class Machine:
         self.heal()
         self.shell(f"cp -a {HERE}/original.ini {CONFIG} && {APPLY} && rm -rf {HERE} {NEEDED} {JOURNAL}")
         if self.manager == "supervisor":
-            self.shell(f"rm {SOON} && rmdir --ignore-fail-on-non-empty {Path(SOON).parent} && systemctl daemon-reload")
+            self.shell(f"rm {SOON}/chaos.conf; rmdir --ignore-fail-on-non-empty {SOON}; systemctl daemon-reload")
 
     def write(self, change: str, version: str) -> None:
         """Change the configuration, in one step and as nobody's temporary file."""
@@ -192,8 +207,9 @@ class Machine:
 
     def put(self, text: str) -> None:
         """Write the configuration with its owner and mode."""
-        script = f"cat > {HERE}/new.ini; chown --reference={HERE}/original.ini {HERE}/new.ini; chmod --reference={HERE}/original.ini {HERE}/new.ini"
-        self.run("sh", "-euc", f"{script}; mv {HERE}/new.ini {CONFIG}", stdin=text)
+        like = f"--reference={HERE}/original.ini {HERE}/new.ini"
+        script = f"cat > {HERE}/new.ini; chown {like}; chmod {like}; mv {HERE}/new.ini {CONFIG}"
+        self.run("sh", "-euc", script, stdin=text)
 
     def version_on_disk(self) -> str:
         """The version that the configuration names."""
@@ -205,8 +221,8 @@ class Machine:
 
     def finish(self, name: str, seconds: float = 90) -> Result:
         """Wait for a command; one that does not end is killed."""
-        wait = f"cd {HERE}; for i in $(seq {int(seconds * 5)}); do [ ! -e {name}.rc ] || break; sleep 0.2; done; cat {name}.rc 2>/dev/null || true"
-        code = self.shell(wait).strip()
+        wait = f"for i in $(seq {int(seconds * 5)}); do [ ! -e {name}.rc ] || break; sleep 0.2; done"
+        code = self.shell(f"cd {HERE}; {wait}; cat {name}.rc 2>/dev/null || true").strip()
         said = self.shell(f"cat {HERE}/{name}.out 2>/dev/null || true")
         if not code:
             self.shell(f"kill -9 $(cat {HERE}/{name}.pid) 2>/dev/null || true")
@@ -221,7 +237,12 @@ class Machine:
         """Wait until the host has booted so far that commands can be run there."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            if subprocess.run(["podman", "exec", self.container, "systemctl", "--version"], capture_output=True, check=False).returncode == 0:
+            if (
+                subprocess.run(
+                    ["podman", "exec", self.container, "systemctl", "--version"], capture_output=True, check=False
+                ).returncode
+                == 0
+            ):
                 return
             time.sleep(0.2)
         raise Failure(f"{self.container} has not booted in 60 s")

@@ -2,9 +2,9 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Carry out on the host what has to be prompt: wait for a part of a replacement, find a participant, and send it a signal.
+"""Do on the host what has to be prompt: wait for a part of a replacement, find a participant, send a signal.
 
-on_host.py hit|look ARGUMENTS, where the arguments are those of the function of that name as a JSON object; prints another one.
+Usage: on_host.py hit|look ARGUMENTS. A JSON object has the arguments of the function; its result is printed as JSON.
 """
 
 from __future__ import annotations
@@ -97,7 +97,11 @@ def participants(who: str, command: int) -> list[int]:
             if f"{CONTROL} ready" in process.line or (f"{CONTROL} become" in process.line and process.parent in leaders)
         ]
     if who == "starter":
-        return [process.pid for process in found if process.parent == command and re.search(r"(systemctl|supervisorctl) ", process.line)]
+        return [
+            process.pid
+            for process in found
+            if process.parent == command and re.search(r"(systemctl|supervisorctl) ", process.line)
+        ]
     words = {"pool": "--zerg-pool", "supervisord": "bin/supervisord"}[who]
     return [process.pid for process in found if words in process.line and process.pid == process.group]
 
@@ -119,7 +123,9 @@ def send(pids: list[int], name: str) -> None:
             os.kill(pid, getattr(signal, f"SIG{name}"))
 
 
-def hit(who: str, signals: list[str], command: str = "", word: str = "", delay: float = 0, pause: float = 0) -> dict[str, Any]:
+def hit(
+    who: str, signals: list[str], command: str = "", word: str = "", delay: float = 0, pause: float = 0
+) -> dict[str, Any]:
     """Send the signals to a participant, with a pause between them."""
     if word:
         wait_for(command, word)
@@ -128,7 +134,9 @@ def hit(who: str, signals: list[str], command: str = "", word: str = "", delay: 
     if command and (COMMANDS / f"{command}.pid").exists() and not (COMMANDS / f"{command}.rc").exists():
         number = int((COMMANDS / f"{command}.pid").read_text())
     pids = [pid for pid in participants(who, number) if pid > 1]
-    lines = subprocess.run(["ps", "-o", "pid=,args=", "-p", ",".join(map(str, pids or [0]))], capture_output=True, text=True, check=False).stdout
+    lines = subprocess.run(
+        ["ps", "-o", "pid=,args=", "-p", ",".join(map(str, pids or [0]))], capture_output=True, text=True, check=False
+    ).stdout
     since = time.time()
     for position, name in enumerate(signals):
         if position:
@@ -195,18 +203,30 @@ def leftovers(pools: int) -> list[str]:
     if len(holders) != pools:
         problems.append(f"{len(holders)} pools instead of {pools}: {[process.pid for process in holders]}")
     groups = {process.group for process in (*slots, *candidates, *holders)}
-    problems += [f"left behind: {process}" for process in found if re.search(r"uwsgi .*/run/tiny/", process.line) and process.group not in groups]
-    problems += [f"still runs: {process}" for process in found if re.search(rf"{CONTROL} (apply|restart|boot|check|ready|become)", process.line)]
+    problems += [
+        f"left behind: {process}"
+        for process in found
+        if re.search(r"uwsgi .*/run/tiny/", process.line) and process.group not in groups
+    ]
+    problems += [
+        f"still runs: {process}"
+        for process in found
+        if re.search(rf"{CONTROL} (apply|restart|boot|check|ready|become)", process.line)
+    ]
     problems += [f"somebody holds {path}" for path in held_locks()]
     return problems + [f"left behind: {path}" for path in temporary()]
 
 
 def look(config: str, pools: int, journal: str, prefix: str, patience: float = 15) -> dict[str, Any]:
-    """What is on the host once all is settled: what is left behind after some patience, the known-good copies, and the POSTs of a load."""
+    """What is left behind on the host after some patience, the known-good copies, and the POSTs of a load."""
     deadline = time.monotonic() + patience
     while (problems := leftovers(pools)) and time.monotonic() < deadline:
         time.sleep(0.5)
-    names = [name for name in Path(journal).read_text().split() if name.startswith(prefix)] if Path(journal).exists() else []
+    names = (
+        [name for name in Path(journal).read_text().split() if name.startswith(prefix)]
+        if Path(journal).exists()
+        else []
+    )
     return {"leftovers": problems, "known_good": known_good(config), "names": names}
 
 

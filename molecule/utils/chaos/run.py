@@ -32,7 +32,8 @@ def one(machine: Machine, step: Step, serving: str, say: Callable[[str], None]) 
     codes = ", ".join(f"{name}: exit {result.code}" for name, result in outcome.results.items())
     served = f"served after {outcome.waited:.0f} s" if outcome.waited is not None else "did not serve"
     lost = f"{served}, {len(report.failures)} of {len(report.requests)} requests lost"
-    say(f"{step}: {'VIOLATED' if problems else 'holds'} ({time.monotonic() - started:.0f} s, {lost}{', ' if codes else ''}{codes})")
+    numbers = ", ".join(filter(None, [f"{time.monotonic() - started:.0f} s", lost, codes]))
+    say(f"{step}: {'VIOLATED' if problems else 'holds'} ({numbers})")
     if problems:
         problems += [f"hit: {hit.lines.strip() or 'nobody'}" for hit in outcome.hits]
         problems += [f"the command {name} said: {result}" for name, result in outcome.results.items()]

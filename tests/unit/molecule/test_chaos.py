@@ -68,7 +68,10 @@ def test_a_step_is_told_in_a_line() -> None:
     assert str(Step(5, "reboot")) == "5. reboot"
 
 
-@pytest.mark.parametrize(("text", "steps"), [("20", (1, 20)), ("7-9", (7, 9)), ("9-7", None), ("0", None), ("-3", None), ("x", None), ("", None)])
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [("20", (1, 20)), ("7-9", (7, 9)), ("9-7", None), ("0", None), ("-3", None), ("x", None), ("", None)],
+)
 def test_which_steps_are_meant(text: str, steps: tuple[int, int] | None) -> None:
     assert span(text) == steps
 
@@ -98,14 +101,22 @@ def report(*requests: Request) -> Report:
 
 
 def test_a_post_is_worked_on_once_or_without_an_answer_perhaps_not_at_all() -> None:
-    found = report(Request("post", 1, name="a"), Request("post", 2, name="b", failure="status 502"), Request("post", 3, name="c", failure="status 502"))
+    found = report(
+        Request("post", 1, name="a"),
+        Request("post", 2, name="b", failure="status 502"),
+        Request("post", 3, name="c", failure="status 502"),
+    )
     assert once(found, ["a", "b"]) == []
     assert [problem[:40] for problem in once(found, ["b"])] == ["3 once: an acknowledged POST was worked "]
     assert len(once(found, ["a", "a", "b", "b"])) == 2
 
 
 def test_what_is_lost_is_permitted_only_where_it_is_by_nature() -> None:
-    found = report(Request("get", 1, 0.5, failure="status 502"), Request("slow", 2, 2, failure="reset without an answer"), Request("get", 9, 1))
+    found = report(
+        Request("get", 1, 0.5, failure="status 502"),
+        Request("slow", 2, 2, failure="reset without an answer"),
+        Request("get", 9, 1),
+    )
     assert len(lost(found, [], began=100)) == 2
     assert lost(found, [Loss(101.2, 102.1)], began=100) == []
     assert lost(found, [Loss(103, 103.1, 1)], began=100) == ["5 lost: get at 1.00 s, 0.50 s long: status 502"]
@@ -115,13 +126,19 @@ def test_what_is_lost_is_permitted_only_where_it_is_by_nature() -> None:
 
 
 def test_a_version_that_was_not_proven_is_seen() -> None:
-    assert proven(report(Request("get", 1, version="v1"), Request("get", 2, version="v2-factory")), Outcome(["v1", "v2"])) == [
-        "1 serves: v2-factory has answered, which is none of ['v1', 'v2']"
-    ]
+    assert proven(
+        report(Request("get", 1, version="v1"), Request("get", 2, version="v2-factory")), Outcome(["v1", "v2"])
+    ) == ["1 serves: v2-factory has answered, which is none of ['v1', 'v2']"]
 
 
 def test_a_command_has_to_end_and_to_say_why_it_failed() -> None:
-    assert says("one", Result(0, "")) == says("one", Result(1, "it did not start")) == says("one", Result(137, "")) == []
-    for result in (Result(None, "prove"), Result(1, ""), Result(1, f'{TRACEBACK}  File "/usr/local/lib/galaxyops/tiny-web/control/web.py", line 1')):
+    assert (
+        says("one", Result(0, "")) == says("one", Result(1, "it did not start")) == says("one", Result(137, "")) == []
+    )
+    for result in (
+        Result(None, "prove"),
+        Result(1, ""),
+        Result(1, f'{TRACEBACK}  File "/usr/local/lib/galaxyops/tiny-web/control/web.py", line 1'),
+    ):
         assert len(says("one", result)) == 1
     assert says("one", Result(1, f'{TRACEBACK}  File "/srv/tiny/tiny_app.py", line 1')) == []
