@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -36,10 +35,16 @@ def _is_of_root(pid: int) -> bool:
     """Whether a worker has a master that is root: a process of anybody could bear the name."""
     with contextlib.suppress(OSError):
         parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        # That of a container is none of this host.
-        same_host = os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+        # One in a container has one more number there, and is none of this host.
+        same_host = _depth(parent) == _depth("self")
         return same_host and owner(parent) == 0 and _title(parent).startswith("nginx: master process")
     return False
+
+
+def _depth(pid: int | str) -> int:
+    """In how many namespaces a process has a number."""
+    line = re.search(r"(?m)^NSpid:(.*)$", Path(f"/proc/{pid}/status").read_text())
+    return len(line[1].split()) if line else 1
 
 
 def nginx_workers() -> list[Worker]:
