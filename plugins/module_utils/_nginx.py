@@ -78,7 +78,8 @@ class Configuration:
         except OSError as error:
             raise NginxError(f"{command[0]} cannot be run ({error.strerror}): install nginx") from error
         if process.returncode != 0:
-            raise NginxError(f"nginx refuses the configuration on disk, and what it has loaded serves on. Correct this, and run again:\n{process.stderr.strip()}")
+            reason = process.stderr.strip()
+            raise NginxError(f"nginx refuses the configuration on disk; the loaded configuration serves on. Correct this, and run again:\n{reason}")
         self.text = process.stdout
         self.files = _CONFIGURATION_FILE.findall(self.text)
         self.directory = os.path.dirname(self.files[0]) if self.files else "/etc/nginx"

@@ -46,6 +46,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "nginx_proxy_prefix": "/galaxy",
         "nginx_proxy_server_snippet": "location = /galaxy/admin {\n    deny all;\n}\nlocation = /training/admin {\n    deny all;\n}",
     },
+    "params": {
+        "nginx_proxy_server_snippet": 'uwsgi_param HTTP_X_OWN "of the site";\nuwsgi_param HTTP_X_FORWARDED_EMAIL $http_x_forwarded_email;\n'
+        "uwsgi_param SCRIPT_NAME /wrong;\nlocation = /own {\n    uwsgi_param HTTP_X_INNER no;\n    uwsgi_pass unix:/run/galaxy/web.sock;\n}",
+    },
     "asgi": {"nginx_proxy_asgi_paths": ["/api/events/stream", "/api/mcp"], "nginx_proxy_prefix": "/galaxy"},
     "all": {
         "nginx_proxy_asgi_paths": ["/api/events/stream"],
@@ -150,6 +154,9 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for name in variants
         for kind, template in ([("conf", "beside.conf.j2"), ("locations", "locations.conf.j2")] if name in BESIDE else [("conf", "site.conf.j2")])
     ]
+    (top / "params.j2").write_text("{{ __nginx_proxy_params_content }}")
+    params = {"template": {"src": str(top / "params.j2"), "dest": str(top / "params.params"), "mode": "0644"}}
+    plays.append({**next(play for play in plays if str(top / "params.json") in play["vars_files"]), "tasks": [params]})
     for name in ("plain", "user-header"):
         task = {"template": {"src": str(top / "http.j2"), "dest": str(top / f"{name}.http"), "mode": "0644"}}
         plays.append({**next(play for play in plays if str(top / f"{name}.json") in play["vars_files"]), "tasks": [task]})
@@ -158,7 +165,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     result = subprocess.run([*command, "-e", f"ansible_python_interpreter={sys.executable}"], env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    return {path.stem if path.suffix == ".conf" else path.name: path for suffix in ("conf", "locations", "http") for path in top.glob(f"*.{suffix}")}
+    return {path.stem if path.suffix == ".conf" else path.name: path for suffix in ("conf", "locations", "params", "http") for path in top.glob(f"*.{suffix}")}
 
 
 def block(text: str, head: str) -> str:
@@ -203,7 +210,7 @@ def test_headers_of_strangers_are_never_read(sites: dict[str, Path]) -> None:
 
 
 def test_every_line_about_the_client_is_there_once(sites: dict[str, Path]) -> None:
-    for name in VARIANTS:
+    for name in VARIANTS.keys() - {"params"}:
         names = re.findall(r"uwsgi_param (\S+)", sites[name].read_text())
         assert len(names) == len(set(names))
         assert {"UWSGI_SCHEME", "HTTP_HOST", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_REQUEST_ID"} < set(names)
@@ -262,6 +269,8 @@ def test_challenges_are_answered_with_and_without_tls(sites: dict[str, Path]) ->
 def write_site(sites: dict[str, Path], top: Path, name: str, beside: str = "beside", **replaced: str) -> None:
     """Write a site, with another below its prefix, so that nginx can run it in the directory I(top)."""
     (top / "galaxyops" / "galaxy").mkdir(parents=True)
+    if f"{name}.params" in sites:
+        shutil.copy(sites[f"{name}.params"], top / "galaxyops" / "galaxy" / "site.params")
     files = {name: "site.conf", **({beside: "training.conf", f"{beside}.locations": "galaxyops/galaxy/training.conf"} if name != "all" else {})}
     for source, target in files.items():
         text = sites[source].read_text()
@@ -580,3 +589,16 @@ def test_link_leads_to_files_of_its_owner_only(serve: Serve, tmp_path: Path) -> 
     assert site.get("/static/own") == site.get("/static/file") == []
     # It is left to the application.
     assert dict(site.get("/static/foreign"))["PATH_INFO"] == "/static/foreign"
+
+
+def test_instance_beside_another_gets_what_its_site_sets_for_all(serve: Serve) -> None:
+    """But neither what the site believes of clients nor what only the instance itself can know."""
+    site = serve("params")
+    pairs = site.get("/training/x", ("X-Own", "forged"), ("X-Forwarded-Email", "root@example.org"), *FORGED)
+    assert [value for name, value in pairs if name == "HTTP_X_OWN"] == ["of the site"]
+    assert "HTTP_X_INNER" not in dict(pairs)
+    # The last one counts.
+    # The last one counts.
+    assert (dict(pairs)["SCRIPT_NAME"], dict(pairs)["PATH_INFO"]) == ("/training", "/x")
+    assert identity(pairs) == [("HTTP_GX_SECRET", SECRET)]
+    assert dict(site.get("/"))["HTTP_X_OWN"] == "of the site"
