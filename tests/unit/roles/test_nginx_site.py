@@ -602,3 +602,26 @@ def test_instance_beside_another_gets_what_its_site_sets_for_all(serve: Serve) -
     assert (dict(pairs)["SCRIPT_NAME"], dict(pairs)["PATH_INFO"]) == ("/training", "/x")
     assert identity(pairs) == [("HTTP_GX_SECRET", SECRET)]
     assert dict(site.get("/"))["HTTP_X_OWN"] == "of the site"
+
+
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        ("user www-data;", "user www-data games; # galaxyops.uwsgi.nginx_proxy, instead of www-data;"),
+        ("user  nginx ;\r", "user  nginx games; # galaxyops.uwsgi.nginx_proxy, instead of nginx ;\r"),
+        ("\tuser www-data adm; # ours", "\tuser www-data games; # galaxyops.uwsgi.nginx_proxy, instead of www-data adm; # ours"),
+        ("# user www-data;", "# user www-data;"),
+        # The rest of the line would become a comment.
+        ("user www-data; worker_processes 2;", "user www-data; worker_processes 2;"),
+    ],
+)
+def test_group_of_the_workers_is_written_into_one_line_and_taken_out_again(line: str, written: str) -> None:
+    variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    own = variables["__nginx_proxy_own_user_line"].replace("{{ __nginx_proxy_mark }}", variables["__nginx_proxy_mark"])
+    replacement = rf"\1\3 games; {variables['__nginx_proxy_mark']} \2"
+    text = f"# x\n{line}\nevents {{}}\n"
+    for _run in range(2):
+        without = re.sub(own, r"\1\2", text, flags=re.MULTILINE)
+        assert without == f"# x\n{line}\nevents {{}}\n"
+        text = re.sub(variables["__nginx_proxy_user_line"], replacement, without, flags=re.MULTILINE)
+        assert text == f"# x\n{written}\nevents {{}}\n"
