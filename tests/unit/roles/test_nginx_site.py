@@ -235,7 +235,7 @@ def test_instance_beside_another_is_nothing_but_locations(sites: dict[str, Path]
     ]
     assert re.findall(r"(?m)^(?!geo|map)\w.*\{", sites["beside"].read_text()) == []
     text = sites["beside.locations"].read_text()
-    own = ["location @training-too-large {", "location @training-headers-too-large {", "location @training {"]
+    own = ["location @training-too-large {", "location @training {"]
     assert re.findall(r"(?m)^\w.*\{", text) == ["location = /training {", "location /training/ {", *own]
     # nginx wants what is in a location below it. That which Galaxy has no path for is there too.
     inner = re.findall(r"(?m)^    location (?:= )?(\S+)", text)
