@@ -22,8 +22,8 @@ NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 pytestmark = pytest.mark.skipif(not NGINX, reason="no nginx here")
 
 MAIN = """\
-pid pid;
-error_log error.log;
+pid run/pid;
+error_log run/error.log;
 daemon off;
 worker_processes 2;
 {user}
@@ -56,12 +56,14 @@ class Host:
             taken.bind(("127.0.0.1", 0))
             self.port = int(taken.getsockname()[1])
         (top / "sites").mkdir()
+        # nginx writes nothing among its configuration.
+        (top / "run").mkdir()
         self.main()
         self.write("one")
 
     def main(self, user: str = "user root;") -> None:
         """Write what is around the sites."""
-        temporary = " ".join(f"{kind}_temp_path {self.top}/t;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        temporary = " ".join(f"{kind}_temp_path {self.top}/run/t;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         (self.top / "nginx.conf").write_text(MAIN.format(user=user if os.geteuid() == 0 else "", temporary=temporary))
 
     def write(self, answer: str, name: str = "a", more: str = "") -> None:
@@ -70,7 +72,7 @@ class Host:
 
     def load(self, **arguments: Any) -> dict[str, Any]:
         """Run the module."""
-        return self.run_module("nginx_load", command=self.command, record=str(self.top / "record"), **arguments)
+        return self.run_module("nginx_load", command=self.command, record=str(self.top / "run" / "record"), **arguments)
 
     def answer(self) -> str:
         """What nginx answers."""
@@ -88,6 +90,8 @@ def host(tmp_path: Path, run_module: Callable[..., dict[str, Any]]) -> Host:
 @pytest.fixture
 def served(host: Host) -> Iterator[Host]:
     """One that runs."""
+    # The kernel tells when a process was started to a hundredth of a second.
+    time.sleep(0.05)
     process = subprocess.Popen(host.command, stderr=subprocess.DEVNULL)
     for _attempt in range(100):
         with contextlib.suppress(OSError):
@@ -125,7 +129,7 @@ def test_file_that_a_killed_run_has_written_is_loaded(served: Host) -> None:
 def test_file_that_is_gone_is_gone_from_nginx(served: Host) -> None:
     served.write("x", name="b", more="server_name b;")
     assert served.load()["changed"]
-    (served.top / "record").unlink()
+    (served.top / "run" / "record").unlink()
     time.sleep(0.1)
     (served.top / "sites" / "b.conf").unlink()
     assert served.load()["changed"]
@@ -141,6 +145,7 @@ def test_what_somebody_else_has_loaded_is_not_loaded_again(served: Host) -> None
     """As the hook of an ACME client does."""
     served.load()
     served.write("two")
+    time.sleep(0.05)
     subprocess.run([*served.command, "-s", "reload"], check=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 10
     while served.answer() != "two" and time.monotonic() < deadline:
