@@ -137,6 +137,15 @@ class Place:
         finally:
             os.close(descriptor)
 
+    @contextlib.contextmanager
+    def pinned(self) -> Iterator[str]:
+        """A path that leads to what has this name now, and to nothing else: a socket cannot be opened, only connected to."""
+        descriptor = os.open(self.name, _PATH, dir_fd=self.directory)
+        try:
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+
     def _refuse_special(self, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
             kinds = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
@@ -239,7 +248,7 @@ class Place:
         os.symlink(target, temporary, dir_fd=self.directory)
         try:
             self.rename_from(temporary)
-        except OSError:
+        except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=self.directory)
             raise
@@ -519,9 +528,9 @@ def give_directory(path: AnyPath, owner: int, group: int, mode: int) -> None:
         place.give(owner, group, mode)
 
 
-def copy(source: AnyPath, target: AnyPath) -> None:
-    """Copy a file in one step, with its owner, mode, extended attributes and times."""
-    with locate(source, reading=True) as old, locate(target) as new:
+def copy(source: AnyPath, target: AnyPath, follow: bool = True) -> None:
+    """Copy a file in one step, with its owner, mode, extended attributes and times; a link is replaced if I(follow) is false."""
+    with locate(source, reading=True) as old, locate(target, follow) as new:
         old.copy_to(new)
 
 

@@ -445,6 +445,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf a
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _listeners as listeners
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files as safe_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options as uwsgi_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv as virtualenv
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
@@ -474,8 +475,7 @@ def looks_as(path: str, pattern: str) -> bool:
     try:
         if os.path.isdir(path):
             return bool(re.search(pattern, os.readlink(path)))
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return bool(re.search(pattern, stream.read(), re.MULTILINE))
+        return bool(re.search(pattern, safe_files.read(path).decode(errors="replace"), re.MULTILINE))
     except OSError:
         return False
 

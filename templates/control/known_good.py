@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
+from . import _safe_files as safe_files
 from .paths import relink
 
 
@@ -41,44 +41,41 @@ class KnownGood:
 
     def save(self) -> None:
         """Remember the files as they are now."""
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        safe_files.make_directories(self.directory, mode=0o700)
         new = self.directory / f"running-{time.time_ns()}"
-        new.mkdir(mode=0o700)
+        safe_files.make_directories(new, mode=0o700)
         for path in self._files():
             if path.is_file():
                 self._copy(path, new / path.relative_to("/"))
         links = {str(path): os.readlink(path) for path in self._links() if path.is_symlink()}
-        (new / "links.json").write_text(json.dumps(links))
+        safe_files.write(new / "links.json", json.dumps(links).encode())
         running = self.directory / "running"
         if not running.is_symlink():  # It was a directory once.
-            shutil.rmtree(running, ignore_errors=True)
+            safe_files.remove_tree(running)
         # At no moment is there nothing to go back to.
         relink(running, Path(new.name))
-        for old in self.directory.glob("running-*"):
-            if old != new:
-                shutil.rmtree(old, ignore_errors=True)
+        for old in self.directory.iterdir():
+            # A call that was killed has left others.
+            if old.name not in ("running", "rejected", new.name):
+                safe_files.remove_tree(old)
 
     def restore(self) -> list[str]:
         """Put the files back that differ, keep the rejected ones aside, and name them."""
         running, rejected = self.directory / "running", self.directory / "rejected"
-        shutil.rmtree(rejected, ignore_errors=True)
+        safe_files.remove_tree(rejected)
         restored = []
         for path in self._files():
             kept = running / path.relative_to("/")
-            old = kept.read_bytes() if kept.is_file() else None
-            new = path.read_bytes() if path.is_file() else None
+            old = self._content(kept)
+            new = self._content(path)
             if old == new:
                 continue
             if new is not None:
                 self._copy(path, rejected / path.relative_to("/"))
             if old is None:
-                path.unlink()
+                safe_files.unlink(path)
             else:
-                # Beside the real one first: at no moment is half a file there.
-                target = path.resolve()
-                beside = target.with_name(f".{path.name}.restored~")
-                self._copy(kept, beside)
-                beside.rename(target)
+                self._put_back(kept, path)
             restored.append(str(path))
         for link, leads_to in json.loads((running / "links.json").read_text()).items():
             there = os.path.exists(os.path.join(os.path.dirname(link), leads_to))
@@ -89,15 +86,28 @@ class KnownGood:
 
     def remove(self) -> None:
         """Forget everything."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        safe_files.remove_tree(self.directory)
         for parent in self.directory.parents[:2]:
             with contextlib.suppress(OSError):  # something else still uses it
                 parent.rmdir()
 
     @staticmethod
     def _copy(source: Path, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        target.touch(mode=0o600)
-        status = source.stat()
-        os.chown(target, status.st_uid, status.st_gid)
-        shutil.copy2(source, target)
+        safe_files.make_directories(target.parent, mode=0o700)
+        safe_files.copy(source, target)
+
+    @staticmethod
+    def _content(path: Path) -> Optional[bytes]:
+        """What a file has; None where there is none, or something else has its name."""
+        try:
+            return safe_files.read(path)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, safe_files.UnsafeFile):
+            return None
+
+    @staticmethod
+    def _put_back(kept: Path, path: Path) -> None:
+        try:
+            safe_files.copy(kept, path)
+        except safe_files.UnsafeFile:
+            # A link of a user who must not choose what root writes to: the file takes its place.
+            safe_files.copy(kept, path, follow=False)

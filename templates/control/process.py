@@ -12,9 +12,13 @@ import signal
 import time
 from typing import Any, Optional
 
+from . import _safe_files as safe_files
 from .fingerprint import fingerprint
 from .kernel import born, members, memory, owner
-from .paths import RUN, write
+from .paths import RUN, read, write
+
+# Seconds: nothing takes longer to start
+YEAR = 365 * 24 * 3600
 
 
 class Process:
@@ -32,19 +36,15 @@ class Process:
     @property
     def current(self) -> bool:
         """Whether the process runs what is written on disk now."""
-        try:
-            return (self.directory / "fingerprint").read_text() == fingerprint(self.watch)
-        except FileNotFoundError:
-            return False
+        return read(self.directory / "fingerprint") == fingerprint(self.watch)
 
     @property
     def pid(self) -> int:
         """The process, or 0 when it does not live."""
-        try:
-            recorded = json.loads((self.directory / "pid").read_text())
-        except (OSError, ValueError):
-            return 0
-        return int(recorded["pid"]) if born(recorded["pid"]) == recorded["born"] else 0
+        recorded = self._recorded("pid")
+        pid = recorded.get("pid")
+        # Whoever the directory belongs to has written the number, and may have written anything.
+        return pid if type(pid) is int and 0 < pid < 2**31 and born(pid) == recorded.get("born") else 0
 
     @property
     def memory(self) -> int:
@@ -54,25 +54,32 @@ class Process:
     @property
     def start_seconds(self) -> Optional[float]:
         """How long it took from the start of the process until it worked; None while it has not."""
+        seconds = self._recorded("started").get("seconds")
+        return float(seconds) if isinstance(seconds, (int, float)) and 0 <= seconds < YEAR else None
+
+    def _recorded(self, name: str) -> dict[str, Any]:
+        """What one of the small files says; nothing where it is none of this command."""
         try:
-            return float(json.loads((self.directory / "started").read_text())["seconds"])
-        except (OSError, ValueError, LookupError):
-            return None
+            recorded = json.loads(read(self.directory / name) or "{}")
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return recorded if isinstance(recorded, dict) else {}
 
     def record(self) -> None:
         """Remember, in the process that is about to become it, what it is started from."""
-        (self.directory / "started").unlink(missing_ok=True)
+        safe_files.unlink(self.directory / "started")
         write(self.directory / "fingerprint", fingerprint(self.watch))
         write(self.directory / "pid", json.dumps({"pid": os.getpid(), "born": born(os.getpid()), "time": time.time()}))
 
     def disown(self) -> None:
         """Have the process replaced by the next call that makes what runs what is written, whatever happens before."""
-        (self.directory / "fingerprint").unlink(missing_ok=True)
+        safe_files.unlink(self.directory / "fingerprint")
 
     def record_started(self) -> None:
         """Remember that the process works, and how long that took."""
-        since = json.loads((self.directory / "pid").read_text())["time"]
-        write(self.directory / "started", json.dumps({"seconds": round(time.time() - since, 1)}))
+        since = self._recorded("pid").get("time")
+        seconds = round(time.time() - since, 1) if isinstance(since, (int, float)) and abs(time.time() - since) < YEAR else 0
+        write(self.directory / "started", json.dumps({"seconds": max(0, seconds)}))
 
     def terminate(self, seconds: float) -> None:
         """End the process itself, without its service manager: politely, and after I(seconds) by force."""
