@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
-import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
 
+from . import _safe_files as safe_files
 from .accounts import account_of, drop_privileges, group_of
 from .errors import ControlError, UsageError, say
 from .known_good import KnownGood
+from .lock import locked
 from .manager import Manager
 from .paths import ETC, RUN, STATE
 from .process import Process
@@ -65,12 +66,18 @@ class Control:
         kept = [{"path": path} for path in (str(self.path), *self.config.get("kept", []))]
         self.known_good = KnownGood(STATE / instance / self.kind, [*self.watch, *kept])
 
+    @property
+    def patience(self) -> int:
+        """The seconds that a call waits for another: longer than any call takes that does not hang."""
+        start = self.config["health"]["timeout"] if "health" in self.config else self.config.get("start_timeout", 0)
+        each = 2 * start + self.config.get("stop_timeout", 0) + self.config.get("drain_timeout", 0)
+        # Handlers are replaced one after the other.
+        return int(each * max(1, len(self.config.get("handlers", [])))) + 60
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Let one call at a time change anything; a second one waits for the first."""
-        self.run.mkdir(parents=True, exist_ok=True)
-        with open(self.run / f"{self.kind}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.run / f"{self.kind}.lock", " ".join([self.command, *sys.argv[3:]]), self.patience):
             yield
 
     def processes(self) -> dict[str, Process]:
@@ -113,15 +120,14 @@ class Control:
         """Become the process: called by the service manager, as the application's user or as root."""
         process = self.processes()[name]
         account, group = account_of(self.config["user"]), group_of(self.config["group"])
-        process.directory.mkdir(parents=True, exist_ok=True)
+        safe_files.make_directories(process.directory)
         environment = dict(os.environ)
         if os.geteuid() == 0:
             self.prepare(name)
             say(f"become {process.service}, pid {os.getpid()}")
-            process.directory.chmod(0o750)
             environment.update(read_environment(Path(self.config["environment_file"]).read_text()))
             environment.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)
-            os.chown(process.directory, account.pw_uid, group)
+            safe_files.give_directory(process.directory, account.pw_uid, group, 0o750)
             process.record()
             self._watch_over(name)
             drop_privileges(account, group, umask=0o022)
@@ -201,7 +207,7 @@ class Control:
         for name in names:
             self.manager.forget(name)
         for definition in self.config.get("definitions", {}).get(self.manager.title, []):
-            Path(definition).unlink(missing_ok=True)
+            safe_files.unlink(definition)
         self.manager.reread()
         self.sweep()
         say(f"stopped {' '.join(dict.fromkeys(names))}")
@@ -217,7 +223,7 @@ class Control:
         """Remove what processes have left that live no more: another service manager does not start them as the same user."""
         for process in self.processes().values():
             if not process.pid:
-                shutil.rmtree(process.directory, ignore_errors=True)
+                safe_files.remove_tree(process.directory)
 
     def remove(self) -> None:
         """Stop everything of this kind, and leave no trace of it but the other files that the playbook wrote."""
@@ -226,8 +232,8 @@ class Control:
         self.leave()
         self.known_good.remove()
         for process in self.processes().values():
-            shutil.rmtree(process.directory, ignore_errors=True)
-        (self.run / f"{self.kind}.lock").unlink(missing_ok=True)
+            safe_files.remove_tree(process.directory)
+        safe_files.unlink(self.run / f"{self.kind}.lock")
         with contextlib.suppress(OSError):  # the other kind still uses it
             self.run.rmdir()
 
