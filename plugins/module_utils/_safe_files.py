@@ -232,11 +232,11 @@ class Place:
             self.refuse_hard_link(os.fstat(descriptor))
             give(descriptor, owner, group, mode)
 
-    def copy_to(self, target: Place, limit: int = LIMIT) -> None:
-        """Copy the file in one step, with its owner, mode, extended attributes and times."""
+    def copy_to(self, target: Place, content: Optional[bytes] = None) -> None:
+        """Copy the file in one step, with its owner, mode, extended attributes and times, and with other I(content) if there is any."""
         with self.opened() as descriptor:
             status = os.fstat(descriptor)
-            target.write(self.read(limit), like=descriptor, times=(status.st_atime_ns, status.st_mtime_ns))
+            target.write(self.read() if content is None else content, like=descriptor, times=(status.st_atime_ns, status.st_mtime_ns))
 
     def readlink(self) -> str:
         """Where the link of this name leads."""
@@ -528,10 +528,13 @@ def give_directory(path: AnyPath, owner: int, group: int, mode: int) -> None:
         place.give(owner, group, mode)
 
 
-def copy(source: AnyPath, target: AnyPath, follow: bool = True) -> None:
-    """Copy a file in one step, with its owner, mode, extended attributes and times; a link is replaced if I(follow) is false."""
+def copy(source: AnyPath, target: AnyPath, follow: bool = True, content: Optional[bytes] = None) -> None:
+    """Copy a file in one step, with its owner, mode, extended attributes and times, and with other I(content) if there is any.
+
+    A link is replaced if I(follow) is false.
+    """
     with locate(source, reading=True) as old, locate(target, follow) as new:
-        old.copy_to(new)
+        old.copy_to(new, content)
 
 
 def writer(path: AnyPath) -> tuple[str, str]:

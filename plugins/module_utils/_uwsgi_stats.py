@@ -58,6 +58,7 @@ class Worker:
     exceptions: int
     respawns: int
     harakiris: int
+    applications: int
     average_milliseconds: float
     rss: Optional[int]
     vsz: Optional[int]
@@ -221,6 +222,7 @@ def _worker(entry: Mapping[str, Any], proc: str, now: float) -> Worker:
         exceptions=int(entry["exceptions"]),
         respawns=max(0, int(entry["respawn_count"]) - 1),
         harakiris=int(entry["harakiri_count"]),
+        applications=len(entry["apps"]),
         average_milliseconds=int(entry["avg_rt"]) / 1000,
         **sizes(int(entry["pid"]), proc),
         running=[_request(core, now) for core in running],

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Optional
 
@@ -58,7 +59,11 @@ def parser_for(instance: str, kind: str) -> argparse.ArgumentParser:
     apply.add_argument("--check", action="store_true", help="only print what would be done")
     apply.add_argument("--restore", action="store_true", help="put the files back that last worked if it does not start")
     commands.add_parser("remove", help="stop and disable the processes")
-    for name, text in (("become", "called by the service manager to start a process"), ("ready", "called by it once the process was started")):
+    for name, text in (
+        ("become", "called by the service manager to start a process"),
+        ("ready", "called by it once the process was started"),
+        ("failed", "called by it when a process has ended by itself"),
+    ):
         commands.add_parser(name, help=text).add_argument("name")
     return parser
 
@@ -73,6 +78,8 @@ def run(control: Control, options: argparse.Namespace) -> int:
         control.become(options.name)
     elif options.command == "ready":
         control.ready(options.name, int(os.environ.get("MAINPID", "0")))
+    elif options.command == "failed":
+        control.failed(options.name)
     elif options.command == "apply" and options.check:
         control.apply(check=True, restore=False)
     elif options.command == "log":
@@ -82,9 +89,16 @@ def run(control: Control, options: argparse.Namespace) -> int:
     elif isinstance(control, Web) and options.command == "record-socket":
         SystemdSocket(control).record(options.unit)
     else:
+        before, since = control.known_good.contents(), time.time()
         try:
             with control.locked():
                 # The call that this one has waited for may have put back files.
+                taken_away = control.known_good.taken_away(before, since)
+                if taken_away:
+                    raise ControlError(
+                        f"{', '.join(taken_away)}: the call that this one has waited for has put back what last worked, because its own change does not. "
+                        f"What this call would have applied is kept in {control.known_good.rejected}: write it again, and call again."
+                    )
                 control = control.reread()
                 change(control, options)
         finally:

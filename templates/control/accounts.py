@@ -8,8 +8,9 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from typing import Callable
 
-from .errors import UsageError
+from .errors import ControlError, UsageError
 
 
 def account_of(user: str) -> pwd.struct_passwd:
@@ -34,3 +35,28 @@ def drop_privileges(account: pwd.struct_passwd, group: int, umask: int) -> None:
     os.setgid(group)
     os.setuid(account.pw_uid)
     os.umask(umask)
+
+
+def as_user(account: pwd.struct_passwd, group: int, act: Callable[[], None]) -> None:
+    """Act as a user where this process is root's: for what is done in a directory, or with a socket, of that user."""
+    if os.geteuid() != 0:
+        act()
+        return
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 0
+        try:
+            drop_privileges(account, group, umask=0o022)
+            act()
+        except BaseException as error:
+            status = 1
+            os.write(writer, str(error).encode(errors="replace")[:4096])
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        message = stream.read().decode(errors="replace")
+    _pid, ended = os.waitpid(child, 0)
+    if ended:
+        raise ControlError(message or "the process that acts as the user was killed")

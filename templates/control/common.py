@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
@@ -18,8 +19,9 @@ from typing import Any, Callable, Optional, TypeVar
 from . import _safe_files as safe_files
 from .accounts import account_of, drop_privileges, group_of
 from .errors import ControlError, UsageError, say
-from .known_good import KnownGood
-from .lock import locked
+from .fingerprint import fingerprint
+from .known_good import RUNNING, KnownGood
+from .lock import locked, locked_if_free
 from .manager import Manager
 from .paths import ETC, RUN, STATE
 from .process import Process
@@ -63,6 +65,8 @@ class Control:
             self.watch += [{"path": path, "installed": True} for path in self.config.get("code", [])]
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise UsageError(f"cannot read {self.path}: {error}; run the playbook that wrote it again") from error
+        # What was last tried by this call
+        self.attempted = ""
         kept = [{"path": path} for path in (str(self.path), *self.config.get("kept", []))]
         self.known_good = KnownGood(STATE / instance / self.kind, [*self.watch, *kept])
 
@@ -74,10 +78,15 @@ class Control:
         # Handlers are replaced one after the other.
         return int(each * max(1, len(self.config.get("handlers", [])))) + 60
 
+    @property
+    def _call(self) -> str:
+        """What this call is, for those who wait for it."""
+        return " ".join([self.command, *sys.argv[3:]])
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Let one call at a time change anything; a second one waits for the first."""
-        with locked(self.run / f"{self.kind}.lock", " ".join([self.command, *sys.argv[3:]]), self.patience):
+        with locked(self.run / f"{self.kind}.lock", self._call, self.patience):
             yield
 
     def processes(self) -> dict[str, Process]:
@@ -97,8 +106,26 @@ class Control:
         """The environment variables of one process alone."""
         return {}
 
-    def ready(self, name: str, watched_pid: int) -> None:
+    @property
+    def version(self) -> str:
+        """The fingerprint of what is written on disk now."""
+        return fingerprint(self.watch)
+
+    def wait_until_ready(self, name: str, watched_pid: int) -> None:
         """Wait until the process just started works; fail when it does not in time."""
+        raise NotImplementedError
+
+    def ready(self, name: str, watched_pid: int) -> None:
+        """Wait until the process just started works, and remember what it works with: called by the service manager."""
+        self.wait_until_ready(name, watched_pid)
+        try:
+            self.adopt(name)
+        except (ControlError, OSError) as error:
+            # It works. The next call finds that the copies are of another version.
+            say(f"the known-good copies are not of this version: {error}")
+
+    def adopt(self, name: str) -> None:
+        """Remember that what the process was started from works."""
         raise NotImplementedError
 
     def apply(self, check: bool, restore: bool) -> None:
@@ -116,6 +143,34 @@ class Control:
         """Print what runs; return 3 when that is not what is written."""
         raise NotImplementedError
 
+    @contextlib.contextmanager
+    def locked_if_free(self) -> Iterator[bool]:
+        """Take the lock unless a call has it, and tell whether it was taken."""
+        with locked_if_free(self.run / f"{self.kind}.lock", self._call) as free:
+            yield free
+
+    def failed(self, name: str) -> None:
+        """Roll back where a process has ended that no call watches, and its version is not known to work.
+
+        Called as root when a process has ended by itself. The service manager starts it again after that.
+        """
+        process = self.processes()[name]
+        with self.locked_if_free() as free:
+            if free and process.version:
+                self.give_up(name, process)
+
+    def give_up(self, name: str, process: Process) -> None:
+        """Put back the files that last worked, if this process has been started from others and has not worked."""
+        if not process.started and process.current and self.known_good.version != self.version:
+            self.roll_back(f"{process.service} does not start")
+
+    def roll_back(self, reason: str, to: str = RUNNING) -> None:
+        """Put back files where nobody waits for an answer."""
+        error = ControlError(reason)
+        told = self.put_back(error, to)
+        if told is not error:
+            say(str(told))
+
     def become(self, name: str) -> None:
         """Become the process: called by the service manager, as the application's user or as root."""
         process = self.processes()[name]
@@ -123,6 +178,10 @@ class Control:
         safe_files.make_directories(process.directory)
         environment = dict(os.environ)
         if os.geteuid() == 0:
+            if process.version and not process.started:
+                # What ends at once is not started again at once, nor ever later, as supervisor would have it.
+                time.sleep(1)
+            self.failed(name)
             self.prepare(name)
             say(f"become {process.service}, pid {os.getpid()}")
             environment.update(read_environment(Path(self.config["environment_file"]).read_text()))
@@ -154,7 +213,7 @@ class Control:
         os.setsid()
         try:
             self.ready(name, pid)
-        except ControlError as error:
+        except (ControlError, OSError) as error:
             say(str(error))
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
@@ -182,20 +241,21 @@ class Control:
                 return former
         return None
 
-    def put_back(self, error: ControlError) -> ControlError:
+    def put_back(self, error: ControlError, to: str = RUNNING) -> ControlError:
         """Put back the files that last worked, and add that to the error."""
         if not self.known_good.exists:
-            return error
-        restored = self.known_good.restore()
-        if not restored:
-            return error
+            return type(error)(f"{error}\nNo version has worked before, so the files stay as they are.")
+        done = self.known_good.restore(self.attempted, to)
+        notes = [*done.problems, *(f"{path} has been changed again meanwhile, and stays as it is." for path in done.changed)]
+        if not done.files:
+            return type(error)("\n".join([str(error), *notes])) if notes else error
         again = self.reread()
         if again.config["manager"] != self.config["manager"]:
             self.leave()
         again.manager.load(again.defined(), check=False)
-        files = "\n".join(f"  {path}" for path in restored)
-        kept = f"What was rejected is kept in {self.known_good.directory}/rejected."
-        return type(error)(f"{error}\nThese files are again as they were when they last worked:\n{files}\n{kept}")
+        files = "\n".join(f"  {path}" for path in done.files)
+        kept = f"What was rejected is kept in {self.known_good.rejected}."
+        return type(error)("\n".join([f"{error}\nThese files are again as they were when they last worked:\n{files}\n{kept}", *notes]))
 
     def defined(self) -> list[str]:
         """The service manager's names for all that it has to know."""

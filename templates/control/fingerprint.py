@@ -12,7 +12,7 @@ import json
 import os
 import re
 import stat
-from typing import Any
+from typing import Any, Optional
 
 from . import _safe_files as safe_files
 
@@ -34,6 +34,31 @@ def without_handlers(text: bytes) -> bytes:
     text = re.sub(rb"(?s)<!--.*?-->", b"", text)
     text = re.sub(rb"(?s)<handlers\b(?:[^>]*/>|.*?</handlers>)", b"", text)
     return re.sub(rb"(?m)^handling:.*\n(?:(?:[ \t].*|#.*)?\n)*", b"", text)
+
+
+def with_section(text: bytes, section: str, other: bytes) -> bytes:
+    """Return the INI I(text) with one section as the INI I(other) has it, or without it where that has none."""
+    pattern = re.compile(rb"(?ms)^\[" + re.escape(section.encode()) + rb"\].*?(?=^\[|\Z)")
+    ours, theirs = pattern.search(text), pattern.search(other)
+    if not theirs:
+        return text[: ours.start()] + text[ours.end() :] if ours else text
+    if not ours:
+        separator = b"" if not text or text.endswith(b"\n") else b"\n"
+        return text + separator + theirs[0]
+    rest = text[ours.end() :]
+    separator = b"\n" if rest and not theirs[0].endswith(b"\n") else b""
+    return text[: ours.start()] + theirs[0] + separator + rest
+
+
+def view(entry: dict[str, Any], text: Optional[bytes]) -> Optional[bytes]:
+    """What a process is started from of the I(text) of a watched file."""
+    if text is None:
+        return None
+    if "without_section" in entry:
+        text = without_section(text, entry["without_section"])
+    if entry.get("without_handlers"):
+        text = without_handlers(text)
+    return text
 
 
 def content(path: str) -> bytes:
@@ -59,10 +84,7 @@ def fingerprint(watch: list[dict[str, Any]]) -> str:
             # Python before 3.12 finds what C(**) begins with, whether it is there or not.
             if os.path.isdir(path) or not os.path.exists(path):
                 continue
-            text = content(path)
-            if "without_section" in entry:
-                text = without_section(text, entry["without_section"])
-            if entry.get("without_handlers"):
-                text = without_handlers(text)
+            text = view(entry, content(path))
+            assert text is not None
             digest.update(f"{path}\0{len(text)}\0".encode() + text)
     return digest.hexdigest()

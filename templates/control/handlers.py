@@ -105,8 +105,8 @@ class Handlers(Control):
             say(f"leave {former.manager.title}")
         elif former:
             former.leave()
-        if not check and not self.known_good.exists:
-            self.known_good.save()
+        if not check:
+            self.known_good.follow(self.version)
 
     def last_settings(self) -> dict[str, dict[str, Any]]:
         """The handlers and their settings as they last ran; those that are to go still among them."""
@@ -159,7 +159,7 @@ class Handlers(Control):
             # What was assigned to it by those that did not know yet
             self.hand_over(name, new[name])
             owner.manager.forget(service)
-        self.known_good.save()
+        self.known_good.follow(self.version)
 
     def hand_over(self, name: str, new: dict[str, list[str]], gone: bool = True) -> None:
         """Give the jobs of a handler to its heirs."""
@@ -271,8 +271,13 @@ class Handlers(Control):
         owner = former if former and former.runs(name) else self
         old = owner.processes()[name]
         was_running = owner.manager.is_active(old)
+        self.attempted = self.version
+        self.known_good.save(self.attempted)
         if was_running:
-            self.prove()
+            try:
+                self.prove()
+            except ControlError as error:
+                raise (self.put_back(error) if restore else error) from error
             owner.calm(name, old, {})
         try:
             # One that is just starting, as after a boot, is waited for and not started anew.
@@ -282,17 +287,17 @@ class Handlers(Control):
                 if owner is not self:
                     owner.sweep()
             self.inherit(name, [self, former] if former else [self])
-            self.manager.start(process)
+            self.manager.start(process, keep_trying=True)
         except ControlError as error:
             if not restore or not self.known_good.exists:
                 raise
+            self.manager.stop(process)
             rejected = self.put_back(error)
             if was_running:
                 if owner is not self:
                     self.sweep()
-                owner.manager.start(old)
+                owner.manager.start(old, keep_trying=True)
             raise rejected from error
-        self.known_good.save()
 
     def prove(self) -> None:
         """Have the web processes prove the change first: what does not start there is not to stop a handler."""
@@ -314,9 +319,15 @@ class Handlers(Control):
         if self.manager.is_active(process):
             self.calm(name, process, {})
             self.manager.stop(process)
-        self.manager.start(process)
+        self.manager.start(process, keep_trying=True)
 
-    def ready(self, name: str, watched_pid: int) -> None:
+    def adopt(self, name: str) -> None:
+        """Remember that the files work once all handlers run with them."""
+        if all(process.current and (process.started or other == name) for other, process in self.processes().items()):
+            self.known_good.save(self.version, tidy=False)
+            self.known_good.adopt(self.version)
+
+    def wait_until_ready(self, name: str, watched_pid: int) -> None:
         """Wait for Galaxy's own word that the handler runs.
 
         A logging configuration may send that word elsewhere: then the handler counts as started once the

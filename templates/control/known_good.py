@@ -1,88 +1,255 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Known-good copies: the files as they were when they last worked."""
+"""Known-good copies: the configuration files of the version that last worked, and of the version before it.
+
+Before a process is started, the files that it is started from are copied into a directory of their version, which is
+the fingerprint that the process has. As soon as the process works, the link C(running) leads to these copies, and the
+link C(previous) to those before them. So the copies are of what serves, whenever the command is killed.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from . import _safe_files as safe_files
-from .paths import relink
+from .errors import ControlError
+from .fingerprint import view, with_section
+from .paths import relink, write
+
+RUNNING, PREVIOUS = "running", "previous"
+
+
+@dataclass
+class RollBack:
+    """What has been put back, and what has not."""
+
+    files: list[str] = field(default_factory=list)
+    # Files that somebody has changed again since the rejected version was read
+    changed: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 class KnownGood:
-    """Copies of the files that a process was started from when it last proved that it works.
-
-    They are put back when what is written now does not start, so that the host never depends on a configuration that
-    has not been seen working: not for a crash, and not for a reboot.
-    """
+    """The known-good copies of one kind of processes."""
 
     def __init__(self, directory: Path, watch: list[dict[str, Any]]) -> None:
         self.directory = directory
-        self.watch = watch
+        self.watch = [entry for entry in watch if "path" in entry and not entry.get("installed")]
+        self.rejected = directory / "rejected"
+        self.report = directory / "rolled-back.json"
 
-    def _files(self) -> list[Path]:
+    def _files(self) -> dict[Path, dict[str, Any]]:
         """The files that are kept: those of the configuration, not what was installed."""
-        return [Path(entry["path"]) for entry in self.watch if "path" in entry and not entry.get("link") and not entry.get("installed")]
+        return {Path(entry["path"]): entry for entry in self.watch if not entry.get("link")}
 
     def _links(self) -> list[Path]:
-        return [Path(entry["path"]) for entry in self.watch if entry.get("link") and not entry.get("installed")]
+        return [Path(entry["path"]) for entry in self.watch if entry.get("link")]
 
     @property
     def exists(self) -> bool:
         """Whether there is anything to go back to."""
-        return (self.directory / "running").is_dir()
+        return (self.directory / RUNNING).is_dir()
 
-    def save(self) -> None:
-        """Remember the files as they are now."""
-        safe_files.make_directories(self.directory, mode=0o700)
-        new = self.directory / f"running-{time.time_ns()}"
-        safe_files.make_directories(new, mode=0o700)
-        for path in self._files():
-            if path.is_file():
-                self._copy(path, new / path.relative_to("/"))
-        links = {str(path): os.readlink(path) for path in self._links() if path.is_symlink()}
-        safe_files.write(new / "links.json", json.dumps(links).encode())
-        running = self.directory / "running"
-        if not running.is_symlink():  # It was a directory once.
+    @property
+    def version(self) -> str:
+        """The version that last worked."""
+        return self._version(self.directory / RUNNING)
+
+    @property
+    def age(self) -> float:
+        """The seconds since the version that last worked has worked for the first time."""
+        try:
+            return time.time() - (self.directory / RUNNING / "adopted").stat().st_mtime
+        except OSError:
+            return float("inf")
+
+    @property
+    def has_previous(self) -> bool:
+        """Whether there are copies of a version before the one that last worked."""
+        return (self.directory / PREVIOUS).is_dir()
+
+    @staticmethod
+    def _version(copies: Path) -> str:
+        with contextlib.suppress(OSError):
+            return (copies / "version").read_text()
+        return ""
+
+    def _find(self, version: str) -> Optional[Path]:
+        """The latest copies of a version."""
+        found = [copies for copies in self.directory.glob("version-*") if self._version(copies) == version]
+        return max(found, default=None)
+
+    def save(self, version: str, tidy: bool = True) -> None:
+        """Copy the files as they are now: before a process is started from them."""
+        if tidy:
+            self._tidy(version)
+        found = self._find(version)
+        if found and self._is_copy(found):
+            return
+        new = self.directory / f"version-{time.time_ns()}"
+        try:
+            safe_files.make_directories(new, mode=0o700)
+            for path in self._files():
+                if path.is_file():
+                    self._copy(path, new / path.relative_to("/"))
+            safe_files.write(new / "links.json", json.dumps(self._leading()).encode())
+            # Last: without it these copies are of no version.
+            write(new / "version", version)
+        except OSError as error:
+            safe_files.remove_tree(new)
+            if isinstance(error, safe_files.UnsafeFile):
+                raise ControlError(f"cannot keep a copy of the configuration: {error}. Nothing has been replaced.") from error
+            raise ControlError(
+                f"cannot keep a copy of the configuration in {self.directory}: {error.strerror}. Nothing has been replaced: free some space there, "
+                "and try again"
+            ) from error
+
+    def _leading(self) -> dict[str, str]:
+        return {str(path): os.readlink(path) for path in self._links() if path.is_symlink()}
+
+    def _is_copy(self, copies: Path) -> bool:
+        """Whether copies are, byte for byte, of what is on disk now."""
+        same = all(_read(copies / path.relative_to("/")) == _read(path) for path in self._files())
+        return same and (_read(copies / "links.json") or b"").decode() == json.dumps(self._leading())
+
+    def _tidy(self, version: str) -> None:
+        """Remove copies that nobody needs any more."""
+        kept = {os.path.realpath(self.directory / name) for name in (RUNNING, PREVIOUS)}
+        kept.add(str(self._find(version)))
+        for copies in (*self.directory.glob("version-*"), *self.directory.glob("running-*")):
+            if str(copies) not in kept:
+                safe_files.remove_tree(copies)
+
+    def adopt(self, version: str) -> None:
+        """Remember that a version works; nothing is done where its files have not been copied."""
+        found = self._find(version)
+        running = self.directory / RUNNING
+        if not found or (running.is_symlink() and running.resolve() == found.resolve()):
+            return
+        if self.version == version:
+            # Only what this kind of processes is not started from has changed: the version is as old as it was.
+            with contextlib.suppress(OSError):
+                safe_files.copy(running / "adopted", found / "adopted")
+        else:
+            safe_files.write(found / "adopted", b"")
+            if running.is_symlink():
+                relink(self.directory / PREVIOUS, os.readlink(running))
+        if running.is_dir() and not running.is_symlink():  # It was a directory once.
             safe_files.remove_tree(running)
         # At no moment is there nothing to go back to.
-        relink(running, Path(new.name))
-        for old in self.directory.iterdir():
-            # A call that was killed has left others.
-            if old.name not in ("running", "rejected", new.name):
-                safe_files.remove_tree(old)
+        relink(running, found.name)
 
-    def restore(self) -> list[str]:
-        """Put the files back that differ, keep the rejected ones aside, and name them."""
-        running, rejected = self.directory / "running", self.directory / "rejected"
-        safe_files.remove_tree(rejected)
-        restored = []
-        for path in self._files():
-            kept = running / path.relative_to("/")
-            old = self._content(kept)
-            new = self._content(path)
-            if old == new:
+    def follow(self, version: str) -> None:
+        """Have copies of the version that serves, which is the one on disk: a call that was killed may have made none."""
+        if self.version != version or not self._is_copy(self.directory / RUNNING):
+            self.save(version)
+            self.adopt(version)
+
+    def restore(self, rejected: str = "", to: str = RUNNING) -> RollBack:
+        """Put back the files that differ, and keep the rejected ones aside.
+
+        Of a version I(rejected) of which there are copies, only the files that still are what it had are put back.
+        """
+        done = RollBack()
+        copies, failed = self.directory / to, self._find(rejected) if rejected else None
+        aside: dict[Path, bytes] = {}
+        for path, entry in self._files().items():
+            kept, new = _read(copies / path.relative_to("/")), _read(path)
+            if view(entry, kept) == view(entry, new):
+                continue
+            if failed and new != _read(failed / path.relative_to("/")):
+                done.changed.append(str(path))
+                continue
+            try:
+                self._put_back(path, entry, copies, kept, new)
+            except OSError as error:
+                done.problems.append(f"{path} cannot be put back: {error.strerror or error}")
                 continue
             if new is not None:
-                self._copy(path, rejected / path.relative_to("/"))
-            if old is None:
-                safe_files.unlink(path)
-            else:
-                self._put_back(kept, path)
-            restored.append(str(path))
-        for link, leads_to in json.loads((running / "links.json").read_text()).items():
+                aside[path] = new
+            done.files.append(str(path))
+        done.files += self._restore_links(copies)
+        if done.files:
+            self._keep_aside(aside, done)
+        if to == PREVIOUS and not done.problems:
+            relink(self.directory / RUNNING, os.readlink(copies))
+            copies.unlink(missing_ok=True)
+        return done
+
+    def _put_back(self, path: Path, entry: dict[str, Any], copies: Path, kept: Optional[bytes], new: Optional[bytes]) -> None:
+        if kept is None:
+            safe_files.unlink(path)
+            return
+        source = copies / path.relative_to("/")
+        if "without_section" in entry and new is not None:
+            # That section is of other processes, and what it is now.
+            kept = with_section(kept, entry["without_section"], new)
+        try:
+            safe_files.copy(source, path, content=kept)
+        except safe_files.UnsafeFile:
+            # A link of a user, who must not choose what root writes to: the file takes its place.
+            safe_files.copy(source, path, follow=False, content=kept)
+
+    def _restore_links(self, copies: Path) -> Iterator[str]:
+        for link, leads_to in json.loads((copies / "links.json").read_text()).items():
             there = os.path.exists(os.path.join(os.path.dirname(link), leads_to))
             if os.path.islink(link) and os.readlink(link) != leads_to and there:
                 relink(Path(link), leads_to)
-                restored.append(link)
-        return restored
+                yield link
+
+    def _keep_aside(self, aside: dict[Path, bytes], done: RollBack) -> None:
+        """Keep what was rejected as far as there is space for it: what works has been put back by now."""
+        digests = {str(path): hashlib.sha256(text).hexdigest() for path, text in aside.items()}
+        try:
+            safe_files.remove_tree(self.rejected)
+            for path, text in aside.items():
+                target = self.rejected / path.relative_to("/")
+                safe_files.make_directories(target.parent, mode=0o700)
+                safe_files.write(target, text)
+        except OSError as error:
+            done.problems.append(f"what was rejected is not kept: {error.filename or self.rejected}: {error.strerror}")
+        with contextlib.suppress(OSError):
+            write(self.report, json.dumps({"time": time.time(), "rejected": digests, "files": done.files}))
+
+    def contents(self) -> dict[str, str]:
+        """The digests of the files as they are on disk now."""
+        found = {str(path): _read(path) for path in self._files()}
+        return {path: hashlib.sha256(text).hexdigest() for path, text in found.items() if text is not None}
+
+    def taken_away(self, before: dict[str, str], since: float) -> list[str]:
+        """The files that had I(before) what has been rejected by another call after the time I(since)."""
+        try:
+            report = json.loads(self.report.read_text())
+        except (OSError, ValueError):
+            return []
+        now = self.contents()
+        return [
+            path
+            for path, digest in report["rejected"].items()
+            if report["time"] > since and before.get(path) == digest and now.get(path) != digest
+        ]
+
+    @property
+    def last_roll_back(self) -> str:
+        """What has been rolled back since the version that runs was adopted, for a person; empty when there is nothing."""
+        try:
+            report = json.loads(self.report.read_text())
+            adopted = (self.directory / RUNNING / "adopted").stat().st_mtime
+        except (OSError, ValueError):
+            return ""
+        if report["time"] < adopted:
+            return ""
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(report["time"]))
+        return f"rolled back at {moment}: {' '.join(report['files'])}; what was rejected is kept in {self.rejected}"
 
     def remove(self) -> None:
         """Forget everything."""
@@ -96,18 +263,10 @@ class KnownGood:
         safe_files.make_directories(target.parent, mode=0o700)
         safe_files.copy(source, target)
 
-    @staticmethod
-    def _content(path: Path) -> Optional[bytes]:
-        """What a file has; None where there is none, or something else has its name."""
-        try:
-            return safe_files.read(path)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, safe_files.UnsafeFile):
-            return None
 
-    @staticmethod
-    def _put_back(kept: Path, path: Path) -> None:
-        try:
-            safe_files.copy(kept, path)
-        except safe_files.UnsafeFile:
-            # A link of a user who must not choose what root writes to: the file takes its place.
-            safe_files.copy(kept, path, follow=False)
+def _read(path: Path) -> Optional[bytes]:
+    """The content of a file; None when there is none, or something else has the name."""
+    try:
+        return safe_files.read(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, safe_files.UnsafeFile):
+        return None

@@ -21,39 +21,51 @@ from .errors import ControlError, UsageError
 @contextlib.contextmanager
 def locked(path: Path, command: str, seconds: float) -> Iterator[None]:
     """Hold the lock for a I(command); wait for another call that holds it, but no longer than I(seconds)."""
+    deadline = time.monotonic() + seconds
+    told = False
+    while True:
+        with locked_if_free(path, command) as free:
+            if free:
+                yield
+                return
+        holder = _holder(path)
+        if not told:
+            # What is printed to the other stream is a change.
+            print(f"wait for process {holder}, which holds {path}", file=sys.stderr, flush=True)
+            told = True
+        if time.monotonic() > deadline:
+            raise ControlError(
+                f"process {holder} has held {path} for {seconds:.0f} s: see what the process waits for, end it if it hangs, "
+                "and run this again. Nothing has been touched."
+            )
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def locked_if_free(path: Path, command: str) -> Iterator[bool]:
+    """Hold the lock for a I(command) unless another call holds it, and tell whether it is held."""
     safe_files.make_directories(path.parent)
-    descriptor = _wait(path, time.monotonic() + seconds, seconds)
+    descriptor = _open(path)
     try:
-        # For those who wait
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()} ({command})\n".encode(errors="replace"), 0)
-        yield
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = _is_at(path, descriptor)
+    except BlockingIOError:
+        free = False
+    try:
+        if free:
+            # For those who wait
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()} ({command})\n".encode(errors="replace"), 0)
+        yield free
     finally:
         os.close(descriptor)
 
 
-def _wait(path: Path, deadline: float, seconds: float) -> int:
-    """The descriptor of the lock, which nobody else has."""
-    told = False
-    while True:
-        descriptor = _open(path)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(path, descriptor):
-                return descriptor
-        except BlockingIOError:
-            holder = os.pread(descriptor, 1000, 0).decode(errors="replace").strip() or "unknown"
-            if not told:
-                # What is printed to the other stream is a change.
-                print(f"wait for process {holder}, which holds {path}", file=sys.stderr, flush=True)
-                told = True
-            if time.monotonic() > deadline:
-                os.close(descriptor)
-                raise ControlError(
-                    f"process {holder} has held {path} for {seconds:.0f} s: see what the process waits for, end it if it hangs, and run this again. Nothing has been touched."
-                ) from None
-        os.close(descriptor)
-        time.sleep(0.2)
+def _holder(path: Path) -> str:
+    """The process that holds the lock, and what it was called with."""
+    with contextlib.suppress(OSError):
+        return safe_files.read(path, safe_files.SMALL).decode(errors="replace").strip() or "unknown"
+    return "unknown"
 
 
 def _open(path: Path) -> int:
@@ -62,14 +74,18 @@ def _open(path: Path) -> int:
         directory = os.fstat(place.directory)
         if directory.st_uid not in (0, os.geteuid()) or directory.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             who = safe_files.user_name(directory.st_uid)
-            raise UsageError(f"{path.parent} belongs to {who} with mode {stat.S_IMODE(directory.st_mode):04o}: give it to root (chown root, chmod 0755)")
+            mode = stat.S_IMODE(directory.st_mode)
+            raise UsageError(
+                f"{path.parent} belongs to {who} and has the mode {mode:04o}, so that others than root can take the lock away: "
+                "give the directory to root, with the mode 0755"
+            )
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(place.name, flags, 0o600, dir_fd=place.directory)
         if os.fstat(descriptor).st_mode & 0o077:
             # Earlier releases let everybody open it, and somebody may have it open.
             os.close(descriptor)
             place.unlink()
-            descriptor = os.open(place.name, flags | os.O_EXCL, 0o600, dir_fd=place.directory)
+            descriptor = os.open(place.name, flags, 0o600, dir_fd=place.directory)
     return descriptor
 
 

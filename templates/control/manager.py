@@ -24,10 +24,13 @@ class Manager(Protocol):
     def is_starting(self, process: Process) -> bool:
         """Whether the process is on its way to that."""
 
-    def start(self, process: Process) -> None:
-        """Start the process and wait until it has proved that it works; fail with the end of its log."""
+    def start(self, process: Process, keep_trying: bool = False) -> None:
+        """Start the process and wait until it has proved that it works; fail with the end of its log.
 
-    def stop(self, process: Process) -> None:
+        A process that fails is stopped, unless the service manager is to I(keep_trying): then it is started again and again.
+        """
+
+    def stop(self, process: Process, wait: bool = True) -> None:
         """Stop the process; it finishes the requests or the clean-up it is at."""
 
     def says(self, process: Process, words: str) -> bool:

@@ -17,7 +17,7 @@ from .fingerprint import fingerprint
 from .kernel import born, members, memory, owner
 from .paths import RUN, read, write
 
-# Seconds: nothing takes longer to start
+# Seconds; no number in the small files is as large
 YEAR = 365 * 24 * 3600
 
 
@@ -34,9 +34,15 @@ class Process:
         self.watch = watch
 
     @property
+    def version(self) -> str:
+        """The fingerprint of what the process was started from; empty when it has not been started."""
+        return read(self.directory / "fingerprint")
+
+    @property
     def current(self) -> bool:
         """Whether the process runs what is written on disk now."""
-        return read(self.directory / "fingerprint") == fingerprint(self.watch)
+        version = self.version
+        return bool(version) and version == fingerprint(self.watch)
 
     @property
     def pid(self) -> int:
@@ -52,13 +58,18 @@ class Process:
         return memory(members(self.pid))
 
     @property
+    def started(self) -> dict[str, float]:
+        """What was recorded when the process worked for the first time; empty while it has not."""
+        found = self._recorded("started")
+        return {name: float(value) for name, value in found.items() if isinstance(value, (int, float)) and 0 <= value < YEAR}
+
+    @property
     def start_seconds(self) -> Optional[float]:
         """How long it took from the start of the process until it worked; None while it has not."""
-        seconds = self._recorded("started").get("seconds")
-        return float(seconds) if isinstance(seconds, (int, float)) and 0 <= seconds < YEAR else None
+        return self.started.get("seconds")
 
     def _recorded(self, name: str) -> dict[str, Any]:
-        """What one of the small files says; nothing where it is none of this command."""
+        """What one of the small files says; nothing where that is not what this command writes."""
         try:
             recorded = json.loads(read(self.directory / name) or "{}")
         except (OSError, ValueError, RecursionError):
@@ -75,11 +86,11 @@ class Process:
         """Have the process replaced by the next call that makes what runs what is written, whatever happens before."""
         safe_files.unlink(self.directory / "fingerprint")
 
-    def record_started(self) -> None:
-        """Remember that the process works, and how long that took."""
+    def record_started(self, **numbers: float) -> None:
+        """Remember that the process works, how long that took, and other I(numbers) that later ones are compared with."""
         since = self._recorded("pid").get("time")
-        seconds = round(time.time() - since, 1) if isinstance(since, (int, float)) and abs(time.time() - since) < YEAR else 0
-        write(self.directory / "started", json.dumps({"seconds": max(0, seconds)}))
+        seconds = round(time.time() - since, 1) if isinstance(since, (int, float)) and 0 < time.time() - since < YEAR else 0
+        write(self.directory / "started", json.dumps({"seconds": seconds, **numbers}))
 
     def terminate(self, seconds: float) -> None:
         """End the process itself, without its service manager: politely, and after I(seconds) by force."""

@@ -27,11 +27,14 @@ LOGS = Path("/var/log/supervisor")
 PROGRAMS = {"web": "web", "handlers": "handler"}
 
 
+def _environment() -> dict[str, str]:
+    # The supervisorctl may be somebody's own, and a cron job that calls this has few directories in its path.
+    return {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/local/bin"}
+
+
 def supervisorctl(*arguments: str, check: bool = True) -> str:
     """Run supervisorctl and return what it printed; it prints errors among the rest."""
-    # It may be somebody's own, and a cron job that calls this has few directories in its path.
-    environment = {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/local/bin"}
-    process = subprocess.run(["supervisorctl", *arguments], capture_output=True, text=True, check=False, env=environment)
+    process = subprocess.run(["supervisorctl", *arguments], capture_output=True, text=True, check=False, env=_environment())
     output = (process.stdout + process.stderr).strip()
     if check and (process.returncode != 0 or "ERROR" in output):
         raise ControlError(f"supervisorctl {' '.join(arguments)}: {output}")
@@ -81,7 +84,7 @@ class Supervisor:
         """Whether the process lives and has not proved that it works."""
         return self._lives(process) and process.start_seconds is None
 
-    def start(self, process: Process) -> None:
+    def start(self, process: Process, keep_trying: bool = False) -> None:
         """Start the program and wait until it works."""
         log = LOGS / f"{process.service}.log"
         offset = log.stat().st_size if log.exists() else 0
@@ -92,15 +95,14 @@ class Supervisor:
                 supervisorctl("update", process.service, check=False)
                 if state(process.service) not in ("STARTING", "RUNNING"):
                     supervisorctl("start", process.service)
-            pid = self._wait_for_birth(process)
-            while not self.is_active(process):
-                if process.pid != pid:
-                    raise ControlError("the process ended before it worked")
-                time.sleep(0.1)
+            # Not only looked at: the child that watches over the start may have died.
+            self.control.wait_until_ready(process.service[len(self.prefix) :], self._wait_for_birth(process))
         except ControlError as error:
-            supervisorctl("stop", process.service, check=False)
+            if not keep_trying:
+                supervisorctl("stop", process.service, check=False)
             lines = log.read_bytes()[offset:].decode(errors="replace").splitlines() if log.exists() else []
-            raise ControlError(f"{process.service} did not start: {error}. The end of its log:\n" + "\n".join(lines[-40:])) from error
+            again = " Supervisor starts it again and again until it works." if keep_trying else ""
+            raise ControlError(f"{process.service} did not start: {error}.{again} The end of its log:\n" + "\n".join(lines[-40:])) from error
 
     @staticmethod
     def _wait_for_birth(process: Process) -> int:
@@ -111,8 +113,14 @@ class Supervisor:
             time.sleep(0.1)
         return process.pid
 
-    def stop(self, process: Process) -> None:
+    def stop(self, process: Process, wait: bool = True) -> None:
         """Stop the program; it finishes the requests or the clean-up it is at."""
+        if not wait:
+            # In a session of its own, because it may be this process that ends.
+            subprocess.Popen(
+                ["supervisorctl", "stop", process.service], env=_environment(), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            return
         supervisorctl("stop", process.service, check=False)
         # One that an earlier supervisor had started before it was killed is not known to this one.
         process.terminate(self.control.config["stop_timeout"])

@@ -13,10 +13,30 @@ from .errors import ControlError, say
 from .paths import ETC
 from .process import Process
 
+# The seconds that systemd may take to execute itself anew, as an upgrade of libc has it do: nobody answers meanwhile.
+ABSENCE = 20
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
+
+
+def _wait_for_systemd() -> None:
+    deadline = time.monotonic() + ABSENCE
+    while _run("show", "--property=Version").returncode != 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+
 
 def systemctl(*arguments: str, check: bool = True) -> str:
-    """Run systemctl and return what it printed."""
-    process = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
+    """Run systemctl and return what it printed.
+
+    It fails without a word on its output also where its connection was cut because systemd executes itself anew. All that is asked here may be
+    asked twice.
+    """
+    process = _run(*arguments)
+    if process.returncode != 0 and not process.stdout.strip():
+        _wait_for_systemd()
+        process = _run(*arguments)
     if check and process.returncode != 0:
         raise ControlError(f"systemctl {' '.join(arguments)}: {process.stderr.strip()}")
     return process.stdout.strip()
@@ -49,20 +69,43 @@ class Systemd:
         """Whether the service is on its way to run."""
         return systemctl("is-active", process.service, check=False) == "activating"
 
-    def start(self, process: Process) -> None:
+    def start(self, process: Process, keep_trying: bool = False) -> None:
         """Start the service, or wait for a start under way; C(ExecStartPost=) makes that last until it works."""
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        if subprocess.run(["systemctl", "start", process.service], check=False, capture_output=True).returncode != 0:
-            systemctl("stop", process.service, check=False)
-            systemctl("reset-failed", process.service, check=False)
+        if not self._comes_up(process.service):
+            if not keep_trying:
+                systemctl("stop", process.service, check=False)
+                systemctl("reset-failed", process.service, check=False)
             subprocess.run(["journalctl", "--sync"], check=False)
             # Not --lines: together with --since it shows the first lines, not the last.
             log = journal("--since", since, "--unit", process.service).splitlines()
-            raise ControlError(f"{process.service} did not start. The end of its log:\n" + "\n".join(log[-40:]))
+            again = "systemd starts it again and again until it works. " if keep_trying else ""
+            raise ControlError(f"{process.service} did not start. {again}The end of its log:\n" + "\n".join(log[-40:]))
 
-    def stop(self, process: Process) -> None:
+    @staticmethod
+    def _comes_up(unit: str) -> bool:
+        """Start a unit; whether it became active.
+
+        The unit is asked and not the exit code, which is an error too where the connection to systemd was cut.
+        """
+        attempts = systemctl("show", "--property=NRestarts", "--value", unit)
+        for _time in range(5):
+            if _run("start", unit).returncode == 0:
+                return True
+            shown = systemctl("show", "--property=ActiveState,SubState,NRestarts", unit)
+            state = dict(line.partition("=")[::2] for line in shown.splitlines())
+            if state.get("ActiveState") == "active":
+                return True
+            starting = state.get("ActiveState") == "activating" and state.get("SubState") != "auto-restart"
+            if state.get("NRestarts") != attempts or not (starting or state.get("ActiveState") == "inactive"):
+                return False
+        return False
+
+    def stop(self, process: Process, wait: bool = True) -> None:
         """Stop the service; it finishes the requests or the clean-up it is at."""
-        systemctl("stop", process.service)
+        systemctl("stop", *([] if wait else ["--no-block"]), process.service)
+        if not wait:
+            return
         # One that had to be killed would be remembered as failed.
         systemctl("reset-failed", process.service, check=False)
 

@@ -24,12 +24,13 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from .accounts import account_of, drop_privileges, group_of
+from .accounts import account_of, as_user, drop_privileges, group_of
 from .asgi import Asgi
 from .common import BY_HANDLERS, Control
 from .errors import ControlError, Refusal, say
 from .fingerprint import fingerprint
 from .kernel import available_memory, born, children
+from .known_good import PREVIOUS, RUNNING
 from .logs import LogService
 from .paths import ETC, relink
 from .process import Process
@@ -41,6 +42,11 @@ SLOTS = ("1", "2")
 CANDIDATE = "candidate"
 POOL = "pool"
 MIB = 1024 * 1024
+
+# A version that ends so many seconds after it served for the first time is a failed replacement.
+PROBATION = 180
+# A worker that has ended so often before it has loaded the application never will.
+MOST_RESTARTS = 3
 
 # Options of uWSGI and their values.
 Options = list[tuple[str, str]]
@@ -97,15 +103,18 @@ def inherited_sockets() -> list[tuple[int, str]]:
     return [(3 + number, names[number]) for number in range(count)]
 
 
-def workload(stats: Path) -> str:
-    """What the workers behind a stats socket do, for a person."""
+def workload(stats: Path, restarts: float = 0) -> str:
+    """What the workers behind a stats socket do, for a person; I(restarts) is how many had been started again when it was ready."""
     try:
-        totals = ask(str(stats), timeout=2).totals()
+        found = ask(str(stats), timeout=2)
     except StatsError as error:
         return str(error)
+    totals = found.totals()
+    since = int(sum(worker.respawns for worker in found.workers) - restarts)
+    again = f"; {since} workers started again" if since > 0 else ""
     return (
         f"{totals['workers']} workers: {totals['busy']} busy, {totals['idle']} idle; {totals['busy_threads']} of {totals['threads']} threads busy; "
-        f"{totals['requests']} requests served, {totals['exceptions']} exceptions; {totals['listen_queue']} requests wait"
+        f"{totals['requests']} requests served, {totals['exceptions']} exceptions; {totals['listen_queue']} requests wait{again}"
     )
 
 
@@ -234,14 +243,14 @@ class Web(Control):
     def settle(self) -> None:
         """Tidy up what a handover that was killed half-way has left, without stopping what serves."""
         candidate = self.processes()[CANDIDATE]
-        if self.manager.is_active(candidate) or self.manager.is_starting(candidate):
+        if candidate.pid or self.manager.is_active(candidate) or self.manager.is_starting(candidate):
             self.stop(candidate)
         for slot in self.slots():
             if self.manager.is_starting(slot):
                 # As after a boot, or when it was killed. It is waited for and not stopped: it may have requests already.
                 say(f"wait for {slot.service}")
                 try:
-                    self.manager.start(slot)
+                    self.manager.start(slot, keep_trying=not self.serving())
                 except ControlError as error:
                     say(str(error))
         active = [slot for slot in self.slots() if self.manager.is_active(slot)]
@@ -261,19 +270,85 @@ class Web(Control):
         return slot.current and not self.asgi(slot).is_gone
 
     def start(self) -> None:
-        """Start a slot where none runs: at boot, or the first time."""
-        slot = self.slots()[0]
+        """Start a slot where none runs: at boot, or the first time.
+
+        The service manager goes on where this fails, so that the site comes back when what was missing does.
+        """
+        slot = next(filter(self.manager.is_starting, self.slots()), self.slots()[0])
         say(f"start {slot.service}")
-        self.manager.start(slot)
+        self.attempt()
+        self.manager.start(slot, keep_trying=True)
+        self.accept(slot)
+
+    def attempt(self) -> None:
+        """Remember what is about to be tried."""
+        self.attempted = self.version
+        self.known_good.save(self.attempted)
+
+    def accept(self, slot: Process) -> None:
+        """Have a slot that works serve, and what it was started from be what last worked."""
+        self.known_good.adopt(slot.version)
         self.point_to(slot)
-        self.known_good.save()
 
     def boot(self) -> None:
-        """Start a slot unless one runs: called by the service manager."""
+        """Start a slot unless one runs: called by the service manager, which tries again where it does not start."""
         self.open()
         self.settle()
-        if not self.serving():
+        serving = self.serving()
+        if serving:
+            self.follow(serving)
+            return
+        try:
             self.start()
+        except ControlError as error:
+            say(str(self.come_back(error)))
+
+    def follow(self, serving: Process) -> None:
+        """Have known-good copies of what serves, where that is what is written."""
+        if serving.current:
+            self.known_good.follow(serving.version)
+
+    def come_back(self, error: ControlError) -> ControlError:
+        """Put back the files that last worked, have them serve where nothing does, and add all that to the error."""
+        told = self.put_back(error)
+        if not self.went_back:
+            return told
+        again = self.reread()
+        if again.serving():
+            return told
+        for slot in filter(again.manager.is_starting, again.slots()):
+            again.stop(slot)
+        try:
+            again.start()
+        except ControlError as failure:
+            return type(error)(f"{told}\nThey do not start either: {failure}")
+        serving = again.serving()
+        return type(error)(f"{told}\nThe site is up again: {serving.service} serves." if serving else str(told))
+
+    def adopt(self, name: str) -> None:
+        if name == CANDIDATE:
+            return
+        slot = self.processes()[name]
+        if slot.current:
+            # Where a call has started it, that has copied them, and may have to tidy.
+            self.known_good.save(slot.version, tidy=False)
+        self.known_good.adopt(slot.version)
+        if not self.serving():
+            self.point_to(slot)
+
+    def give_up(self, name: str, process: Process) -> None:
+        if name == CANDIDATE or self.serving():
+            # What a call that was killed has left: nobody needs it, and nobody would ever stop it.
+            self.manager.stop(process, wait=False)
+        if name != CANDIDATE and process.current and self.is_failed_replacement(process):
+            self.roll_back(f"{process.service} has ended {self.known_good.age:.0f} s after its version served for the first time", PREVIOUS)
+        else:
+            super().give_up(name, process)
+
+    def is_failed_replacement(self, process: Process) -> bool:
+        """Whether a process that served and has ended was of a version that has not served for long yet."""
+        served = process.started and not self.serving() and self.known_good.version == process.version
+        return bool(served) and self.known_good.has_previous and self.known_good.age < PROBATION
 
     @property
     def log_service(self) -> LogService:
@@ -310,14 +385,14 @@ class Web(Control):
             elif not serving:
                 self.start()
             elif not self.is_current(serving):
-                self.hand_over(serving, prove=self.proven() != fingerprint(self.watch))
-            elif not self.known_good.exists:
-                self.known_good.save()
+                self.hand_over(serving, prove=self.proven() != self.version)
+            else:
+                self.follow(serving)
         except ControlError as error:
             # A refusal leaves what is written to the next run, but not between two service managers.
             if not restore or (isinstance(error, Refusal) and not former):
                 raise
-            raise self.put_back(error) from error
+            raise self.come_back(error) from error
         self.public.renew()
 
     def take_over(self, former: Web) -> None:
@@ -331,12 +406,13 @@ class Web(Control):
             self.start()
         former.leave()
 
-    def put_back(self, error: ControlError) -> ControlError:
-        rejected = super().put_back(error)
-        self.went_back = rejected is not error
+    def put_back(self, error: ControlError, to: str = RUNNING) -> ControlError:
+        before = self.version
+        told = super().put_back(error, to)
+        self.went_back = self.reread().version != before
         if self.went_back:
             self.reread().public.close_others()
-        return rejected
+        return told
 
     def afterwards(self) -> None:
         # Handlers that have been restarted with the rejected files go back too; they ask for a proof, which takes the lock.
@@ -364,6 +440,7 @@ class Web(Control):
             self.replace_in_place(serving, owner)
             return
         self.check_memory(serving)
+        self.attempt()
         if prove:
             # Under systemd it would open the socket.
             owner.prove()
@@ -372,28 +449,29 @@ class Web(Control):
             self.manager.start(idle)
         except ControlError as error:
             raise ControlError(f"{error}\nThe site is still up: {serving.service} serves on.") from error
-        self.point_to(idle)
+        self.accept(idle)
         say(f"stop {serving.service}")
         owner.stop(serving)
-        self.known_good.save()
+        if prove:
+            owner.manager.stop(owner.processes()[CANDIDATE])
 
     def replace_in_place(self, serving: Process, owner: Web) -> None:
         """Replace the slot that serves where there is no memory for two: requests wait in the socket meanwhile."""
+        self.attempt()
         say(f"replace {serving.service} in place: requests wait about {serving.start_seconds or 0:.0f} s until it has started")
         slot = next(slot for slot in self.slots() if slot.directory == serving.directory)
         owner.stop(serving)
         if owner is not self:
             owner.sweep()
         try:
-            self.manager.start(slot)
+            self.manager.start(slot, keep_trying=not self.known_good.exists)
         except ControlError as error:
             if not self.known_good.exists:
                 raise
             error = self.put_back(error)
-            owner.manager.start(serving)
+            owner.manager.start(serving, keep_trying=True)
             raise ControlError(f"{error}\nThe site is up again: {serving.service} runs what worked before.") from error
-        self.point_to(slot)
-        self.known_good.save()
+        self.accept(slot)
 
     def check_memory(self, serving: Process) -> None:
         """Refuse a handover for which there is too little memory, before the kernel ends it by killing something."""
@@ -405,15 +483,17 @@ class Web(Control):
         """Start what is written without a part in the socket, and see whether it works."""
         candidate = self.processes()[CANDIDATE]
         say(f"prove {candidate.service}")
-        proven = fingerprint(self.watch)
+        self.attempt()
+        proven = self.attempted
         try:
             self.manager.start(candidate)
         except ControlError as error:
             serving = self.serving()
             outcome = f"The site is still up: {serving.service} serves on." if serving else "No web process runs."
             raise ControlError(f"{error}\n{outcome}") from error
-        self.stop(candidate)
         (self.run / "proven").write_text(proven)
+        # It has no requests. What comes next does not wait until it has ended.
+        self.manager.stop(candidate, wait=False)
 
     def proven(self) -> str:
         """The fingerprint of what was proved last."""
@@ -427,23 +507,56 @@ class Web(Control):
         owner.manager.load(self.defined(), check=False)
         owner.settle()
         serving = owner.serving()
-        needless = not serving or serving.current or self.config["handover"] == "in_place" or self.proven() == fingerprint(self.watch)
+        if serving:
+            self.follow(serving)
+        needless = not serving or serving.current or self.config["handover"] == "in_place" or self.proven() == self.version
         if unless_proven and needless:
             return
         if serving:
             self.check_memory(serving)
         owner.prove()
+        owner.manager.stop(owner.processes()[CANDIDATE])
         say("what is written works")
 
-    def ready(self, name: str, watched_pid: int) -> None:
+    def wait_until_ready(self, name: str, watched_pid: int) -> None:
+        # As the application's user: the sockets are in a directory where that user could put any others.
+        as_user(account_of(self.config["user"]), group_of(self.config["group"]), lambda: self._wait_until_ready(name, watched_pid))
+
+    def _wait_until_ready(self, name: str, watched_pid: int) -> None:
         process = self.processes()[name]
         deadline = time.monotonic() + self.config["health"]["timeout"]
         self._wait_for_answer(process.directory / "http.sock", deadline, watched_pid)
+        restarts = self._wait_for_workers(process.directory / "stats.sock", deadline, watched_pid)
         # The socket of the ASGI process was made before the worker that has answered was started.
         asgi = self.asgi(process)
         if asgi.exists:
             self._wait_for_answer(asgi.socket, deadline, watched_pid)
-        process.record_started()
+        process.record_started(restarts=restarts)
+
+    def _wait_for_workers(self, stats: Path, deadline: float, watched_pid: int) -> int:
+        """Wait until every worker has loaded the application, and return how many have been started again.
+
+        One that has answered says nothing of the others: an application may be one that only one process can load.
+        """
+        while True:
+            try:
+                workers = ask(str(stats)).workers
+            except StatsError as error:
+                raise ControlError(f"the stats of the workers cannot be read: {error}") from error
+            missing = [worker for worker in workers if worker.status != "cheap" and not (worker.accepting and worker.applications)]
+            restarts = sum(worker.respawns for worker in workers)
+            if not missing:
+                return restarts
+            ended = max(worker.respawns for worker in missing)
+            names = ", ".join(str(worker.id) for worker in missing)
+            if watched_pid and not born(watched_pid):
+                raise ControlError("the process ended before all of its workers had loaded the application")
+            if ended >= MOST_RESTARTS or time.monotonic() > deadline:
+                raise ControlError(
+                    f"worker {names} of {len(workers)} has not loaded the application, and was started {ended} times again meanwhile. An application "
+                    "that only one process can load needs uwsgi_processes: 1"
+                )
+            time.sleep(0.1)
 
     def _wait_for_answer(self, path: Path, deadline: float, watched_pid: int) -> None:
         """Ask for the health path on a private socket until the answer is right."""
@@ -474,6 +587,8 @@ class Web(Control):
 
     def status(self) -> int:
         problems = 0
+        if self.known_good.last_roll_back:
+            say(self.known_good.last_roll_back)
         former = self.former
         serving = self.serving() or (former.serving() if former else None)
         for name, process in self.processes().items():
@@ -482,7 +597,7 @@ class Web(Control):
                 took = f", started in {process.start_seconds} s" if process.start_seconds is not None else ""
                 note = "" if process.current else f" (not what is written: run the playbook, or {self.command} restart)"
                 say(f"{process.service}: {state}, pid {process.pid}, {process.memory // MIB} MiB{took}{note}")
-                say(f"  {workload(process.directory / 'stats.sock')}")
+                say(f"  {workload(process.directory / 'stats.sock', process.started.get('restarts', 0))}")
                 asgi = self.asgi(process)
                 if asgi.exists:
                     say(f"  {asgi.status() or f'its ASGI process is gone: run the playbook, or {self.command} restart'}")

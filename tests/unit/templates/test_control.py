@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Callable
@@ -32,6 +32,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.filter.environment_file import 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf, _paste_ini
 
 SOURCE = Path(__file__).resolve().parents[3] / "templates"
+ACCOUNT = {"user": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.getegid()).gr_name}
 HEALTH = {"path": "/api/version", "status": [200], "host": "localhost", "timeout": 2}
 
 
@@ -242,10 +243,10 @@ def test_code_is_watched_in_directories_too_and_never_put_back(control: Modules,
     write(etc, "web", manager="systemd", code=[f"{tmp_path}/.git/HEAD", f"{heads}/**"])
     web = control.Web("galaxy")
     before = control.fingerprint(web.watch)
-    web.known_good.save()
+    works(web.known_good, web.version)
     (heads / "feature" / "x").write_text("2")
     assert control.fingerprint(web.watch) != before
-    assert web.known_good.restore() == []
+    assert web.known_good.restore().files == []
     shutil.rmtree(tmp_path / ".git")
     assert control.fingerprint(web.watch) not in ("", before)
 
@@ -482,14 +483,44 @@ class Answer(BaseHTTPRequestHandler):
         """Say nothing; a client on a unix socket has no address to log."""
 
 
+class Stats(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """What uWSGI's stats server says, one after the other and the last one for ever."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path, *moments: list[dict[str, Any]]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.moments = list(moments)
+        super().__init__(str(path), Moment)
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+
+class Moment(socketserver.BaseRequestHandler):
+    """What it says once."""
+
+    server: Stats
+
+    def handle(self) -> None:
+        moments = self.server.moments
+        workers = moments.pop(0) if len(moments) > 1 else moments[0]
+        self.request.sendall(json.dumps({"version": "2.0.30", "pid": 1, "sockets": [], "workers": workers}).encode())
+
+
+def worker(number: int, applications: int = 1, respawns: int = 0, status: str = "idle") -> dict[str, Any]:
+    """A worker as uWSGI tells of it, with what matters here."""
+    numbers = {"requests": 0, "exceptions": 0, "harakiri_count": 0, "avg_rt": 0, "respawn_count": respawns + 1, "accepting": 1}
+    return {"id": number, "pid": 0, "status": status, "cores": [], "apps": [{}] * applications, **numbers}
+
+
 @pytest.fixture
 def serve(run: Path) -> Iterator[Callable[..., Server]]:
     """Serve on the private socket of slot 2."""
-    servers: list[Server] = []
+    servers: list[Any] = []
 
-    def start(*answers: int, seconds: float = 0) -> Server:
+    def start(*answers: int, seconds: float = 0, workers: Sequence[list[dict[str, Any]]] = ([worker(1)],)) -> Server:
+        servers.append(Stats(run / "galaxy" / "web-2" / "stats.sock", *workers))
         servers.append(Server(run / "galaxy" / "web-2" / "http.sock", list(answers), seconds))
-        return servers[-1]
+        return servers[-1]  # type: ignore[no-any-return]
 
     yield start
     for server in servers:
@@ -499,11 +530,11 @@ def serve(run: Path) -> Iterator[Callable[..., Server]]:
 
 def ready(control: Modules, etc: Path, **health: Any) -> None:
     """Wait for slot 2 as its unit does."""
-    write(etc, "web", health={**HEALTH, **health})
+    write(etc, "web", health={**HEALTH, **health}, **ACCOUNT)
     web = control.control_for("galaxy", "web")
     web.processes()["2"].directory.mkdir(parents=True, exist_ok=True)
     web.processes()["2"].record()
-    web.ready("2", 0)
+    web.wait_until_ready("2", 0)
 
 
 def test_ready_when_the_health_path_answers(control: Modules, etc: Path, serve: Any) -> None:
@@ -521,6 +552,24 @@ def test_ready_when_an_error_gives_way_to_an_answer(control: Modules, etc: Path,
 def test_ready_when_the_socket_appears_late(control: Modules, etc: Path, serve: Any) -> None:
     threading.Timer(0.5, serve, [200]).start()
     ready(control, etc, timeout=10)
+
+
+def test_not_ready_before_every_worker_has_the_application(control: Modules, etc: Path, run: Path, serve: Any) -> None:
+    """One that is cheap is not there. How many were started again by then is where later ones are counted from."""
+    late = [worker(1), worker(2, applications=0, respawns=1), worker(3, applications=0, status="cheap")]
+    serve(200, workers=[late, late, [worker(1), worker(2, respawns=1), worker(3, applications=0, status="cheap")]])
+    ready(control, etc, timeout=10)
+    process = control.control_for("galaxy", "web").processes()["2"]
+    assert process.started["restarts"] == 1
+    assert control.web.workload(process.directory / "stats.sock", 0).endswith("; 1 workers started again")
+    assert "again" not in control.web.workload(process.directory / "stats.sock", 1)
+
+
+@pytest.mark.parametrize("respawns", [1, 3])
+def test_not_ready_when_a_worker_cannot_load_the_application(control: Modules, etc: Path, serve: Any, respawns: int) -> None:
+    serve(200, workers=[[worker(1), worker(2, applications=0, respawns=respawns)]])
+    with pytest.raises(control.ControlError, match="worker 2 of 2 has not loaded the application.*uwsgi_processes: 1"):
+        ready(control, etc, timeout=2 if respawns < 3 else 60)
 
 
 def test_not_ready_when_the_answer_is_wrong(control: Modules, etc: Path, run: Path, serve: Any) -> None:
@@ -565,7 +614,7 @@ def test_not_ready_when_what_answers_is_no_http_server(control: Modules, etc: Pa
 
 @pytest.mark.parametrize("kind", ["web", "handlers"])
 def test_not_ready_as_soon_as_the_process_has_ended(command: Any, etc: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    write(etc, kind, health={**HEALTH, "timeout": 60}, handlers={"2": {}}, start_timeout=60)
+    write(etc, kind, health={**HEALTH, "timeout": 60}, handlers={"2": {}}, start_timeout=60, **ACCOUNT)
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     monkeypatch.setenv("MAINPID", str(process.pid))
@@ -577,7 +626,7 @@ def test_not_ready_as_soon_as_the_process_has_ended(command: Any, etc: Path, mon
 
 
 def test_ready_fails_as_a_command_with_its_reason_in_the_log(command: Any, etc: Path) -> None:
-    write(etc, "web", health={**HEALTH, "timeout": 1})
+    write(etc, "web", health={**HEALTH, "timeout": 1}, **ACCOUNT)
     result = command("web", "ready", "2")
     assert (result.returncode, result.stdout) == (1, "")
     assert "GET /api/version on " in result.stderr
@@ -585,6 +634,17 @@ def test_ready_fails_as_a_command_with_its_reason_in_the_log(command: Any, etc: 
 
 
 # --- What last worked -------------------------------------------------------------------------------------------------
+
+
+def kept(control: Modules, tmp_path: Path, *watch: dict[str, Any]) -> Any:
+    """Known-good copies of files."""
+    return control.KnownGood(tmp_path / "state" / "galaxy" / "web", list(watch))
+
+
+def works(copies: Any, version: str) -> None:
+    """Have a version work."""
+    copies.save(version)
+    copies.adopt(version)
 
 
 def test_files_come_back_as_they_last_worked(control: Modules, tmp_path: Path) -> None:
@@ -597,11 +657,13 @@ def test_files_come_back_as_they_last_worked(control: Modules, tmp_path: Path) -
         (tmp_path / target).mkdir()
     link.symlink_to("1")
     watch = [{"path": str(path)} for path in (changed, same, new, gone)]
-    keep = control.KnownGood(tmp_path / "state" / "galaxy" / "web", [*watch, {"path": str(link), "link": True}, {"value": 1}])
+    keep = kept(control, tmp_path, *watch, {"path": str(link), "link": True}, {"value": 1})
     assert not keep.exists
-    keep.save()
+    keep.save("good")
+    assert not keep.exists, "nobody has seen it work yet"
+    keep.adopt("good")
     assert keep.exists
-    assert keep.restore() == []
+    assert keep.restore().files == []
 
     changed.write_text("broken")
     changed.chmod(0o600)
@@ -609,7 +671,7 @@ def test_files_come_back_as_they_last_worked(control: Modules, tmp_path: Path) -
     gone.unlink()
     link.unlink()
     link.symlink_to("2")
-    assert keep.restore() == [str(path) for path in (changed, new, gone, link)]
+    assert keep.restore().files == [str(path) for path in (changed, new, gone, link)]
     assert (changed.read_text(), same.read_text(), gone.read_text()) == ("changed.ini works", "same.ini works", "gone.ini works")
     assert changed.stat().st_mode & 0o777 == 0o640
     assert not new.exists()
@@ -618,46 +680,61 @@ def test_files_come_back_as_they_last_worked(control: Modules, tmp_path: Path) -
     assert (rejected / changed.relative_to("/")).read_text() == "broken"
     assert (rejected / new.relative_to("/")).read_text() == "new"
     assert keep.directory.stat().st_mode & 0o777 == 0o700
+    assert keep.last_roll_back.startswith("rolled back at ")
+    works(keep, "next")
+    assert keep.last_roll_back == "", "another version has worked since"
     keep.remove()
     assert not (tmp_path / "state" / "galaxy").exists()
 
 
 def test_what_was_installed_is_neither_kept_nor_put_back(control: Modules, tmp_path: Path) -> None:
     (tmp_path / "RECORD").write_text("1")
-    keep = control.KnownGood(tmp_path / "state" / "galaxy" / "web", [{"path": str(tmp_path / "*ECORD"), "installed": True}])
-    keep.save()
+    keep = kept(control, tmp_path, {"path": str(tmp_path / "*ECORD"), "installed": True})
+    works(keep, "1")
     (tmp_path / "RECORD").write_text("2")
-    assert keep.restore() == []
+    assert keep.restore().files == []
     assert (tmp_path / "RECORD").read_text() == "2"
 
 
 def test_a_link_never_leads_back_to_what_is_gone(control: Modules, tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "venv").symlink_to("1")
-    keep = control.KnownGood(tmp_path / "state" / "galaxy" / "web", [{"path": str(tmp_path / "venv"), "link": True}])
-    keep.save()
+    keep = kept(control, tmp_path, {"path": str(tmp_path / "venv"), "link": True})
+    works(keep, "1")
     (tmp_path / "venv").unlink()
     (tmp_path / "venv").symlink_to("2")
     (tmp_path / "1").rmdir()
-    assert keep.restore() == []
+    assert keep.restore().files == []
 
 
-def test_copies_in_a_directory_become_those_behind_a_link(control: Modules, tmp_path: Path) -> None:
-    """As an earlier state of this collection has left them."""
-    keep = control.KnownGood(tmp_path / "state" / "galaxy" / "web", [])
-    (keep.directory / "running").mkdir(parents=True)
-    (keep.directory / "running" / "links.json").write_text("{}")
-    keep.save()
-    assert (keep.directory / "running").is_symlink()
-    assert keep.restore() == []
+@pytest.mark.parametrize("as_link", [True, False])
+def test_copies_of_an_earlier_release_are_gone_back_to_and_followed(control: Modules, tmp_path: Path, as_link: bool) -> None:
+    path = tmp_path / "galaxy.ini"
+    path.write_text("broken")
+    keep = kept(control, tmp_path, {"path": str(path)})
+    copies = keep.directory / ("running-1" if as_link else "running")
+    (copies / path.parent.relative_to("/")).mkdir(parents=True)
+    (copies / path.relative_to("/")).write_text("works")
+    (copies / "links.json").write_text("{}")
+    if as_link:
+        (keep.directory / "running").symlink_to("running-1")
+    assert keep.exists
+    assert keep.restore().files == [str(path)]
+    assert path.read_text() == "works"
+    path.write_text("works too")
+    works(keep, "2")
+    path.write_text("broken")
+    keep.restore()
+    assert path.read_text() == "works too"
+    assert keep.has_previous == as_link
 
 
 def test_there_is_always_something_to_go_back_to(control: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A save that is killed at any of its steps leaves the copies before it."""
+    """A command that is killed at any of its steps leaves the copies before it."""
     path = tmp_path / "galaxy.ini"
     path.write_text("works")
-    keep = control.KnownGood(tmp_path / "state" / "galaxy" / "web", [{"path": str(path)}])
-    keep.save()
+    keep = kept(control, tmp_path, {"path": str(path)})
+    works(keep, "1")
     path.write_text("works too")
 
     class Killed(BaseException):
@@ -666,15 +743,123 @@ def test_there_is_always_something_to_go_back_to(control: Modules, tmp_path: Pat
     def killed(*_arguments: Any, **_options: Any) -> None:
         raise Killed
 
-    for name in ("rename", "symlink", "write", "mkdir"):
+    for name in ("mkdir", "rename", "symlink"):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             patch.setattr(os, name, killed)
-            keep.save()
+            works(keep, "2")
         assert keep.exists, name
+        assert keep.version == "1", name
         assert (keep.directory / "running" / path.relative_to("/")).read_text() == "works", name
-    keep.save()
+    works(keep, "2")
     assert (keep.directory / "running" / path.relative_to("/")).read_text() == "works too"
-    assert len(list(keep.directory.iterdir())) == 2, "the link and what it leads to"
+    assert (keep.directory / "previous" / path.relative_to("/")).read_text() == "works"
+    works(keep, "3")
+    keep.save("3")
+    assert len(list(keep.directory.iterdir())) == 4, "two links, and what they lead to"
+
+
+def test_a_version_that_failed_soon_gives_way_to_the_one_before_it_once(control: Modules, tmp_path: Path) -> None:
+    path = tmp_path / "galaxy.ini"
+    path.write_text("1")
+    keep = kept(control, tmp_path, {"path": str(path)})
+    assert keep.age == float("inf")
+    works(keep, "one")
+    assert keep.age < 60
+    assert not keep.has_previous
+    path.write_text("2")
+    works(keep, "two")
+    assert keep.restore(to="previous").files == [str(path)]
+    assert (path.read_text(), keep.version, keep.has_previous) == ("1", "one", False)
+
+
+def test_what_has_been_changed_again_is_not_taken_away(control: Modules, tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours.ini", tmp_path / "theirs.ini"
+    for path in (ours, theirs):
+        path.write_text("works")
+    keep = kept(control, tmp_path, {"path": str(ours)}, {"path": str(theirs)})
+    works(keep, "1")
+    for path in (ours, theirs):
+        path.write_text("broken")
+    keep.save("2")
+    theirs.write_text("mended")
+    done = keep.restore("2")
+    assert (done.files, done.changed) == ([str(ours)], [str(theirs)])
+    assert (ours.read_text(), theirs.read_text()) == ("works", "mended")
+
+
+def test_who_waits_is_told_of_files_that_another_call_has_taken_away(control: Modules, tmp_path: Path) -> None:
+    path = tmp_path / "galaxy.ini"
+    path.write_text("works")
+    keep = kept(control, tmp_path, {"path": str(path)})
+    works(keep, "1")
+    path.write_text("wanted")
+    before, since = keep.contents(), time.time()
+    assert keep.taken_away(before, since) == []
+    keep.restore()
+    assert keep.taken_away(before, since) == [str(path)]
+    assert keep.taken_away(before, time.time()) == [], "that was before this call"
+    path.write_text("wanted")
+    assert keep.taken_away(before, since) == [], "somebody has written it again"
+
+
+def test_what_is_of_other_processes_stays_as_it_is(control: Modules, tmp_path: Path) -> None:
+    """A job configuration whose handlers alone have changed, and the section of the web processes."""
+    jobs, ini = tmp_path / "job_conf.yml", tmp_path / "galaxy.ini"
+    jobs.write_text("runners: {}\nhandling:\n  processes:\n    a: {}\n")
+    ini.write_text("[uwsgi]\nthreads = 4\n\n[app:main]\nx = 1\n")
+    keep = kept(control, tmp_path, {"path": str(jobs), "without_handlers": True}, {"path": str(ini), "without_section": "uwsgi"})
+    works(keep, "1")
+    jobs.write_text("runners: {}\nhandling:\n  processes:\n    a: {}\n    b: {}\n")
+    ini.write_text("[uwsgi]\nthreads = 5\n\n[app:main]\nx = 1\n")
+    assert keep.restore().files == []
+    ini.write_text("[uwsgi]\nthreads = 5\n\n[app:main]\nx = broken\n")
+    assert keep.restore().files == [str(ini)]
+    assert ini.read_text() == "[uwsgi]\nthreads = 5\n\n[app:main]\nx = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "expected"),
+    [
+        (b"[a]\n1\n[uwsgi]\n2\n[b]\n3\n", b"[uwsgi]\n4\n", b"[a]\n1\n[uwsgi]\n4\n[b]\n3\n"),
+        (b"[a]\n1\n[uwsgi]\n2\n[b]\n3\n", b"[uwsgi]\n4", b"[a]\n1\n[uwsgi]\n4\n[b]\n3\n"),
+        (b"[a]\n1\n[uwsgi]\n2\n[b]\n3\n", b"[b]\n5\n", b"[a]\n1\n[b]\n3\n"),
+        (b"[a]\n1", b"[uwsgi]\n4\n[b]\n5\n", b"[a]\n1\n[uwsgi]\n4\n"),
+        (b"[a]\n1\n", b"[b]\n5\n", b"[a]\n1\n"),
+    ],
+)
+def test_a_section_is_taken_from_another_text(control: Modules, text: bytes, other: bytes, expected: bytes) -> None:
+    assert control.with_section(text, "uwsgi", other) == expected
+
+
+def test_a_full_disk_is_told_before_anything_is_replaced(control: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "galaxy.ini"
+    path.write_text("works")
+    keep = kept(control, tmp_path, {"path": str(path)})
+    works(keep, "1")
+    path.write_text("works too")
+
+    def full(*_arguments: Any, **_options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(control.ControlError, match="No space left on device.*Nothing has been replaced"):
+        keep.save("2")
+    assert keep.version == "1"
+
+
+def test_what_works_comes_back_where_there_is_no_space_for_what_was_rejected(control: Modules, tmp_path: Path) -> None:
+    path = tmp_path / "galaxy.ini"
+    path.write_text("works")
+    keep = kept(control, tmp_path, {"path": str(path)})
+    works(keep, "1")
+    path.write_text("broken")
+    # As good as full: nobody can make a directory there.
+    keep.rejected = tmp_path / "file" / "rejected"
+    (tmp_path / "file").write_text("")
+    done = keep.restore()
+    assert path.read_text() == "works"
+    assert done.files == [str(path)]
+    assert "what was rejected is not kept" in done.problems[0]
 
 
 class NothingStarts:
@@ -696,7 +881,7 @@ class NothingStarts:
 
     is_starting = is_active
 
-    def start(self, process: Any) -> None:
+    def start(self, process: Any, keep_trying: bool = False) -> None:
         """Fail."""
         raise NothingStarts.error("it does not start")
 
@@ -723,7 +908,7 @@ def test_handlers_go_back_too_once_the_lock_is_free(
     NothingStarts.error = control.ControlError
     web.manager = NothingStarts(web)
     monkeypatch.setattr(control.Web, "public", control.PublicSocket(web))
-    web.known_good.save()
+    works(web.known_good, web.version)
     (tmp_path / "galaxy.ini").write_text("broken")
     options = control.parser_for("galaxy", "web").parse_args(["apply", "--restore"])
     with pytest.raises(control.ControlError, match="as they were when they last worked"):
@@ -918,7 +1103,7 @@ UWSGI_PACKET = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_NAME": "x", "
 
 
 def test_each_inherited_socket_gets_its_protocol(etc: Path, run: Path, tmp_path: Path) -> None:
-    """The real uWSGI on sockets as systemd hands them over: it would take all of them for its own protocol."""
+    """The real uWSGI on sockets as systemd hands them over; it would take all of them for its own protocol."""
     (tmp_path / "app.py").write_text("def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'served']\n")
     (tmp_path / "web.env").write_text("")
     account = pwd.getpwuid(os.geteuid())
