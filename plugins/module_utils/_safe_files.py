@@ -528,6 +528,26 @@ def give_directory(path: AnyPath, owner: int, group: int, mode: int) -> None:
         place.give(owner, group, mode)
 
 
+def give_what_root_left(path: AnyPath, owner: int, group: int) -> None:
+    """Give what root has installed in a directory of a user to this user: files and directories that everybody may read, and no others."""
+    with locate(path) as place:
+        for _directory, names, files, descriptor in os.fwalk(place.name, dir_fd=place.directory):
+            for name in (".", *names, *files):
+                if _is_left_by_root(os.stat(name, dir_fd=descriptor, follow_symlinks=False)):
+                    opened = os.open(name, os.O_RDONLY | _LOOK, dir_fd=descriptor)
+                    try:
+                        if _is_left_by_root(os.fstat(opened)):
+                            os.fchown(opened, owner, group)
+                    finally:
+                        os.close(opened)
+
+
+def _is_left_by_root(status: os.stat_result) -> bool:
+    kind, mode = stat.S_IFMT(status.st_mode), status.st_mode
+    plain = (kind == stat.S_IFREG and status.st_nlink == 1) or kind == stat.S_IFDIR
+    return status.st_uid == 0 and plain and bool(mode & stat.S_IROTH) and not mode & (stat.S_ISUID | stat.S_ISGID)
+
+
 def copy(source: AnyPath, target: AnyPath, follow: bool = True, content: Optional[bytes] = None) -> None:
     """Copy a file in one step, with its owner, mode, extended attributes and times, and with other I(content) if there is any.
 
@@ -539,19 +559,25 @@ def copy(source: AnyPath, target: AnyPath, follow: bool = True, content: Optiona
 
 def writer(path: AnyPath) -> tuple[str, str]:
     """Who, besides root and the one who runs this, can write a file or replace it, and where that is; empty strings for nobody."""
-    place = os.path.realpath(path)
+    beside = os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(path))), os.path.basename(path))
+    # What is at the path may be a link, and both that and what it leads to can be written.
+    return next(filter(any, map(_writer, dict.fromkeys((os.path.realpath(path), beside)))), ("", ""))
+
+
+def _writer(place: str) -> tuple[str, str]:
     while not os.path.lexists(place):
         place = os.path.dirname(place)
     below: Optional[os.stat_result] = None
     while True:
         status = os.lstat(place)
-        # In a sticky directory nobody can replace what belongs to others.
-        sticky = bool(status.st_mode & stat.S_ISVTX) and below is not None and _is_trusted(below.st_uid)
         if not _is_trusted(status.st_uid):
             return f"user {user_name(status.st_uid)}", place
-        if status.st_mode & stat.S_IWOTH and not sticky:
+        # In a sticky directory nobody can replace what belongs to others; a link has no mode of its own.
+        sticky = bool(status.st_mode & stat.S_ISVTX) and below is not None and _is_trusted(below.st_uid)
+        mode = 0 if sticky or stat.S_ISLNK(status.st_mode) else status.st_mode
+        if mode & stat.S_IWOTH:
             return "everybody", place
-        if status.st_mode & stat.S_IWGRP and status.st_gid not in (0, os.getegid()) and not sticky:
+        if mode & stat.S_IWGRP and status.st_gid not in (0, os.getegid()):
             return f"group {group_name(status.st_gid)}", place
         if place == "/":
             return "", ""

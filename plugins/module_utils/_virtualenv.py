@@ -95,17 +95,39 @@ def _linked_python(program: str) -> str:
     return ""
 
 
-def installed_packages(path: str) -> dict[str, str]:
-    """The packages in the virtualenv at I(path) that bring a uWSGI, or its Python module alone, and their versions.
+def _all_packages(path: str) -> dict[str, str]:
+    """The packages in the virtualenv at I(path), and their versions.
 
     An older pip without C(wheel) installs what it builds as an egg.
     """
     found = {}
     for directory in sorted(glob.glob(os.path.join(glob.escape(path), "lib", "python3*", "site-packages", "*-info"))):
         match = re.fullmatch(r"([^-]+)-([^-]+)(?:-py3\.\d+)?\.(?:dist|egg)-info", os.path.basename(directory))
-        if match and match.group(1).lower() in (*_PACKAGES, _MODULE_PACKAGE):
-            found[match.group(1).lower()] = match.group(2)
+        if match:
+            found[_normal(match.group(1))] = match.group(2)
     return found
+
+
+def _normal(name: str) -> str:
+    """The name of a package as all ways to write it have in common."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def version_of(path: str, requirement: str) -> str:
+    """The version that the virtualenv at I(path) has of what a requirement names; empty when it has none."""
+    match = _REQUIREMENT.match(requirement.strip())
+    return _all_packages(path).get(_normal(match.group(1)), "") if match else ""
+
+
+def has(path: str, requirement: str) -> bool:
+    """Whether the virtualenv at I(path) has what a requirement asks for; of what cannot be told for certain, that it has not."""
+    match = _REQUIREMENT.match(requirement.strip())
+    return match is not None and satisfies(match.group(1).lower(), version_of(path, requirement), requirement)
+
+
+def installed_packages(path: str) -> dict[str, str]:
+    """The packages in the virtualenv at I(path) that bring a uWSGI, or its Python module alone, and their versions."""
+    return {name: version for name, version in _all_packages(path).items() if name in (*_PACKAGES, _MODULE_PACKAGE)}
 
 
 def installed_uwsgi(path: str) -> tuple[str, str]:
