@@ -299,12 +299,9 @@ class Planner:
         if item.group is not None and group_id(item.group) != status.st_gid:
             before["group"], after["group"] = group_name(status.st_gid), item.group
         if item.mode is not None:
-            modes: dict[str, dict[str, Any]] = {}
-            check_mode, self._module.check_mode = self._module.check_mode, True  # it shall tell, not do
-            self._module.set_mode_if_different(item.target, item.mode, False, modes, expand=False)
-            self._module.check_mode = check_mode
-            before.update(modes.get("before", {}))
-            after.update(modes.get("after", {}))
+            have, want = stat.S_IMODE(status.st_mode), numeric_mode(status, item.mode)
+            if have != want:
+                before["mode"], after["mode"] = f"0{have:03o}", f"0{want:03o}"
         return (_diff(item, before, after),) if after else ()
 
 

@@ -13,7 +13,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
 
 from . import _safe_files as safe_files
@@ -60,7 +59,7 @@ class Control:
         self.run = RUN / instance
         self.path = ETC / instance / f"{self.kind}.json"
         try:
-            self.config: dict[str, Any] = with_numbers(json.loads(self.path.read_text()))
+            self.config: dict[str, Any] = with_numbers(json.loads(safe_files.read(self.path)))
             self.watch: list[dict[str, Any]] = list(self.config["watch"])
             self.watch += [{"path": path, "installed": True} for path in self.config.get("code", [])]
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -184,7 +183,7 @@ class Control:
             self.failed(name)
             self.prepare(name)
             say(f"become {process.service}, pid {os.getpid()}")
-            environment.update(read_environment(Path(self.config["environment_file"]).read_text()))
+            environment.update(read_environment(safe_files.read(self.config["environment_file"]).decode()))
             environment.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)
             safe_files.give_directory(process.directory, account.pw_uid, group, 0o750)
             process.record()

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from . import _safe_files as safe_files
 from .accounts import account_of, group_of
 from .common import add_python_path, read_environment
 from .errors import ControlError
@@ -54,7 +55,7 @@ class Jobs:
         """Run database.py as Galaxy's user, with Galaxy's Python."""
         config = self.config
         account = account_of(config["user"])
-        environment = {**os.environ, **read_environment(Path(config["environment_file"]).read_text()), "HOME": account.pw_dir}
+        environment = {**os.environ, **read_environment(safe_files.read(config["environment_file"]).decode()), "HOME": account.pw_dir}
         # Where Galaxy is a checkout, it is found there.
         add_python_path(environment, [f"{config['chdir']}/lib"])
         process = subprocess.run(

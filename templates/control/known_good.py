@@ -80,7 +80,7 @@ class KnownGood:
     @staticmethod
     def _version(copies: Path) -> str:
         with contextlib.suppress(OSError):
-            return (copies / "version").read_text()
+            return safe_files.read(copies / "version").decode()
         return ""
 
     def _find(self, version: str) -> Optional[Path]:
@@ -182,7 +182,7 @@ class KnownGood:
             self._keep_aside(aside, done)
         if to == PREVIOUS and not done.problems:
             relink(self.directory / RUNNING, os.readlink(copies))
-            copies.unlink(missing_ok=True)
+            safe_files.unlink(copies)
         return done
 
     def _put_back(self, path: Path, entry: dict[str, Any], copies: Path, kept: Optional[bytes], new: Optional[bytes]) -> None:
@@ -200,7 +200,7 @@ class KnownGood:
             safe_files.copy(source, path, follow=False, content=kept)
 
     def _restore_links(self, copies: Path) -> Iterator[str]:
-        for link, leads_to in json.loads((copies / "links.json").read_text()).items():
+        for link, leads_to in json.loads(safe_files.read(copies / "links.json")).items():
             there = os.path.exists(os.path.join(os.path.dirname(link), leads_to))
             if os.path.islink(link) and os.readlink(link) != leads_to and there:
                 relink(Path(link), leads_to)
@@ -228,7 +228,7 @@ class KnownGood:
     def taken_away(self, before: dict[str, str], since: float) -> list[str]:
         """The files that had I(before) what has been rejected by another call after the time I(since)."""
         try:
-            report = json.loads(self.report.read_text())
+            report = json.loads(safe_files.read(self.report))
         except (OSError, ValueError):
             return []
         now = self.contents()
@@ -242,7 +242,7 @@ class KnownGood:
     def last_roll_back(self) -> str:
         """What has been rolled back since the version that runs was adopted, for a person; empty when there is nothing."""
         try:
-            report = json.loads(self.report.read_text())
+            report = json.loads(safe_files.read(self.report))
             adopted = (self.directory / RUNNING / "adopted").stat().st_mtime
         except (OSError, ValueError):
             return ""
