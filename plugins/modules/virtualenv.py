@@ -55,7 +55,7 @@ options:
     default: true
 notes:
   - Files that an earlier release has installed as root into a virtualenv of another user are given to this user.
-  - Of the environment, pip as another user gets the variables of proxies, of certificates and of pip itself, but no settings in the home of root.
+  - Of the environment, pip as another user gets the variables of proxies, certificates, compilers and of pip itself, but no settings in the home of root.
 """
 
 EXAMPLES = r"""
@@ -96,8 +96,11 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_fi
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files as safe_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv as virtualenv
 
-# What pip needs of the environment of root, besides all that begins with PIP_ or LC_
-_VARIABLES = ("LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+# What pip, and what it builds uWSGI with, needs of the environment of root, besides all that begins with PIP_, LC_ or UWSGI
+_VARIABLES = (
+    *("LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS"),
+)
 _LONGEST_OUTPUT = 16 * 1024 * 1024
 _LONGEST_SECONDS = 7200
 
@@ -143,7 +146,7 @@ class Pip:
                 raise VirtualenvError(f"{path} belongs to user {uid}, who has no account on this host: give it to another user (chown -R)") from error
             groups = os.getgrouplist(account.pw_name, account.pw_gid)
             self.identity = {"user": uid, "group": account.pw_gid, "extra_groups": groups, "umask": 0o022}
-            kept = {name: value for name, value in os.environ.items() if name.upper() in _VARIABLES or name.startswith(("PIP_", "LC_"))}
+            kept = {name: value for name, value in os.environ.items() if name.upper() in _VARIABLES or name.startswith(("PIP_", "LC_", "UWSGI"))}
             self.environment = {
                 **kept, "LC_ALL": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": account.pw_dir, "USER": self.user, "LOGNAME": self.user
             }
