@@ -20,7 +20,7 @@ import secrets
 import select
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Callable, Optional, Union
 
 AnyPath = Union[str, "os.PathLike[str]"]
@@ -586,16 +586,24 @@ def _writer(place: str) -> tuple[str, str]:
 
 def read_stream(stream: Any, limit: int, seconds: float) -> bytes:
     """Read a socket or a pipe to its end, but no more than I(limit) bytes, and no longer than I(seconds)."""
+    return read_streams([stream], limit, seconds)[0]
+
+
+def read_streams(streams: Sequence[Any], limit: int, seconds: float) -> list[bytes]:
+    """Read several streams to their ends, but no more than I(limit) bytes in all, and no longer than I(seconds)."""
     deadline = time.monotonic() + seconds
-    parts: list[bytes] = []
-    left = limit
-    while left > 0:
-        ready = select.select([stream], [], [], max(0.0, deadline - time.monotonic()))[0]
+    found = {stream.fileno(): bytearray() for stream in streams}
+    left, waiting = limit, list(found)
+    while waiting:
+        ready = select.select(waiting, [], [], max(0.0, deadline - time.monotonic()))[0]
         if not ready:
             raise TimeoutError(f"no end after {seconds:g} s")
-        part = os.read(stream.fileno(), min(left, 65536))
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-        left -= len(part)
-    raise UnsafeFile(f"more than {limit} bytes")
+        for descriptor in ready:
+            part = os.read(descriptor, min(left, 65536) or 1)
+            if not part:
+                waiting.remove(descriptor)
+            elif not left:
+                raise UnsafeFile(f"more than {limit} bytes")
+            found[descriptor] += part
+            left -= len(part)
+    return [bytes(content) for content in found.values()]
