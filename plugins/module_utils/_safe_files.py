@@ -161,11 +161,17 @@ class Place:
     def read(self, limit: int = LIMIT) -> bytes:
         """The content of the file."""
         with self.opened() as descriptor:
-            size = os.fstat(descriptor).st_size
-            content = b"" if size > limit else _read_all(descriptor, limit + 1, self._named)
-            if max(size, len(content)) > limit:
-                raise UnsafeFile(f"{self.path} has more than {limit} bytes, which is too much for such a file: correct the path, or shorten the file")
-            return content
+            return self._content(descriptor, limit)
+
+    def _content(self, descriptor: int, limit: int = LIMIT) -> bytes:
+        size = os.fstat(descriptor).st_size
+        try:
+            content = b"" if size > limit else _read_all(descriptor, limit + 1)
+        except OSError as error:
+            raise self._named(error) from error
+        if max(size, len(content)) > limit:
+            raise UnsafeFile(f"{self.path} has more than {limit} bytes, which is too much for such a file: correct the path, or shorten the file")
+        return content
 
     def write(
         self,
@@ -236,7 +242,8 @@ class Place:
         """Copy the file in one step, with its owner, mode, extended attributes and times, and with other I(content) if there is any."""
         with self.opened() as descriptor:
             status = os.fstat(descriptor)
-            target.write(self.read() if content is None else content, like=descriptor, times=(status.st_atime_ns, status.st_mtime_ns))
+            content = self._content(descriptor) if content is None else content
+            target.write(content, like=descriptor, times=(status.st_atime_ns, status.st_mtime_ns))
 
     def readlink(self) -> str:
         """Where the link of this name leads."""
@@ -334,17 +341,14 @@ def _remove(top: int, name: str) -> None:
         os.rmdir(name, dir_fd=top)
 
 
-def _read_all(descriptor: int, most: int, named: Callable[[OSError], OSError]) -> bytes:
+def _read_all(descriptor: int, most: int) -> bytes:
     parts = []
-    try:
-        while most > 0:
-            part = os.read(descriptor, min(most, 1024 * 1024))
-            if not part:
-                break
-            parts.append(part)
-            most -= len(part)
-    except OSError as error:
-        raise named(error) from error
+    while most > 0:
+        part = os.read(descriptor, min(most, 1024 * 1024))
+        if not part:
+            break
+        parts.append(part)
+        most -= len(part)
     return b"".join(parts)
 
 
@@ -364,16 +368,16 @@ def give(descriptor: int, owner: int = -1, group: int = -1, mode: Optional[int] 
 
 
 def copy_attributes(source: int, target: int) -> None:
-    """Give an open file the owner, the group, the mode and the extended attributes of another one."""
+    """Give an open file the owner, the group, the mode and the extended attributes of another one, but not what makes a program privileged."""
     status = os.fstat(source)
     # Whoever may write to a directory may replace the files of others in it, and not keep their owner.
     with contextlib.suppress(PermissionError):
         give(target, status.st_uid, status.st_gid)
-    os.fchmod(target, stat.S_IMODE(status.st_mode))
+    os.fchmod(target, status.st_mode & 0o777)
     names = []
     with contextlib.suppress(OSError):
         names = os.listxattr(source)
-    for name in names:
+    for name in set(names) - {"security.capability"}:
         with contextlib.suppress(OSError):
             os.setxattr(target, name, os.getxattr(source, name))
 
