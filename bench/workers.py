@@ -132,10 +132,10 @@ def kill_workers(host: Host, times: int) -> list[float]:
     return found
 
 
-def start_lazily(host: Host) -> None:
+def start_lazily(host: Host, workers: int = 2) -> None:
     """Start what the slot runs once more, with workers that each load Galaxy."""
     argv = json.loads(host.run("cat", "/etc/galaxy/web.json"))["argv"]
-    options = (f"--socket={LAZY_SOCKET}", "--chmod-socket=666", "--processes=2", "--lazy-apps")
+    options = (f"--socket={LAZY_SOCKET}", "--chmod-socket=666", f"--processes={workers}", "--lazy-apps")
     galaxy.start_unit(host, UNIT, "env", "GALAXYOPS_SLOT=bench.lazy", *argv, *options)
     host.put(
         "/etc/nginx/sites-enabled/lazy.conf",

@@ -28,7 +28,8 @@ def memory(uid: int) -> dict[str, float]:
             if directory.name.isdigit() and directory.stat().st_uid == uid:
                 kind = "handlers" if HANDLER in (directory / "cmdline").read_bytes() else "web"
                 found[kind] += int(re.search(r"^Pss:\s+(\d+)", (directory / "smaps_rollup").read_text(), re.MULTILINE)[1])  # type: ignore[index]
-        except (FileNotFoundError, ProcessLookupError, TypeError):
+        # One that is not yet, or no longer, of the user
+        except (FileNotFoundError, PermissionError, ProcessLookupError, TypeError):
             continue
     return {kind: round(kibibytes / 1024, 1) for kind, kibibytes in found.items()}
 
@@ -54,6 +55,8 @@ def main() -> None:
     over = multiprocessing.Event()
     results, theirs = multiprocessing.Pipe()
     multiprocessing.Process(target=sample, args=(pwd.getpwnam(sys.argv[1]), theirs, over)).start()
+    # Only the sampler has it now: where that dies, nobody waits for it.
+    theirs.close()
     before = results.recv()
     started = time.monotonic()
     lines = []

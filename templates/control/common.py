@@ -70,7 +70,7 @@ class Control:
         self.known_good = KnownGood(STATE / instance / self.kind, [*self.watch, *kept])
 
     @property
-    def patience(self) -> int:
+    def longest_call(self) -> int:
         """The seconds that a call waits for another: longer than any call takes that does not hang."""
         start = self.config["health"]["timeout"] if "health" in self.config else self.config.get("start_timeout", 0)
         each = 2 * start + self.config.get("stop_timeout", 0) + self.config.get("drain_timeout", 0)
@@ -85,7 +85,7 @@ class Control:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Let one call at a time change anything; a second one waits for the first."""
-        with locked(self.run / f"{self.kind}.lock", self._call, self.patience):
+        with locked(self.run / f"{self.kind}.lock", self._call, self.longest_call):
             yield
 
     def processes(self) -> dict[str, Process]:

@@ -129,7 +129,14 @@ class KnownGood:
             if str(copies) not in kept:
                 safe_files.remove_tree(copies)
 
-    def adopt(self, version: str) -> None:
+    @property
+    def start_seconds(self) -> Optional[float]:
+        """How long the version that last worked took to start; None where that is not known."""
+        with contextlib.suppress(OSError, ValueError):
+            return float(safe_files.read(self.directory / RUNNING / "adopted"))
+        return None
+
+    def adopt(self, version: str, start_seconds: Optional[float] = None) -> None:
         """Remember that a version works; nothing is done where its files have not been copied."""
         found = self._find(version)
         running = self.directory / RUNNING
@@ -140,7 +147,7 @@ class KnownGood:
             with contextlib.suppress(OSError):
                 safe_files.copy(running / "adopted", found / "adopted")
         else:
-            safe_files.write(found / "adopted", b"")
+            safe_files.write(found / "adopted", b"" if start_seconds is None else str(start_seconds).encode())
             if running.is_symlink():
                 relink(self.directory / PREVIOUS, os.readlink(running))
         if running.is_dir() and not running.is_symlink():  # It was a directory once.

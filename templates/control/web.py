@@ -287,7 +287,7 @@ class Web(Control):
 
     def accept(self, slot: Process) -> None:
         """Have a slot that works serve, and what it was started from be what last worked."""
-        self.known_good.adopt(slot.version)
+        self.known_good.adopt(slot.version, slot.start_seconds)
         self.point_to(slot)
 
     def boot(self) -> None:
@@ -332,7 +332,7 @@ class Web(Control):
         if slot.current:
             # Where a call has started it, that has copied them, and may have to tidy.
             self.known_good.save(slot.version, tidy=False)
-        self.known_good.adopt(slot.version)
+        self.known_good.adopt(slot.version, slot.start_seconds)
         if not self.serving():
             self.point_to(slot)
 
@@ -520,11 +520,23 @@ class Web(Control):
 
     def wait_until_ready(self, name: str, watched_pid: int) -> None:
         # As the application's user: the sockets are in a directory where that user could put any others.
-        as_user(account_of(self.config["user"]), group_of(self.config["group"]), lambda: self._wait_until_ready(name, watched_pid))
+        deadline = time.monotonic() + self.patience(name)
+        as_user(account_of(self.config["user"]), group_of(self.config["group"]), lambda: self._wait_until_ready(name, watched_pid, deadline))
 
-    def _wait_until_ready(self, name: str, watched_pid: int) -> None:
+    def patience(self, name: str) -> float:
+        """How many seconds a process may take until it works.
+
+        Fewer where nothing serves, a version is started that nobody has seen working, and there is one to go back to: visitors wait for it.
+        """
+        most = float(self.config["health"]["timeout"])
+        known = self.known_good.start_seconds
+        in_place = self.config.get("handover") == "in_place"
+        if name == CANDIDATE or in_place or known is None or self.known_good.version == self.version or self.serving():
+            return most
+        return min(most, 3 * known + 30)
+
+    def _wait_until_ready(self, name: str, watched_pid: int, deadline: float) -> None:
         process = self.processes()[name]
-        deadline = time.monotonic() + self.config["health"]["timeout"]
         self._wait_for_answer(process.directory / "http.sock", deadline, watched_pid)
         restarts = self._wait_for_workers(process.directory / "stats.sock", deadline, watched_pid)
         # The socket of the ASGI process was made before the worker that has answered was started.
@@ -561,7 +573,7 @@ class Web(Control):
     def _wait_for_answer(self, path: Path, deadline: float, watched_pid: int) -> None:
         """Ask for the health path on a private socket until the answer is right."""
         health: dict[str, Any] = self.config["health"]
-        answer = "no answer"
+        answer, seconds = "no answer", deadline - time.monotonic()
         vassals: set[int] = set()
         while time.monotonic() < deadline:
             if watched_pid and not born(watched_pid):
@@ -583,7 +595,7 @@ class Web(Control):
                 answer = str(error) or type(error).__name__
             time.sleep(0.1)
         wanted = " or ".join(map(str, health["status"]))
-        raise ControlError(f"GET {health['path']} on {path}: {answer} after {health['timeout']} s instead of {wanted}")
+        raise ControlError(f"GET {health['path']} on {path}: {answer} after {seconds:.0f} s instead of {wanted}")
 
     def status(self) -> int:
         problems = 0
