@@ -38,7 +38,6 @@ def as_user(host: Any, command: str) -> Any:
 @pytest.fixture(autouse=True, scope="module")
 def directory_of_the_user(host: Any, play: Any) -> Iterator[None]:
     """The application belongs to its user, and goes back to root in the end."""
-    host.check_output("stat -c '%%U %%n' /srv/tiny /srv/tiny/venv %s > /root/owners", CONFIG)
     host.check_output("chown -R tiny:tiny /srv/tiny")
     yield
     host.check_output("chown -R root:root /srv/tiny; chown root:tiny %s; chown tiny:www-data /srv/tiny/data", CONFIG)
