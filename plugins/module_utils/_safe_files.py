@@ -245,10 +245,6 @@ class Place:
             content = self._content(descriptor) if content is None else content
             target.write(content, like=descriptor, times=(status.st_atime_ns, status.st_mtime_ns))
 
-    def readlink(self) -> str:
-        """Where the link of this name leads."""
-        return os.readlink(self.name, dir_fd=self.directory)
-
     def symlink(self, target: AnyPath) -> None:
         """Put a link here in one step, also in the place of another."""
         temporary = f".{self.name[:200]}.{secrets.token_hex(8)}~"

@@ -282,7 +282,13 @@ class Control:
         """Remove what processes have left that live no more: another service manager does not start them as the same user."""
         for process in self.processes().values():
             if not process.pid:
-                safe_files.remove_tree(process.directory)
+                self._remove_directory(process)
+
+    @staticmethod
+    def _remove_directory(process: Process) -> None:
+        # Whoever the directory belongs to may still write there.
+        with contextlib.suppress(OSError):
+            safe_files.remove_tree(process.directory)
 
     def remove(self) -> None:
         """Stop everything of this kind, and leave no trace of it but the other files that the playbook wrote."""
@@ -291,7 +297,7 @@ class Control:
         self.leave()
         self.known_good.remove()
         for process in self.processes().values():
-            safe_files.remove_tree(process.directory)
+            self._remove_directory(process)
         safe_files.unlink(self.run / f"{self.kind}.lock")
         with contextlib.suppress(OSError):  # the other kind still uses it
             self.run.rmdir()
