@@ -243,7 +243,10 @@ class Control:
     def put_back(self, error: ControlError, to: str = RUNNING) -> ControlError:
         """Put back the files that last worked, and add that to the error."""
         if not self.known_good.exists:
-            return type(error)(f"{error}\nNo version has worked before, so the files stay as they are.")
+            return type(error)(
+                f"{error}\nNo version has worked before, so the files stay as they are. Taking an option out of a variable of the playbook does not take it "
+                "out of its file: write the option with the value null."
+            )
         done = self.known_good.restore(self.attempted, to)
         notes = [*done.problems, *(f"{path} has been changed again meanwhile, and stays as it is." for path in done.changed)]
         if not done.files:

@@ -121,6 +121,9 @@ class KnownGood:
         same = all(_read(copies / path.relative_to("/")) == _read(path) for path in self._files())
         return same and (_read(copies / "links.json") or b"").decode() == json.dumps(self._leading())
 
+    def _contents(self, copies: Path) -> list[Optional[bytes]]:
+        return [_read(copies / path) for path in (*(path.relative_to("/") for path in self._files()), "links.json")]
+
     def _tidy(self, version: str) -> None:
         """Remove copies that nobody needs any more."""
         kept = {os.path.realpath(self.directory / name) for name in (RUNNING, PREVIOUS)}
@@ -142,8 +145,8 @@ class KnownGood:
         running = self.directory / RUNNING
         if not found or (running.is_symlink() and running.resolve() == found.resolve()):
             return
-        if self.version == version:
-            # Only what this kind of processes is not started from has changed: the version is as old as it was.
+        if self.version == version or self._contents(found) == self._contents(running):
+            # Nothing has changed that could be rolled back, so the version is as old as it was.
             with contextlib.suppress(OSError):
                 safe_files.copy(running / "adopted", found / "adopted")
         else:

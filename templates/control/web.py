@@ -551,18 +551,22 @@ class Web(Control):
         One that has answered says nothing of the others: an application may be one that only one process can load.
         """
         while True:
+            if watched_pid and not born(watched_pid):
+                raise ControlError("the process ended before all of its workers had loaded the application")
             try:
                 workers = ask(str(stats)).workers
             except StatsError as error:
-                raise ControlError(f"the stats of the workers cannot be read: {error}") from error
+                # It may just be ending.
+                if time.monotonic() > deadline:
+                    raise ControlError(f"the stats of the workers cannot be read: {error}") from error
+                time.sleep(0.1)
+                continue
             missing = [worker for worker in workers if worker.status != "cheap" and not (worker.accepting and worker.applications)]
             restarts = sum(worker.respawns for worker in workers)
             if not missing:
                 return restarts
             ended = max(worker.respawns for worker in missing)
             names = ", ".join(str(worker.id) for worker in missing)
-            if watched_pid and not born(watched_pid):
-                raise ControlError("the process ended before all of its workers had loaded the application")
             if ended >= MOST_RESTARTS or time.monotonic() > deadline:
                 raise ControlError(
                     f"worker {names} of {len(workers)} has not loaded the application, and was started {ended} times again meanwhile. An application "

@@ -681,6 +681,9 @@ def test_files_come_back_as_they_last_worked(control: Modules, tmp_path: Path) -
     assert (rejected / new.relative_to("/")).read_text() == "new"
     assert keep.directory.stat().st_mode & 0o777 == 0o700
     assert keep.last_roll_back.startswith("rolled back at ")
+    works(keep, "the same files, started by another service manager")
+    assert keep.last_roll_back
+    changed.write_text("works too")
     works(keep, "next")
     assert keep.last_roll_back == "", "another version has worked since"
     keep.remove()
@@ -753,6 +756,7 @@ def test_there_is_always_something_to_go_back_to(control: Modules, tmp_path: Pat
     works(keep, "2")
     assert (keep.directory / "running" / path.relative_to("/")).read_text() == "works too"
     assert (keep.directory / "previous" / path.relative_to("/")).read_text() == "works"
+    path.write_text("works still")
     works(keep, "3")
     keep.save("3")
     assert len(list(keep.directory.iterdir())) == 4, "two links, and what they lead to"
@@ -914,6 +918,42 @@ def test_handlers_go_back_too_once_the_lock_is_free(
     with pytest.raises(control.ControlError, match="as they were when they last worked"):
         control.main.run(web, options)
     assert (found.read_text() if found.exists() else "") == ("" if by_handlers else "apply, lock free\n")
+
+
+class AllRuns(NothingStarts):
+    """A service manager under which everything runs, and nothing is to be started."""
+
+    def is_active(self, process: Any) -> bool:
+        """All run."""
+        return True
+
+    def is_starting(self, process: Any) -> bool:
+        """Nothing is on its way."""
+        return False
+
+    def unknown(self, names: list[str]) -> list[str]:
+        """Nothing else is there."""
+        return []
+
+
+@pytest.mark.parametrize("restore", [True, False])
+def test_what_the_web_processes_reject_is_taken_from_the_handlers_too(control: Modules, etc: Path, tmp_path: Path, restore: bool) -> None:
+    """Otherwise the rejected option would stay in the file, and be what everything starts from after the next boot."""
+    config, command = tmp_path / "galaxy.ini", tmp_path / "galaxy-web"
+    command.write_text('#!/bin/sh\necho "galaxy-web@candidate.service did not start" >&2\nexit 1\n')
+    command.chmod(0o755)
+    config.write_text("[uwsgi]\nthreads = 4\n[app:main]\nfile_path = good\n")
+    watch = [{"path": str(config), "without_section": "uwsgi"}]
+    write(etc, "handlers", handlers={"a": {}}, watch=watch, web_command=str(command), **GALAXY)
+    handlers = control.Handlers("galaxy")
+    handlers.manager = AllRuns(handlers)
+    works(handlers.known_good, handlers.version)
+    config.write_text("[uwsgi]\nthreads = 5\n[app:main]\nfile_path = bad\n")
+    with pytest.raises(control.ControlError) as failed:
+        handlers.apply(check=False, restore=restore)
+    assert "No handler has been touched." in str(failed.value)
+    assert ("as they were when they last worked" in str(failed.value)) == restore
+    assert config.read_text() == f"[uwsgi]\nthreads = 5\n[app:main]\nfile_path = {'good' if restore else 'bad'}\n"
 
 
 def test_handlers_tell_the_web_processes_who_calls(control: Modules, etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
