@@ -120,7 +120,8 @@ def test_roles_change_files_beside_a_race_and_code_of_the_user(host: Any, play: 
             # A file that the user has taken away in the middle is an error, and nothing more.
             assert "Traceback" not in result.stdout, result.stdout
     finally:
-        host.check_output("kill $(cat /srv/tiny/race.pid); rm -f /srv/tiny/race.*; find /srv/tiny -maxdepth 1 \\( -name '.*' -o -lname /etc/precious \\) -delete")
+        host.check_output("kill $(cat /srv/tiny/race.pid); rm -f /srv/tiny/race.*")
+        host.check_output("find /srv/tiny -mindepth 1 -maxdepth 1 \\( -name '.*' -o -lname /etc/precious \\) -delete")
     # The user has been able to replace the own configuration by links, and that is all.
     host.check_output("mv /root/tiny.ini %s", CONFIG)
     result = play_uwsgi(play)
