@@ -99,7 +99,8 @@ class KnownGood:
         try:
             safe_files.make_directories(new, mode=0o700)
             for path in self._files():
-                if path.is_file():
+                # A device or a pipe is refused here, before a process reads it without end.
+                if path.exists() and not path.is_dir():
                     self._copy(path, new / path.relative_to("/"))
             safe_files.write(new / "links.json", json.dumps(self._leading()).encode())
             # Last: without it these copies are of no version.

@@ -108,6 +108,12 @@ def test_secret_of_root_is_not_copied_through_a_link(control: SimpleNamespace, t
         kept(control, tmp_path, theirs / "tiny.ini")
 
 
+def test_device_in_place_of_the_configuration_is_refused_before_a_process_reads_it(control: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "tiny.ini").symlink_to("/dev/zero")
+    with pytest.raises(control.errors.ControlError, match=r"is a device, not a regular file.* Nothing has been replaced"):
+        kept(control, tmp_path, tmp_path / "tiny.ini")
+
+
 @pytest.mark.parametrize("kind", ["pipe", "zero", "links", "large"])
 def test_fingerprint_of_anything_ends(control: SimpleNamespace, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control.fingerprint, "MOST_FILES", 500)
