@@ -9,12 +9,10 @@ changes one by one and remembers how to take each of them back.
 
 from __future__ import annotations
 
+import contextlib
 import glob
-import grp
 import os
-import pwd
 import re
-import shutil
 import signal
 import stat
 import uuid
@@ -24,13 +22,18 @@ from typing import Any, Callable, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files as safe_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._managed_file import (
     ManagedFileError,
+    default_label,
     describe_os_error,
     diff_text,
     install,
+    keep_copy,
+    numeric_mode,
     read,
 )
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._safe_files import Place, group_id, group_name, user_id, user_name
 
 _OCTAL = re.compile(r"0?o?[0-7]{3,4}")
 _SYMBOLIC_CLAUSE = r"(?:a|[ugo]*)(?:[-+=][rwxXstugo]*)+"
@@ -63,7 +66,16 @@ class Item:
     @property
     def target(self) -> str:
         """What is written to: files and directories are looked for through links, links are themselves."""
-        return os.path.realpath(self.path) if self.state in ("file", "directory") else self.place
+        return os.path.realpath(self.path) if self.follows else self.place
+
+    @property
+    def follows(self) -> bool:
+        """Whether a link at the path stands for what it leads to."""
+        return self.state in ("file", "directory")
+
+    def locate(self) -> Place:
+        """Open the directory of what is written to."""
+        return safe_files.locate(self.path, self.follows)
 
 
 @dataclass(frozen=True)
@@ -77,36 +89,6 @@ class Change:
     item: Item
     action: str
     diffs: tuple[dict[str, Any], ...] = ()
-
-
-def user_id(name: str) -> Optional[int]:
-    """The id of a user given by name or number; None when there is no such user."""
-    try:
-        return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
-    except KeyError:
-        return None
-
-
-def group_id(name: str) -> Optional[int]:
-    """The id of a group given by name or number; None when there is no such group."""
-    try:
-        return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
-    except KeyError:
-        return None
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _group_name(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
 
 
 def _path_problem(path: str) -> Optional[str]:
@@ -257,7 +239,7 @@ class Planner:
             raise FileSetError(f"{item.path}: {item.target} is a device, socket or pipe, which is never replaced: remove it or the link to it first")
         if kind == "link":
             raise FileSetError(f"{item.path}: the link leads back to itself: remove it first")
-        before = read(item.target)
+        before = read(item.path)
         properties = self._property_diff(item, before is not None)
         if before is None or (item.force and before != item.content):
             return Change(item, "write", (_content_diff(item, before, item.content), *properties))
@@ -301,7 +283,7 @@ class Planner:
         state = {"state": kind, "src": os.readlink(item.place)} if kind == "link" else {"state": kind}
         diffs = [_diff(item, state, {"state": "absent"})]
         if kind == "file":
-            diffs.insert(0, _content_diff(item, read(item.place), None))
+            diffs.insert(0, _content_diff(item, read(item.path, follow=False), None))
         return Change(item, "rmdir" if kind == "directory" else "remove", tuple(diffs))
 
     def _property_diff(self, item: Item, exists: bool) -> tuple[dict[str, Any], ...]:
@@ -313,16 +295,13 @@ class Planner:
         after: dict[str, Any] = {}
         status = os.stat(item.target)
         if item.owner is not None and user_id(item.owner) != status.st_uid:
-            before["owner"], after["owner"] = _user_name(status.st_uid), item.owner
+            before["owner"], after["owner"] = user_name(status.st_uid), item.owner
         if item.group is not None and group_id(item.group) != status.st_gid:
-            before["group"], after["group"] = _group_name(status.st_gid), item.group
+            before["group"], after["group"] = group_name(status.st_gid), item.group
         if item.mode is not None:
-            modes: dict[str, dict[str, Any]] = {}
-            check_mode, self._module.check_mode = self._module.check_mode, True  # it shall tell, not do
-            self._module.set_mode_if_different(item.target, item.mode, False, modes, expand=False)
-            self._module.check_mode = check_mode
-            before.update(modes.get("before", {}))
-            after.update(modes.get("after", {}))
+            have, want = stat.S_IMODE(status.st_mode), numeric_mode(status, item.mode)
+            if have != want:
+                before["mode"], after["mode"] = f"0{have:03o}", f"0{want:03o}"
         return (_diff(item, before, after),) if after else ()
 
 
@@ -363,7 +342,8 @@ class Transaction:
         self._module = module
         self._backup = backup
         self._undo: list[tuple[str, Callable[[], None]]] = []
-        self._spares: list[str] = []
+        self._spares: list[Place] = []
+        self._descriptors = contextlib.ExitStack()
         self.backup_files: dict[str, str] = {}
 
     def apply(self, change: Change) -> None:
@@ -390,6 +370,7 @@ class Transaction:
                 undo()
             except OSError as error:
                 failures.append(describe_os_error("restore", path, error))
+        self._descriptors.close()
         return failures
 
     def commit(self) -> list[str]:
@@ -398,112 +379,108 @@ class Transaction:
         left = []
         for spare in self._spares:
             try:
-                _unlink(spare)
+                spare.unlink()
             except OSError:
-                left.append(spare)
+                left.append(spare.path)
+        self._descriptors.close()
         return left
 
-    def _spare_name(self, path: str) -> str:
+    def _locate(self, item: Item) -> Place:
+        """Where an item lies; the directory stays open until there is nothing to take back."""
+        return self._descriptors.enter_context(item.locate())
+
+    def _spare(self, place: Place) -> Place:
         # The tilde: programs that read every file of a directory skip hidden names or editors' backups.
-        spare = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{uuid.uuid4().hex[:8]}~")
+        spare = self._descriptors.enter_context(place.sibling(f".{place.name[:200]}.{uuid.uuid4().hex}~"))
         self._spares.append(spare)
         return spare
 
-    def _restore_from(self, spare: str, path: str) -> None:
-        if os.path.lexists(spare):
-            os.rename(spare, path)
+    @staticmethod
+    def _restore_from(spare: Place, place: Place) -> None:
+        if spare.status:
+            place.rename_from(spare.name)
             # Renaming one name of a file to another name of the same file leaves both.
-            _unlink(spare)
+            spare.unlink()
 
-    def _keep_spare(self, path: str) -> None:
-        """Give what lies at I(path) a second name, before it loses the first."""
-        spare = self._spare_name(path)
-        self._undo.append((path, lambda: self._restore_from(spare, path)))
+    def _keep_spare(self, place: Place) -> None:
+        """Give what lies at a place a second name, before it loses the first."""
+        spare = self._spare(place)
+        self._undo.append((place.path, lambda: self._restore_from(spare, place)))
         try:
-            os.link(path, spare, follow_symlinks=False)
+            place.link_to(spare.name)
         except OSError:  # not on every file system, and not without limit
-            if os.path.islink(path):
-                raise
-            install(spare, read(path) or b"", lambda temporary: _copy_attributes(path, temporary))
+            place.copy_to(spare)
 
-    def _keep_backup(self, item: Item) -> None:
-        if not self._backup:
-            return
-        umask = os.umask(0o077)  # the copy gets its mode last, and the content may be a secret
-        try:
-            copy = self._module.backup_local(item.target)
-        finally:
-            os.umask(umask)
-        self.backup_files[item.path] = copy
-        self._undo.append((copy, lambda: _unlink(copy)))
+    def _keep_backup(self, item: Item, place: Place) -> None:
+        if self._backup:
+            copy = keep_copy(place)
+            self.backup_files[item.path] = copy
+            self._undo.append((copy, lambda: safe_files.unlink(copy)))
 
     def _write(self, item: Item) -> None:
-        target = item.target
-        exists = os.path.lexists(target)
-        if exists:
-            self._keep_backup(item)
-            self._keep_spare(target)
-        else:
-            self._undo.append((target, lambda: _unlink(target)))
+        place = self._locate(item)
+        if place.status:
+            self._keep_backup(item, place)
+            self._keep_spare(place)
+            with place.opened() as old:
+                install(place, item.content, like=old, prepare=lambda new: self._give(item, new))
+            return
+        label = default_label(self._module, place.path)
 
-        def prepare(temporary: str) -> None:
-            if exists:
-                _copy_attributes(target, temporary)
-                context = self._module.selinux_context(target)
-            else:
-                os.chmod(temporary, 0o600 if item.sensitive else 0o666 & ~_umask())
-                context = self._module.selinux_default_context(target)
-            self._module.set_context_if_different(temporary, context, False)
-            self._give(item, temporary)
+        def prepare(new: int) -> None:
+            label(new)
+            self._give(item, new)
 
-        install(target, item.content, prepare)
+        self._undo.append((place.path, place.unlink))
+        install(place, item.content, mode=0o600 if item.sensitive else 0o666 & ~_umask(), prepare=prepare)
 
     def _mkdir(self, item: Item) -> None:
-        target = item.target
-        os.mkdir(target)
-        self._undo.append((target, lambda: os.rmdir(target)))
-        self._module.set_default_selinux_context(target, False)
-        self._give(item, target)
+        place = self._locate(item)
+        place.mkdir()
+        self._undo.append((place.path, place.rmdir))
+        with place.opened() as directory:
+            default_label(self._module, place.path)(directory)
+            self._give(item, directory)
 
     def _link(self, item: Item) -> None:
-        target = item.target
-        if os.path.islink(target):
-            self._keep_spare(target)
+        place = self._locate(item)
+        if place.status:
+            self._keep_spare(place)
         else:
-            self._undo.append((target, lambda: _unlink(target)))
-        temporary = self._spare_name(target)
-        os.symlink(item.src, temporary)
-        os.rename(temporary, target)
-        self._module.set_default_selinux_context(target, False)
+            self._undo.append((place.path, place.unlink))
+        place.symlink(item.src)
 
     def _set_attributes(self, item: Item) -> None:
-        target = item.target
-        status = os.stat(target)
+        place = self._locate(item)
+        # The same file is given back, whatever has its name by then.
+        descriptor = self._descriptors.enter_context(place.opened())
+        status = os.fstat(descriptor)
+        place.refuse_hard_link(status)
 
         def undo() -> None:
-            os.chown(target, status.st_uid, status.st_gid)
-            os.chmod(target, stat.S_IMODE(status.st_mode))
+            safe_files.give(descriptor, status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
 
-        self._undo.append((target, undo))
-        self._give(item, target)
+        self._undo.append((place.path, undo))
+        self._give(item, descriptor)
 
     def _remove(self, item: Item) -> None:
-        place = item.place
-        if not os.path.islink(place):
-            self._keep_backup(item)
-        spare = self._spare_name(place)
-        self._undo.append((place, lambda: self._restore_from(spare, place)))
-        os.rename(place, spare)
+        place = self._locate(item)
+        status = place.status
+        if status and not stat.S_ISLNK(status.st_mode):
+            self._keep_backup(item, place)
+        spare = self._spare(place)
+        self._undo.append((place.path, lambda: self._restore_from(spare, place)))
+        place.rename_to(spare.name)
 
-    def _give(self, item: Item, path: str) -> None:
-        """Give I(path) the owner, group and mode that the item asks for."""
+    @staticmethod
+    def _give(item: Item, descriptor: int) -> None:
+        """Give an open file the owner, group and mode that the item asks for."""
         uid = -1 if item.owner is None else user_id(item.owner)
         gid = -1 if item.group is None else group_id(item.group)
         if uid is None or gid is None:
             raise FileSetError(f"{item.path}: the owner {item.owner} or the group {item.group} has just disappeared")
-        if (uid, gid) != (-1, -1):
-            os.chown(path, uid, gid)
-        self._module.set_mode_if_different(path, item.mode, False, expand=False)
+        mode = None if item.mode is None else numeric_mode(os.fstat(descriptor), item.mode)
+        safe_files.give(descriptor, uid, gid, mode)
 
 
 def _umask() -> int:
@@ -512,26 +489,14 @@ def _umask() -> int:
     return umask
 
 
-def _unlink(path: str) -> None:
-    """Remove a file that may be gone already, or never came to be."""
-    if os.path.lexists(path):
-        os.unlink(path)
-
-
-def _rmdir(path: str) -> bool:
+def _rmdir(item: Item) -> bool:
     """Remove a directory unless something keeps it, such as a new file in it; whether it is gone."""
     try:
-        os.rmdir(path)
+        with item.locate() as place:
+            place.rmdir()
     except OSError:
         return False
     return True
-
-
-def _copy_attributes(source: str, destination: str) -> None:
-    """Give I(destination) the owner, group, mode and extended attributes of I(source)."""
-    status = os.stat(source)
-    os.chown(destination, status.st_uid, status.st_gid)
-    shutil.copystat(source, destination)
 
 
 def report(problems: list[str]) -> str:
@@ -562,7 +527,7 @@ def run(module: AnsibleModule, items: list[Item], *, validate: Optional[str], ba
     if changes and not module.check_mode:
         changes, backup_files = _carry_out(module, planner, items, changes, validate, backup)
         removals = [change for change in changes if change.action == "rmdir"]
-        not_empty = [change for change in removals if not _rmdir(change.item.place)]
+        not_empty = [change for change in removals if not _rmdir(change.item)]
         changes = [change for change in changes if change not in not_empty]
         kept += not_empty
     return {

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files as safe_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._handlers import DYNAMIC, MULES, SELF_METHODS, STATIC
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import Handler, Handling
@@ -67,8 +68,8 @@ def find_version(server_dir: str, virtualenv: str) -> Optional[Version]:
     packages = os.path.join(glob.escape(virtualenv), "lib", "python3*", "site-packages") if virtualenv else ""
     sources = [os.path.join(server_dir, "lib", "galaxy", name) for name in ("version.py", "version/__init__.py")] if server_dir else []
     for path in sources:
-        with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as stream:
-            version = version_of_source(stream.read())
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            version = version_of_source(safe_files.read(path).decode())
             if version:
                 return version
     for name in ("galaxy_app", "galaxy"):
@@ -263,8 +264,8 @@ def measured_start(run_dir: str) -> Optional[float]:
     """Read how many seconds the web processes took to start the last time; None if nobody has measured it."""
     seconds = []
     for path in glob.glob(os.path.join(glob.escape(run_dir), "web-*", "started")):
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError), open(path, encoding="utf-8") as stream:
-            value = float(json.load(stream)["seconds"])
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
+            value = float(json.loads(safe_files.read(path, safe_files.SMALL))["seconds"])
             if math.isfinite(value) and value >= 0:
                 seconds.append(value)
     return max(seconds, default=None)

@@ -19,10 +19,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
+# The same in both packages that have this file
+from ._safe_files import locate, read_stream
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 # A request that waits to be accepted: the kernel has no inode for it yet, and calls it SS_CONNECTING.
 _WAITING = "02"
+
+# Bytes: a hundred workers with many threads, each at a request with long headers, say less
+_LONGEST = 32 * 1024 * 1024
 
 
 class StatsError(Exception):
@@ -112,16 +118,11 @@ def read(address: str, timeout: float) -> str:
     if not is_path and not (host and port.isdecimal()):
         raise StatsError(f"{address} is no address of a stats server: write the path of its socket, or HOST:PORT")
     try:
-        if is_path:
-            connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(timeout)
-            connection.connect(address)
-        else:
-            connection = socket.create_connection((host.strip("[]"), int(port)), timeout)
+        connection = _connect(address, timeout) if is_path else socket.create_connection((host.strip("[]"), int(port)), timeout)
         with connection:
-            parts = [_first_part(connection, timeout)]
-            while parts[-1]:
-                parts.append(connection.recv(65536))
+            content = _first_part(connection, timeout)
+            if content:
+                content += read_stream(connection, _LONGEST, timeout)
     except FileNotFoundError as error:
         raise StatsError(f"{address} does not exist: is that uWSGI running, and with the option stats?") from error
     except PermissionError as error:
@@ -134,8 +135,21 @@ def read(address: str, timeout: float) -> str:
         ) from error
     except OSError as error:
         raise StatsError(f"{address}: {error.strerror or error}") from error
-    text = b"".join(parts).decode("utf-8", "replace")
+    text = content.decode("utf-8", "replace")
     return text.partition("\r\n\r\n")[2] if text.startswith("HTTP/") else text
+
+
+def _connect(path: str, timeout: float) -> socket.socket:
+    """Connect to a unix socket, by no link of a user to a socket that this user may not connect to."""
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout)
+        with locate(path, reading=True) as place, place.pinned() as pinned:
+            connection.connect(pinned)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _first_part(connection: socket.socket, timeout: float) -> bytes:
@@ -179,12 +193,12 @@ def parse(text: str, table: str = "", proc: str = "/proc", now: Optional[float] 
         # Headers of requests are copied as they are, and need not be UTF-8 or free of control characters.
         said = json.loads(text, strict=False)
         return Stats(
-            version=said["version"],
-            pid=said["pid"],
+            version=str(said["version"]),
+            pid=int(said["pid"]),
             sockets=[_socket(entry, table) for entry in said["sockets"]],
             workers=[_worker(entry, proc, time.time() if now is None else now) for entry in said["workers"]],
         )
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         start = text[:40].replace("\n", " ").strip()
         raise StatsError(f"what is there does not talk like uWSGI's stats server, but begins with {start!r}: give the address of the option stats") from error
 
@@ -192,25 +206,25 @@ def parse(text: str, table: str = "", proc: str = "/proc", now: Optional[float] 
 def _socket(entry: Mapping[str, Any], table: str) -> Socket:
     name = str(entry["name"])
     queue = waiting(name, table) if "/" in name else int(entry["queue"])
-    return Socket(name, entry["proto"], queue)
+    return Socket(name, str(entry["proto"]), queue)
 
 
 def _worker(entry: Mapping[str, Any], proc: str, now: float) -> Worker:
     running = [core for core in entry["cores"] if core["in_request"]]
     return Worker(
-        id=entry["id"],
-        pid=entry["pid"],
-        status=entry["status"],
+        id=int(entry["id"]),
+        pid=int(entry["pid"]),
+        status=str(entry["status"]),
         accepting=bool(entry["accepting"]),
         threads=len(entry["cores"]),
         busy_threads=len(running),
-        requests=entry["requests"],
-        exceptions=entry["exceptions"],
-        respawns=max(0, entry["respawn_count"] - 1),
-        harakiris=entry["harakiri_count"],
+        requests=int(entry["requests"]),
+        exceptions=int(entry["exceptions"]),
+        respawns=max(0, int(entry["respawn_count"]) - 1),
+        harakiris=int(entry["harakiri_count"]),
         applications=len(entry["apps"]),
-        average_milliseconds=entry["avg_rt"] / 1000,
-        **sizes(entry["pid"], proc),
+        average_milliseconds=int(entry["avg_rt"]) / 1000,
+        **sizes(int(entry["pid"]), proc),
         running=[_request(core, now) for core in running],
     )
 

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files as safe_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 
 # The packages that bring bin/uwsgi.
@@ -27,6 +28,9 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*((?:(?:[<>=!]=?
 _RELEASE = re.compile(r"\d+(?:\.\d+)*(?:\.post\d+)?")
 _NOBODY = 65534
 _DISTRIBUTION = "/usr/bin/uwsgi"
+# Bytes
+_LARGEST_PROGRAM = 64 * 1024 * 1024
+_LONGEST_HELP = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -84,24 +88,46 @@ def python_version(path: str) -> tuple[int, ...]:
 
 def _linked_python(program: str) -> str:
     """The version of the Python library that a compiled I(program) loads."""
-    with contextlib.suppress(OSError), open(program, "rb") as stream:
-        content = stream.read()
+    with contextlib.suppress(OSError):
+        content = safe_files.read(program, _LARGEST_PROGRAM)
         match = _LINKED_PYTHON.search(content) if content.startswith(b"\x7fELF") else None
         return match.group(1).decode() if match else ""
     return ""
 
 
-def installed_packages(path: str) -> dict[str, str]:
-    """The packages in the virtualenv at I(path) that bring a uWSGI, or its Python module alone, and their versions.
+def _all_packages(path: str) -> dict[str, str]:
+    """The packages in the virtualenv at I(path), and their versions.
 
     An older pip without C(wheel) installs what it builds as an egg.
     """
     found = {}
     for directory in sorted(glob.glob(os.path.join(glob.escape(path), "lib", "python3*", "site-packages", "*-info"))):
         match = re.fullmatch(r"([^-]+)-([^-]+)(?:-py3\.\d+)?\.(?:dist|egg)-info", os.path.basename(directory))
-        if match and match.group(1).lower() in (*_PACKAGES, _MODULE_PACKAGE):
-            found[match.group(1).lower()] = match.group(2)
+        if match:
+            found[_normal(match.group(1))] = match.group(2)
     return found
+
+
+def _normal(name: str) -> str:
+    """The name of a package as all ways to write it have in common."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def version_of(path: str, requirement: str) -> str:
+    """The version that the virtualenv at I(path) has of what a requirement names; empty when it has none."""
+    match = _REQUIREMENT.match(requirement.strip())
+    return _all_packages(path).get(_normal(match.group(1)), "") if match else ""
+
+
+def has(path: str, requirement: str) -> bool:
+    """Whether the virtualenv at I(path) has what a requirement asks for; of what cannot be told for certain, that it has not."""
+    match = _REQUIREMENT.match(requirement.strip())
+    return match is not None and satisfies(match.group(1).lower(), version_of(path, requirement), requirement)
+
+
+def installed_packages(path: str) -> dict[str, str]:
+    """The packages in the virtualenv at I(path) that bring a uWSGI, or its Python module alone, and their versions."""
+    return {name: version for name, version in _all_packages(path).items() if name in (*_PACKAGES, _MODULE_PACKAGE)}
 
 
 def installed_uwsgi(path: str) -> tuple[str, str]:
@@ -149,23 +175,27 @@ def read_uwsgi(path: str, user: str = "", distribution: bool = False) -> tuple[O
     package, version = ("uwsgi-core", "of the distribution") if distribution else installed_uwsgi(path)
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        process = subprocess.run(
+        with subprocess.Popen(
             [program, *(["--plugin", "python3"] if distribution else []), "--help"],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             cwd="/",
             env=environment,
-            timeout=60,
-            check=False,
             **identity,
-        )
-        options = parse_help(process.stdout + process.stderr)
-        problem = "" if options else f"it ends with {process.returncode}: {(process.stderr.strip() or process.stdout.strip())[-200:]}"
+        ) as process:
+            try:
+                # Whoever may write to the virtualenv decides how much it says, and for how long.
+                text = safe_files.read_stream(process.stdout, _LONGEST_HELP, 60).decode(errors="replace")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(5)
+            finally:
+                process.kill()
+        options = parse_help(text)
+        problem = "" if options else f"it ends with {process.returncode}: {text.strip()[-200:]}"
     except PermissionError:
         return None, []  # it may be for somebody else
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except OSError as error:
         options, problem = frozenset(), str(error)
     if problem:
         return None, [Finding(program, 0, "error", f"uWSGI does not even tell its options ({problem}): install it anew")]

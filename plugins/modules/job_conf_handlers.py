@@ -114,7 +114,10 @@ options:
     type: bool
     default: false
   validate:
-    description: A command that checks the new file before it replaces the old one, with C(%s) for its path.
+    description:
+      - A command that checks the new file before it replaces the old one, with C(%s) for its path.
+      - Where others than root can write to the directory of the file, the new file is in a directory of root until then, so that nobody can
+        exchange the file meanwhile.
     type: str
 seealso:
   - name: Galaxy's guide to scaling

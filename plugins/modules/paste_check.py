@@ -15,6 +15,7 @@ description:
     and says for each what to write instead.
   - Told what is about to change, it looks at the files as they are going to be, so that one call tells everything about
     a host before anything on it is changed - the job configuration, the virtualenv, the options of its uWSGI, the ports.
+  - Names who else than root can write to the configuration, which is a warning.
   - Never changes anything, and never shows a password or a key.
 author:
   - Galaxy operators (@galaxyops)
@@ -447,6 +448,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf a
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _listeners as listeners
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files as safe_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _sent_links as sent_links
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options as uwsgi_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv as virtualenv
@@ -456,6 +458,8 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._hide_secrets impo
 
 # What every file of the roles has in its first lines.
 OURS = b"galaxyops.uwsgi."
+
+_REMEDY = "give the file and its directory to root (chown root, chmod go-w), or leave it at that if the application's user may change them"
 
 FATAL: dict[str, tuple[str, ...]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
@@ -477,8 +481,7 @@ def looks_as(path: str, pattern: str) -> bool:
     try:
         if os.path.isdir(path):
             return bool(re.search(pattern, os.readlink(path)))
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return bool(re.search(pattern, stream.read(), re.MULTILINE))
+        return bool(re.search(pattern, safe_files.read(path).decode(errors="replace"), re.MULTILINE))
     except OSError:
         return False
 
@@ -537,6 +540,7 @@ class Preflight:
             *attempt(self.check_read_timeout),
             *attempt(lambda: sent_links.check(self.params["sent_directories"])),
             *attempt(self.check_remote_user),
+            *attempt(self.check_writers),
         ]
 
     def read_ini(self) -> list[Finding]:
@@ -715,6 +719,18 @@ class Preflight:
         """Compare the time that the proxy waits with the time that a start takes."""
         run_dir = self.params["run_dir"]
         return galaxy.read_timeout_findings(self.params["read_timeout"], galaxy.measured_start(run_dir) if run_dir else None)
+
+    def check_writers(self) -> list[Finding]:
+        """Name who else than root can write the configuration, which root reads and puts back."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for path in dict.fromkeys(filter(None, (self.path, self.params["job_conf"], self.params["uwsgi_options_file"]))):
+            who, where = safe_files.writer(path)
+            if who:
+                found.setdefault((who, where), []).append(path)
+        return [
+            Finding(where, 0, "warning", f"{who} can write here, and so change {', '.join(paths)}, which is read and put back as root: {_REMEDY}")
+            for (who, where), paths in found.items()
+        ]
 
     def check_remote_user(self) -> list[Finding]:
         """Check that nobody but the proxy can say who the user is."""

@@ -90,6 +90,8 @@ options:
     description:
       - A command that checks the new content before it replaces the old. It must contain C(%s), the path of a
         temporary file beside the real one.
+      - Where others than root can write to that directory, the file is in a directory of root instead, so that nobody can exchange the
+        file meanwhile.
     type: str
 seealso:
   - module: galaxyops.uwsgi.paste_check

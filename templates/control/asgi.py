@@ -17,6 +17,7 @@ import signal
 import time
 from pathlib import Path
 
+from . import _safe_files as safe_files
 from .errors import say
 from .kernel import born, members, memory, owner
 from .paths import relink
@@ -47,10 +48,8 @@ class Asgi:
     @staticmethod
     def open(run: Path, user: int, group: int) -> None:
         """Make the directory of the sockets: the application makes them, and they are of the group of the directory."""
-        directory = run / "asgi"
-        directory.mkdir(exist_ok=True)
-        os.chown(directory, user, group)
-        directory.chmod(0o2750)
+        safe_files.make_directories(run / "asgi")
+        safe_files.give_directory(run / "asgi", user, group, 0o2750)
 
     @property
     def exists(self) -> bool:
@@ -81,7 +80,7 @@ class Asgi:
         if self.exists:
             relink(self.link, self.socket)
         else:
-            self.link.unlink(missing_ok=True)
+            safe_files.unlink(self.link)
 
     def drain(self, seconds: float) -> None:
         """End the process before its slot: streams end at once, and browsers open them again; requests finish."""
@@ -100,7 +99,7 @@ class Asgi:
         for pid in self._pids().values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.socket.unlink(missing_ok=True)
+        safe_files.unlink(self.socket)
 
     def status(self) -> str:
         """What it does, for a person; empty when it is gone."""

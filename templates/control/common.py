@@ -6,21 +6,21 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
-import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
 
+from . import _safe_files as safe_files
 from .accounts import account_of, drop_privileges, group_of
 from .errors import ControlError, UsageError, say
 from .fingerprint import fingerprint
 from .known_good import RUNNING, KnownGood
+from .lock import locked, locked_if_free
 from .manager import Manager
 from .paths import ETC, RUN, STATE
 from .process import Process
@@ -59,7 +59,7 @@ class Control:
         self.run = RUN / instance
         self.path = ETC / instance / f"{self.kind}.json"
         try:
-            self.config: dict[str, Any] = with_numbers(json.loads(self.path.read_text()))
+            self.config: dict[str, Any] = with_numbers(json.loads(safe_files.read(self.path)))
             self.watch: list[dict[str, Any]] = list(self.config["watch"])
             self.watch += [{"path": path, "installed": True} for path in self.config.get("code", [])]
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -69,12 +69,23 @@ class Control:
         kept = [{"path": path} for path in (str(self.path), *self.config.get("kept", []))]
         self.known_good = KnownGood(STATE / instance / self.kind, [*self.watch, *kept])
 
+    @property
+    def longest_call(self) -> int:
+        """The seconds that a call waits for another: longer than any call takes that does not hang."""
+        start = self.config["health"]["timeout"] if "health" in self.config else self.config.get("start_timeout", 0)
+        each = 2 * start + self.config.get("stop_timeout", 0) + self.config.get("drain_timeout", 0)
+        # Handlers are replaced one after the other.
+        return int(each * max(1, len(self.config.get("handlers", [])))) + 60
+
+    @property
+    def _call(self) -> str:
+        """What this call is, for those who wait for it."""
+        return " ".join([self.command, *sys.argv[3:]])
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Let one call at a time change anything; a second one waits for the first."""
-        self.run.mkdir(parents=True, exist_ok=True)
-        with open(self.run / f"{self.kind}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.run / f"{self.kind}.lock", self._call, self.longest_call):
             yield
 
     def processes(self) -> dict[str, Process]:
@@ -134,14 +145,8 @@ class Control:
     @contextlib.contextmanager
     def locked_if_free(self) -> Iterator[bool]:
         """Take the lock unless a call has it, and tell whether it was taken."""
-        self.run.mkdir(parents=True, exist_ok=True)
-        with open(self.run / f"{self.kind}.lock", "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+        with locked_if_free(self.run / f"{self.kind}.lock", self._call) as free:
+            yield free
 
     def failed(self, name: str) -> None:
         """Roll back where a process has ended that no call watches, and its version is not known to work.
@@ -169,7 +174,7 @@ class Control:
         """Become the process: called by the service manager, as the application's user or as root."""
         process = self.processes()[name]
         account, group = account_of(self.config["user"]), group_of(self.config["group"])
-        process.directory.mkdir(parents=True, exist_ok=True)
+        safe_files.make_directories(process.directory)
         environment = dict(os.environ)
         if os.geteuid() == 0:
             if process.version and not process.started:
@@ -178,10 +183,9 @@ class Control:
             self.failed(name)
             self.prepare(name)
             say(f"become {process.service}, pid {os.getpid()}")
-            process.directory.chmod(0o750)
-            environment.update(read_environment(Path(self.config["environment_file"]).read_text()))
+            environment.update(read_environment(safe_files.read(self.config["environment_file"]).decode()))
             environment.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)
-            os.chown(process.directory, account.pw_uid, group)
+            safe_files.give_directory(process.directory, account.pw_uid, group, 0o750)
             process.record()
             self._watch_over(name)
             drop_privileges(account, group, umask=0o022)
@@ -265,7 +269,7 @@ class Control:
         for name in names:
             self.manager.forget(name)
         for definition in self.config.get("definitions", {}).get(self.manager.title, []):
-            Path(definition).unlink(missing_ok=True)
+            safe_files.unlink(definition)
         self.manager.reread()
         self.sweep()
         say(f"stopped {' '.join(dict.fromkeys(names))}")
@@ -281,7 +285,13 @@ class Control:
         """Remove what processes have left that live no more: another service manager does not start them as the same user."""
         for process in self.processes().values():
             if not process.pid:
-                shutil.rmtree(process.directory, ignore_errors=True)
+                self._remove_directory(process)
+
+    @staticmethod
+    def _remove_directory(process: Process) -> None:
+        # Whoever the directory belongs to may still write there.
+        with contextlib.suppress(OSError):
+            safe_files.remove_tree(process.directory)
 
     def remove(self) -> None:
         """Stop everything of this kind, and leave no trace of it but the other files that the playbook wrote."""
@@ -290,8 +300,8 @@ class Control:
         self.leave()
         self.known_good.remove()
         for process in self.processes().values():
-            shutil.rmtree(process.directory, ignore_errors=True)
-        (self.run / f"{self.kind}.lock").unlink(missing_ok=True)
+            self._remove_directory(process)
+        safe_files.unlink(self.run / f"{self.kind}.lock")
         with contextlib.suppress(OSError):  # the other kind still uses it
             self.run.rmdir()
 

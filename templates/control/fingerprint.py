@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import json
 import os
 import re
-from pathlib import Path
+import stat
 from typing import Any, Optional
+
+from . import _safe_files as safe_files
+
+# Whoever may change a watched directory may put anything there: no more files, and no more bytes of one, are read.
+MOST_FILES = 10_000
+LIMIT = 64 * 1024 * 1024
 
 
 def without_section(text: bytes, section: str) -> bytes:
@@ -54,6 +61,15 @@ def view(entry: dict[str, Any], text: Optional[bytes]) -> Optional[bytes]:
     return text
 
 
+def content(path: str) -> bytes:
+    """What a file has; of what cannot be read safely, why: that is a change, which the processes have to prove themselves with."""
+    try:
+        return safe_files.read(path, LIMIT)
+    except safe_files.UnsafeFile as error:
+        status = os.stat(path)
+        return f"{error}\0{status.st_size}\0{status.st_mtime_ns}".encode() if stat.S_ISREG(status.st_mode) else str(error).encode()
+
+
 def fingerprint(watch: list[dict[str, Any]]) -> str:
     """Hash what a process is started from: files (patterns may name several, or none), where links lead, and values."""
     digest = hashlib.sha256()
@@ -64,11 +80,11 @@ def fingerprint(watch: list[dict[str, Any]]) -> str:
         if entry.get("link"):
             digest.update(os.path.realpath(entry["path"]).encode())
             continue
-        for path in sorted(glob.glob(entry["path"], recursive=True)):
+        for path in sorted(itertools.islice(glob.iglob(entry["path"], recursive=True), MOST_FILES)):
             # Python before 3.12 finds what C(**) begins with, whether it is there or not.
             if os.path.isdir(path) or not os.path.exists(path):
                 continue
-            text = view(entry, Path(path).read_bytes())
+            text = view(entry, content(path))
             assert text is not None
             digest.update(f"{path}\0{len(text)}\0".encode() + text)
     return digest.hexdigest()

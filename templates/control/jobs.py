@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from . import _safe_files as safe_files
 from .accounts import account_of, group_of
 from .common import add_python_path, read_environment
 from .errors import ControlError
 
 Job = dict[str, Any]
+
+# The longest that a question to the database may take
+SECONDS = 600
 
 
 def described(jobs: list[Job], most: int = 10) -> str:
@@ -54,29 +59,45 @@ class Jobs:
         """Run database.py as Galaxy's user, with Galaxy's Python."""
         config = self.config
         account = account_of(config["user"])
-        environment = {**os.environ, **read_environment(Path(config["environment_file"]).read_text()), "HOME": account.pw_dir}
+        environment = {**os.environ, **read_environment(safe_files.read(config["environment_file"]).decode()), "HOME": account.pw_dir}
         # Where Galaxy is a checkout, it is found there.
         add_python_path(environment, [f"{config['chdir']}/lib"])
-        process = subprocess.run(
-            [f"{config['virtualenv']}/bin/python3", "-B", str(Path(__file__).with_name("database.py"))],
-            input=json.dumps({"action": action, "config_file": config["config_file"], **request}),
+        program = f"{config['virtualenv']}/bin/python3"
+        with subprocess.Popen(
+            [program, "-B", str(Path(__file__).with_name("database.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             cwd=config["chdir"],
             env=environment,
             user=account.pw_uid,
             group=group_of(config["group"]),
             extra_groups=os.getgrouplist(account.pw_name, account.pw_gid),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        ) as process:
+            try:
+                output, errors = self._talk(process, json.dumps({"action": action, "config_file": config["config_file"], **request}))
+            except (OSError, subprocess.TimeoutExpired) as error:
+                raise ControlError(f"Galaxy's database cannot be asked about jobs: {program}: {error}") from error
+            finally:
+                process.kill()
         if process.returncode != 0:
-            reason = (process.stderr.strip().splitlines() or [f"{process.args[0]} ended with {process.returncode} and said nothing"])[-1]
+            reason = (errors.strip().splitlines() or [f"{program} ended with {process.returncode} and said nothing"])[-1]
             raise ControlError(f"Galaxy's database cannot be asked about jobs: {reason}")
         try:
             # Its modules may have printed something before.
-            return json.loads((process.stdout.splitlines() or [""])[-1])
-        except ValueError as error:
-            raise ControlError(f"Galaxy's database cannot be asked about jobs: instead of an answer there is {process.stdout!r}") from error
+            return json.loads((output.splitlines() or [""])[-1])
+        except (ValueError, RecursionError) as error:
+            raise ControlError(f"Galaxy's database cannot be asked about jobs: instead of an answer there is {output[-2000:]!r}") from error
+
+    @staticmethod
+    def _talk(process: subprocess.Popen[bytes], request: str) -> tuple[str, str]:
+        """Send the request and read the answer: Galaxy's user decides how long that is."""
+        assert process.stdin
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(request.encode())
+        output, errors = safe_files.read_streams([process.stdout, process.stderr], safe_files.LIMIT, SECONDS)
+        process.wait(10)
+        return output.decode(errors="replace"), errors.decode(errors="replace")
 
     def unfinished(self, handler: str) -> list[Job]:
         """The jobs of a handler that have not ended."""

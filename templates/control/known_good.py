@@ -14,13 +14,13 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from . import _safe_files as safe_files
 from .errors import ControlError
 from .fingerprint import view, with_section
 from .paths import relink, write
@@ -80,7 +80,7 @@ class KnownGood:
     @staticmethod
     def _version(copies: Path) -> str:
         with contextlib.suppress(OSError):
-            return (copies / "version").read_text()
+            return safe_files.read(copies / "version").decode()
         return ""
 
     def _find(self, version: str) -> Optional[Path]:
@@ -97,16 +97,18 @@ class KnownGood:
             return
         new = self.directory / f"version-{time.time_ns()}"
         try:
-            new.mkdir(parents=True, mode=0o700)
-            self.directory.chmod(0o700)
+            safe_files.make_directories(new, mode=0o700)
             for path in self._files():
-                if path.is_file():
+                # A device or a pipe is refused here, before a process reads it without end.
+                if path.exists() and not path.is_dir():
                     self._copy(path, new / path.relative_to("/"))
-            (new / "links.json").write_text(json.dumps(self._leading()))
+            safe_files.write(new / "links.json", json.dumps(self._leading()).encode())
             # Last: without it these copies are of no version.
             write(new / "version", version)
         except OSError as error:
-            shutil.rmtree(new, ignore_errors=True)
+            safe_files.remove_tree(new)
+            if isinstance(error, safe_files.UnsafeFile):
+                raise ControlError(f"cannot keep a copy of the configuration: {error}. Nothing has been replaced.") from error
             raise ControlError(
                 f"cannot keep a copy of the configuration in {self.directory}: {error.strerror}. Nothing has been replaced: free some space there, "
                 "and try again"
@@ -130,13 +132,13 @@ class KnownGood:
         kept.add(str(self._find(version)))
         for copies in (*self.directory.glob("version-*"), *self.directory.glob("running-*")):
             if str(copies) not in kept:
-                shutil.rmtree(copies, ignore_errors=True)
+                safe_files.remove_tree(copies)
 
     @property
     def start_seconds(self) -> Optional[float]:
         """How long the version that last worked took to start; None where that is not known."""
         with contextlib.suppress(OSError, ValueError):
-            return float((self.directory / RUNNING / "adopted").read_text())
+            return float(safe_files.read(self.directory / RUNNING / "adopted"))
         return None
 
     def adopt(self, version: str, start_seconds: Optional[float] = None) -> None:
@@ -148,13 +150,13 @@ class KnownGood:
         if self.version == version or self._contents(found) == self._contents(running):
             # Nothing has changed that could be rolled back, so the version is as old as it was.
             with contextlib.suppress(OSError):
-                shutil.copy2(running / "adopted", found / "adopted")
+                safe_files.copy(running / "adopted", found / "adopted")
         else:
-            (found / "adopted").write_text("" if start_seconds is None else str(start_seconds))
+            safe_files.write(found / "adopted", b"" if start_seconds is None else str(start_seconds).encode())
             if running.is_symlink():
                 relink(self.directory / PREVIOUS, os.readlink(running))
         if running.is_dir() and not running.is_symlink():  # It was a directory once.
-            shutil.rmtree(running, ignore_errors=True)
+            safe_files.remove_tree(running)
         # At no moment is there nothing to go back to.
         relink(running, found.name)
 
@@ -182,7 +184,7 @@ class KnownGood:
             try:
                 self._put_back(path, entry, copies, kept, new)
             except OSError as error:
-                done.problems.append(f"{path} cannot be put back: {error.strerror}")
+                done.problems.append(f"{path} cannot be put back: {error.strerror or error}")
                 continue
             if new is not None:
                 aside[path] = new
@@ -192,24 +194,25 @@ class KnownGood:
             self._keep_aside(aside, done)
         if to == PREVIOUS and not done.problems:
             relink(self.directory / RUNNING, os.readlink(copies))
-            copies.unlink(missing_ok=True)
+            safe_files.unlink(copies)
         return done
 
     def _put_back(self, path: Path, entry: dict[str, Any], copies: Path, kept: Optional[bytes], new: Optional[bytes]) -> None:
         if kept is None:
-            path.unlink()
+            safe_files.unlink(path)
             return
-        # Beside the real one first: at no moment is half a file there.
-        target = path.resolve()
-        beside = target.with_name(f".{path.name}.restored~")
-        self._copy(copies / path.relative_to("/"), beside)
+        source = copies / path.relative_to("/")
         if "without_section" in entry and new is not None:
             # That section is of other processes, and what it is now.
-            beside.write_bytes(with_section(kept, entry["without_section"], new))
-        beside.rename(target)
+            kept = with_section(kept, entry["without_section"], new)
+        try:
+            safe_files.copy(source, path, content=kept)
+        except safe_files.UnsafeFile:
+            # A link of a user, who must not choose what root writes to: the file takes its place.
+            safe_files.copy(source, path, follow=False, content=kept)
 
     def _restore_links(self, copies: Path) -> Iterator[str]:
-        for link, leads_to in json.loads((copies / "links.json").read_text()).items():
+        for link, leads_to in json.loads(safe_files.read(copies / "links.json")).items():
             there = os.path.exists(os.path.join(os.path.dirname(link), leads_to))
             if os.path.islink(link) and os.readlink(link) != leads_to and there:
                 relink(Path(link), leads_to)
@@ -217,14 +220,13 @@ class KnownGood:
 
     def _keep_aside(self, aside: dict[Path, bytes], done: RollBack) -> None:
         """Keep what was rejected as far as there is space for it: what works has been put back by now."""
-        shutil.rmtree(self.rejected, ignore_errors=True)
         digests = {str(path): hashlib.sha256(text).hexdigest() for path, text in aside.items()}
         try:
+            safe_files.remove_tree(self.rejected)
             for path, text in aside.items():
                 target = self.rejected / path.relative_to("/")
-                target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                target.touch(mode=0o600)
-                target.write_bytes(text)
+                safe_files.make_directories(target.parent, mode=0o700)
+                safe_files.write(target, text)
         except OSError as error:
             done.problems.append(f"what was rejected is not kept: {error.filename or self.rejected}: {error.strerror}")
         with contextlib.suppress(OSError):
@@ -238,7 +240,7 @@ class KnownGood:
     def taken_away(self, before: dict[str, str], since: float) -> list[str]:
         """The files that had I(before) what has been rejected by another call after the time I(since)."""
         try:
-            report = json.loads(self.report.read_text())
+            report = json.loads(safe_files.read(self.report))
         except (OSError, ValueError):
             return []
         now = self.contents()
@@ -252,7 +254,7 @@ class KnownGood:
     def last_roll_back(self) -> str:
         """What has been rolled back since the version that runs was adopted, for a person; empty when there is nothing."""
         try:
-            report = json.loads(self.report.read_text())
+            report = json.loads(safe_files.read(self.report))
             adopted = (self.directory / RUNNING / "adopted").stat().st_mtime
         except (OSError, ValueError):
             return ""
@@ -263,20 +265,20 @@ class KnownGood:
 
     def remove(self) -> None:
         """Forget everything."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        safe_files.remove_tree(self.directory)
         for parent in self.directory.parents[:2]:
             with contextlib.suppress(OSError):  # something else still uses it
                 parent.rmdir()
 
     @staticmethod
     def _copy(source: Path, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        target.touch(mode=0o600)
-        status = source.stat()
-        os.chown(target, status.st_uid, status.st_gid)
-        shutil.copy2(source, target)
+        safe_files.make_directories(target.parent, mode=0o700)
+        safe_files.copy(source, target)
 
 
 def _read(path: Path) -> Optional[bytes]:
-    """The content of a file; None when there is none."""
-    return path.read_bytes() if path.is_file() else None
+    """The content of a file; None when there is none, or something else has the name."""
+    try:
+        return safe_files.read(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, safe_files.UnsafeFile):
+        return None

@@ -1,30 +1,33 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where things lie on the host, and files that are written in one step."""
+"""Where things lie on the host, and the small files in which processes leave word there."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from . import _safe_files as safe_files
+
 RUN = Path(os.environ.get("GALAXYOPS_RUN", "/run"))
 ETC = Path(os.environ.get("GALAXYOPS_ETC", "/etc"))
 STATE = Path(os.environ.get("GALAXYOPS_STATE", "/var/lib/galaxyops"))
 
 
+def read(path: Path) -> str:
+    """Read a small file; empty where there is none, or something that no such file is: its directory may belong to anybody."""
+    try:
+        return safe_files.read(path, safe_files.SMALL).decode()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, safe_files.UnsafeFile, UnicodeDecodeError):
+        return ""
+
+
 def write(path: Path, text: str) -> None:
-    """Write a small file, never through a link: its directory may belong to somebody else than who writes."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    with open(new, "x", encoding="utf-8") as stream:
-        stream.write(text)
-    new.rename(path)
+    """Write a small file in one step, never through a link."""
+    safe_files.write(path, text.encode(), mode=0o644)
 
 
 def relink(link: Path, target: Path | str) -> None:
     """Make a link lead elsewhere."""
-    new = link.with_name(f".{link.name}.new")
-    new.unlink(missing_ok=True)
-    new.symlink_to(target)
-    new.rename(link)
+    safe_files.symlink(link, target)

@@ -12,9 +12,13 @@ import signal
 import time
 from typing import Any, Optional
 
+from . import _safe_files as safe_files
 from .fingerprint import fingerprint
 from .kernel import born, members, memory, owner
-from .paths import RUN, write
+from .paths import RUN, read, write
+
+# Seconds; no number in the small files is as large
+YEAR = 365 * 24 * 3600
 
 
 class Process:
@@ -32,9 +36,7 @@ class Process:
     @property
     def version(self) -> str:
         """The fingerprint of what the process was started from; empty when it has not been started."""
-        with contextlib.suppress(FileNotFoundError):
-            return (self.directory / "fingerprint").read_text()
-        return ""
+        return read(self.directory / "fingerprint")
 
     @property
     def current(self) -> bool:
@@ -45,11 +47,10 @@ class Process:
     @property
     def pid(self) -> int:
         """The process, or 0 when it does not live."""
-        try:
-            recorded = json.loads((self.directory / "pid").read_text())
-        except (OSError, ValueError):
-            return 0
-        return int(recorded["pid"]) if born(recorded["pid"]) == recorded["born"] else 0
+        recorded = self._recorded("pid")
+        pid = recorded.get("pid")
+        # Whoever the directory belongs to has written the number, and may have written anything.
+        return pid if type(pid) is int and 0 < pid < 2**31 and born(pid) == recorded.get("born") else 0
 
     @property
     def memory(self) -> int:
@@ -59,31 +60,37 @@ class Process:
     @property
     def started(self) -> dict[str, float]:
         """What was recorded when the process worked for the first time; empty while it has not."""
-        try:
-            found = json.loads((self.directory / "started").read_text())
-            return {str(name): float(value) for name, value in found.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
-            return {}
+        found = self._recorded("started")
+        return {name: float(value) for name, value in found.items() if isinstance(value, (int, float)) and 0 <= value < YEAR}
 
     @property
     def start_seconds(self) -> Optional[float]:
         """How long it took from the start of the process until it worked; None while it has not."""
         return self.started.get("seconds")
 
+    def _recorded(self, name: str) -> dict[str, Any]:
+        """What one of the small files says; nothing where that is not what this command writes."""
+        try:
+            recorded = json.loads(read(self.directory / name) or "{}")
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return recorded if isinstance(recorded, dict) else {}
+
     def record(self) -> None:
         """Remember, in the process that is about to become it, what it is started from."""
-        (self.directory / "started").unlink(missing_ok=True)
+        safe_files.unlink(self.directory / "started")
         write(self.directory / "fingerprint", fingerprint(self.watch))
         write(self.directory / "pid", json.dumps({"pid": os.getpid(), "born": born(os.getpid()), "time": time.time()}))
 
     def disown(self) -> None:
         """Have the process replaced by the next call that makes what runs what is written, whatever happens before."""
-        (self.directory / "fingerprint").unlink(missing_ok=True)
+        safe_files.unlink(self.directory / "fingerprint")
 
     def record_started(self, **numbers: float) -> None:
         """Remember that the process works, how long that took, and other I(numbers) that later ones are compared with."""
-        since = json.loads((self.directory / "pid").read_text())["time"]
-        write(self.directory / "started", json.dumps({"seconds": round(time.time() - since, 1), **numbers}))
+        since = self._recorded("pid").get("time")
+        seconds = round(time.time() - since, 1) if isinstance(since, (int, float)) and 0 < time.time() - since < YEAR else 0
+        write(self.directory / "started", json.dumps({"seconds": seconds, **numbers}))
 
     def terminate(self, seconds: float) -> None:
         """End the process itself, without its service manager: politely, and after I(seconds) by force."""

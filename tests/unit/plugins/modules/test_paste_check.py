@@ -506,3 +506,14 @@ def test_secret_in_a_file_that_everybody_may_read_is_none(run_module: Run, path:
     result = run_module("paste_check", path=str(path), remote_user="$remote_user")
     assert result["msg"].startswith(f"{path}:10: [app:main] remote_user_secret: every account of the host can read {path}")
     assert "swordfish" not in str(result)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
+def test_who_else_can_write_the_configuration_is_a_warning(run_module: Run, path: Path) -> None:
+    assert run_module("paste_check", path=str(path))["findings"] == []
+    os.chown(path.parent, 65534, 0)
+    result = run_module("paste_check", path=str(path), job_conf=str(path.with_name("job_conf.xml")))
+    assert "failed" not in result
+    (finding,) = result["findings"]
+    assert (finding["path"], finding["severity"]) == (str(path.parent), "warning")
+    assert f"user nobody can write here, and so change {path}, {path.parent}/job_conf.xml" in finding["message"]

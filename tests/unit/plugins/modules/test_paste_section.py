@@ -252,3 +252,50 @@ def test_secret_is_generated_once_and_not_shown(run_module: Run, path: Path, exc
     assert result["options"]["remote_user_secret"] == "********"
     assert secret not in str(result)
     assert not run_module("paste_section", **arguments)["changed"]
+
+
+# A directory of somebody else
+
+STRANGER = 65534
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """A galaxy.ini in a directory of another user."""
+    directory = tmp_path / "theirs"
+    directory.mkdir()
+    path = directory / "galaxy.ini"
+    path.write_bytes(CONTENT)
+    os.chown(directory, STRANGER, STRANGER)
+    os.chown(path, STRANGER, STRANGER)
+    return path
+
+
+@needs_root
+def test_what_is_validated_can_be_exchanged_by_nobody(run_module: Run, theirs: Path, tmp_path: Path) -> None:
+    validate = f"sh -c 'stat -c \"%U %a\" $(dirname $0) $0 > {tmp_path}/seen; grep -q \"processes = 4\" $0' %s"
+    result = run_module("paste_section", path=str(theirs), section="uwsgi", options={"processes": 4}, validate=validate)
+    assert result["changed"], result
+    assert (tmp_path / "seen").read_text() == "root 700\nroot 600\n"
+    assert leftovers(theirs) == []
+    assert (theirs.stat().st_uid, b"processes = 4" in theirs.read_bytes()) == (STRANGER, True)
+
+
+@needs_root
+@pytest.mark.parametrize("exists", [True, False])
+def test_link_of_a_stranger_is_refused(run_module: Run, theirs: Path, tmp_path: Path, exists: bool) -> None:
+    precious = tmp_path / "precious"
+    if exists:
+        precious.write_bytes(CONTENT)
+    theirs.unlink()
+    theirs.symlink_to(precious)
+    os.chown(theirs, STRANGER, STRANGER, follow_symlinks=False)
+    result = run_module("paste_section", path=str(theirs), section="uwsgi", options={"processes": 4}, create=True, owner="nobody", mode="0666")
+    assert result["failed"] and f"{theirs} is a link of nobody to {precious}" in result["msg"], result
+    assert (precious.read_bytes(), precious.stat().st_uid) == (CONTENT, 0) if exists else not precious.exists()
+
+
+@needs_root
+def test_attributes_that_are_set_by_name_are_refused_in_a_directory_of_others(run_module: Run, theirs: Path) -> None:
+    result = run_module("paste_section", path=str(theirs), section="uwsgi", options={"processes": 4}, attributes="+d")
+    assert result["failed"] and "attributes cannot be set safely, because user nobody can write" in result["msg"]
