@@ -31,7 +31,6 @@ from .accounts import account_of, as_user, drop_privileges, group_of
 from .asgi import Asgi
 from .common import BY_HANDLERS, Control
 from .errors import ControlError, Refusal, say
-from .fingerprint import fingerprint
 from .kernel import available_memory, born, children
 from .known_good import PREVIOUS, RUNNING
 from .logs import LogService

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control.errors import ControlError
 from control.database import changes
+from control.errors import ControlError
 from control.jobs import Jobs, described, heirs, taken_up
 
 DATABASE = Path(__file__).resolve().parents[3] / "templates" / "control" / "database.py"
