@@ -1299,3 +1299,44 @@ def test_too_little_memory_is_told_with_its_remedy(control: Modules) -> None:
     for words in ("about 2048 MiB", "1024 MiB are available", "uwsgi_processes", "set uwsgi_handover to in_place", "about 25 s"):
         assert words in text
     assert control.available_memory() > 0
+
+
+# --- What is printed --------------------------------------------------------------------------------------------------
+
+
+def with_closed_output(etc: Path, run: Path, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with an output that nobody reads any more."""
+    environment = {**os.environ, "GALAXYOPS_ETC": str(etc), "GALAXYOPS_RUN": str(run), "GALAXYOPS_STATE": str(tmp_path / "state")}
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = [sys.executable, "-m", "control", "galaxy", *arguments]
+    try:
+        return subprocess.run(program, cwd=SOURCE, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(("handlers", "--help"), 0), (("handlers", "status", "--help"), 0), (("web", "nonsense"), 2)])
+def test_reader_who_has_gone_gets_no_traceback(etc: Path, run: Path, tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
+    result = with_closed_output(etc, run, tmp_path, *arguments)
+    assert result.returncode == code
+    assert "Error" not in result.stderr and "Exception" not in result.stderr
+
+
+def test_status_keeps_its_exit_code_without_a_reader(etc: Path, run: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
+    write(etc, "handlers", handlers={f"handler{number}": {} for number in range(3)})
+    with_reader = command("handlers", "status")
+    result = with_closed_output(etc, run, tmp_path, "handlers", "status")
+    assert (result.returncode, result.stderr) == (with_reader.returncode, with_reader.stderr)
+
+
+def test_what_is_under_way_goes_on_without_a_reader(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    program = f"from control.errors import say\nfor _ in range(3): say('x' * 100_000)\nopen({str(done)!r}, 'w').close()"
+    for stdout in ("pipe", "/dev/full"):
+        done.unlink(missing_ok=True)
+        reader, writer = os.pipe() if stdout == "pipe" else (os.open(os.devnull, os.O_RDONLY), os.open(stdout, os.O_WRONLY))
+        os.close(reader)
+        result = subprocess.run([sys.executable, "-c", program], cwd=SOURCE, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(writer)
+        assert (result.returncode, result.stderr, done.exists()) == (0, "", True)
