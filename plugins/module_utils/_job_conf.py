@@ -604,8 +604,11 @@ def _drop_xml(text: str, path: str) -> str:
 # --- YAML -------------------------------------------------------------------------------------------------------------
 
 
-# Tabs, question marks, byte order marks and what stands behind the sign of a block scalar.
-_LIBYAML_DIFFERS = re.compile(r"[\t?\ufeff]|[|>]\S*#")
+# Tabs, question marks, byte order marks and what stands behind the sign of a block scalar. Each word is read once.
+_LIBYAML_DIFFERS = re.compile(r"[\t?\ufeff]|(?<!\S)[^\s|>]*[|>]\S*#")
+
+# No job configuration has so many brackets in each other, and the time that PyYAML takes grows with their square.
+_DEEPEST = 100
 
 
 @dataclass(frozen=True)
@@ -632,7 +635,7 @@ def _parse_yaml(text: str) -> _YamlParsed:
 
 
 def _parse_yaml_with(loader: Any, text: str) -> _YamlParsed:
-    tokens = [token for token in yaml.scan(text, Loader=loader) if token.start_mark.index < token.end_mark.index]
+    tokens = [token for token in _scan(loader, text) if token.start_mark.index < token.end_mark.index]
     return _YamlParsed(
         tokens,
         [token.start_mark.index for token in tokens],
@@ -640,6 +643,17 @@ def _parse_yaml_with(loader: Any, text: str) -> _YamlParsed:
         # Not made from the node, which would have the keys then that it takes from elsewhere with <<.
         yaml.load(text, Loader=loader),
     )
+
+
+def _scan(loader: Any, text: str) -> Iterator[Any]:
+    """The tokens of I(text); too many brackets in each other are refused at once."""
+    depth = 0
+    for token in yaml.scan(text, Loader=loader):
+        depth += isinstance(token, (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken))
+        depth -= isinstance(token, (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken))
+        if depth > _DEEPEST:
+            raise RecursionError
+        yield token
 
 
 @dataclass(frozen=True)
@@ -758,7 +772,8 @@ class _YamlText:
 
     def set_handling(self, after: dict[str, Any]) -> None:
         """Make the value of C(handling) I(after); an empty one removes the key."""
-        entries = self.entries(self.root)
+        # In a file of comments alone it is the first key.
+        entries = self.entries(self.root) if self.root is not None else []
         nested = [entry for entry in entries if isinstance(entry.value, yaml.MappingNode) and not entry.value.flow_style]
         steps = [entry.value.start_mark.column - entry.column for entry in nested]
         self.step = next((step for step in steps if step > 0), self.step)
@@ -772,8 +787,8 @@ class _YamlText:
                 return
         if after:
             runners = [entry.end for entry in entries if entry.key == "runners"]
-            place = runners[0] if runners else entries[0].start
-            self.edits.append((place, place, self._block({"handling": after}, entries[0].column)))
+            place = runners[0] if runners else entries[0].start if entries else len(self.text)
+            self.edits.append((place, place, self._block({"handling": after}, entries[0].column if entries else 0)))
 
     def _change(self, entry: _Entry, before: Any, after: Any) -> None:
         """Change the value of one key, and only as far as it differs."""
@@ -975,8 +990,6 @@ def _handling_data(data: dict[str, Any], before: Handling, after: Handling) -> d
 def _edit_yaml(text: str, path: str, after: Handling) -> str:
     """Splice I(after) into the text of a job_conf.yml."""
     document = _YamlText(text, path)
-    if document.root is None:
-        _fail(path, 0, "holds no configuration: remove the file, and a minimal one is created in its place")
     data = document.handling()
     wanted = _handling_data(data, _read_yaml(document), after)
     if wanted == data:
@@ -1135,7 +1148,7 @@ def absent(content: Optional[bytes], path: str, kind: str, ids: Iterable[str] = 
 
 
 # Values of parameters and environment variables, in XML, and in YAML on the line of their key or as a block below it.
-_XML_VALUE = re.compile(r"(?s)(?P<shown><(?P<tag>param|env)\b(?P<name>[^>]*)(?<!/)>)(?P<hidden>.*?)(?=</(?P=tag)>)")
+_XML_VALUE = re.compile(r"<(?P<tag>param|env)\b(?P<name>(?:(?!<(?:param|env)\b)[^>])*)(?<!/)>")
 _YAML_VALUE = re.compile(r"(?P<shown>(?<![\w-])[\"']?value[\"']?:[ \t]+)[^\s|>][^\r\n]*")
 _YAML_BLOCK = re.compile(
     r"(?m)^(?P<shown>(?P<indent>[ \t]*)(?:- )?(?P<name>[^\s:#][^:\r\n]*):[ \t]+[|>].*\n)(?P<hidden>(?:(?:(?P=indent)[ \t]+\S.*|[ \t]*\r?)\n)*)"
@@ -1145,16 +1158,28 @@ _YAML_BLOCK = re.compile(
 def mask_secrets(text: str) -> str:
     """I(text) as it may be shown: what is a secret by its name or looks masked, and the values of all environment variables."""
 
-    def element(match: re.Match[str]) -> str:
-        hidden = match["hidden"].strip() and (match["tag"] == "env" or is_secret(match["name"]))
-        return match["shown"] + (MASK if hidden else match["hidden"])
-
     def block(match: re.Match[str]) -> str:
         hidden = match["hidden"].strip() and (match["name"] == "value" or is_secret(match["name"]))
         return match["shown"] + (f"{match['indent']}  {MASK}\n" if hidden else match["hidden"])
 
-    text = _YAML_BLOCK.sub(block, _YAML_VALUE.sub(rf"\g<shown>{MASK}", _XML_VALUE.sub(element, text)))
+    text = _YAML_BLOCK.sub(block, _YAML_VALUE.sub(rf"\g<shown>{MASK}", _mask_elements(text)))
     return re.sub(r"[^\r\n]+", lambda line: mask_line(line[0]), text)
+
+
+def _mask_elements(text: str) -> str:
+    """Mask what stands between the tags of secret parameters and of all environment variables."""
+    last_ends = {tag: text.rfind(f"</{tag}>") for tag in ("param", "env")}
+    parts, done = [], 0
+    start = _XML_VALUE.search(text)
+    while start:
+        # Where there is none, it is not looked for again after each start tag.
+        end = text.find(f"</{start['tag']}>", start.end()) if start.end() <= last_ends[start["tag"]] else -1
+        if end >= 0:
+            hidden = text[start.end() : end].strip() and (start["tag"] == "env" or is_secret(start["name"]))
+            parts += [text[done : start.end()], MASK if hidden else text[start.end() : end]]
+            done = end
+        start = _XML_VALUE.search(text, max(start.end(), end))
+    return "".join([*parts, text[done:]])
 
 
 def mask_diff(before: str, after: str) -> tuple[str, str]:
@@ -1170,6 +1195,13 @@ def guess_format(content: bytes, path: str) -> str:
         return "xml" if content.lstrip()[:1] == b"<" else "yaml"
 
 
+def empty_problems(content: bytes, path: str, kind: str) -> list[Finding]:
+    """What Galaxy trips over in a YAML file that says nothing, or nothing but who the handlers are."""
+    if kind == "yaml" and not set(_YamlText(_load(content, path, kind)[1], path).data or {}) - {"handling"}:
+        return [Finding(path, 0, "error", "says nothing of runners, and Galaxy does not start without: remove the file, and a minimal one is created")]
+    return []
+
+
 def check_and_read(content: bytes, path: str) -> tuple[list[Finding], Handling]:
     """What keeps Galaxy from reading this job configuration, or from reading it as it is meant, and what it says."""
     kind = guess_format(content, path)
@@ -1180,7 +1212,8 @@ def check_and_read(content: bytes, path: str) -> tuple[list[Finding], Handling]:
         named, elsewhere = references(content, path, kind)
     except JobConfError as error:
         return error.findings, Handling()
-    return handler_problems(handling.handlers, path) + pool_problems(handling, path) + routing_problems(handling, named, path, elsewhere), handling
+    problems = handler_problems(handling.handlers, path) + pool_problems(handling, path) + routing_problems(handling, named, path, elsewhere)
+    return problems + empty_problems(content, path, kind), handling
 
 
 def check(content: bytes, path: str) -> list[Finding]:
@@ -1211,4 +1244,4 @@ def check_changed(
     named = [replace(reference, line=known.get((reference.name, reference.who), 0)) for reference in named]
     idle = idle_problems(handling, wanted.by_id, path)
     handling = replace(handling, handlers=(*handling.handlers, *attached))
-    return [*routing_problems(handling, named, path, elsewhere), *idle], handling
+    return [*routing_problems(handling, named, path, elsewhere), *empty_problems(after, path, kind), *idle], handling

@@ -24,7 +24,8 @@ _DEFAULT_PORT = 8080  # Paste's
 # What is started by a program of supervisor that serves the application or runs its jobs.
 _PROGRAM = re.compile(r"\b(?:paster(?:\.py)?|pserve|galaxy-main|galaxy/main\.py|run\.sh|uwsgi)\b")
 _SERVER_NAME = re.compile(r"--server-name[= ](\S+)")
-_BINARY = re.compile(r"(?P<virtualenv>/\S+)/bin/(?:python[\d.]*|paster|pserve|uwsgi)\b")
+# From the first slash of a word on, so that a word is read once.
+_BINARY = re.compile(r"(?<!\S)[^\s/]*(?P<virtualenv>/\S+)/bin/(?:python[\d.]*|paster|pserve|uwsgi)\b")
 
 # Options of [uwsgi] that the role sets in its own way, or that belong to the service manager now.
 _ROLE_OPTIONS = re.compile(
@@ -34,7 +35,7 @@ _ROLE_OPTIONS = re.compile(
 )
 _LISTENERS = ("http", "http-socket", "socket", "uwsgi-socket")
 _POOL_SIZE, _MAX_OVERFLOW = 5, 10  # SQLAlchemy's
-_TOKEN = re.compile(r"#[^\n]*|\"(?:\\.|[^\"])*\"|'(?:\\.|[^'])*'|[{};]|[^\s{};]+|\n")
+_TOKEN = re.compile(r"#[^\n]*|\"(?:\\(?s:.)|[^\"\\])*\"|'(?:\\(?s:.)|[^'\\])*'|[{};]|[^\s{};]+|\n")
 _PASSES = ("proxy_pass", "uwsgi_pass")
 _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 

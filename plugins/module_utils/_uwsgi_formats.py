@@ -17,7 +17,7 @@ from typing import Any
 
 # What uWSGI replaces in files only: C(%n) and the like. C(%(name)) it replaces everywhere.
 _MAGIC = re.compile(r"%[^(]|%$")
-_PLACEHOLDER = re.compile(r"%\(([^)]+)\)")
+_PLACEHOLDER = re.compile(r"%\(([^()]+)\)")
 _YAML_PLAIN = re.compile(r"[A-Za-z0-9/$(.+=~^_](?:(?!: |:$)[^#\t])*")
 _XML_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _ENVIRONMENT_NAME = re.compile(r"[a-z0-9-]+")

@@ -23,7 +23,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Fi
 _PACKAGES = ("pyuwsgi", "uwsgi")
 _MODULE_PACKAGE = "uwsgidecorators"
 _LINKED_PYTHON = re.compile(rb"libpython(3\.\d+)")
-_OPTION = re.compile(r"^\s+(?:-.\|)?--(\S+)", re.MULTILINE)
+_OPTION = re.compile(r"^[ \t]+(?:-.\|)?--(\S+)", re.MULTILINE)
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*((?:(?:[<>=!]=?|===)[^,]+,?\s*)*)\Z")
 _RELEASE = re.compile(r"\d+(?:\.\d+)*(?:\.post\d+)?")
 _NOBODY = 65534

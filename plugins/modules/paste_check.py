@@ -285,6 +285,20 @@ options:
       - RV(seen) has those that are as they are said to be.
     type: dict
     default: {}
+  instance:
+    description:
+      - The name of the instance. It is an error when the host has something of that name that no role of this collection made, such as C(/etc/ssh).
+    type: str
+  instance_variable:
+    description:
+      - The variable that sets O(instance), to be named in the error message.
+    type: str
+    default: instance
+  try_system_call_filter:
+    description:
+      - Have systemd start a service with a filter of system calls, which a container may not allow. RV(system_call_filter) tells what came of it.
+    type: bool
+    default: false
   fail_on:
     description:
       - From which severity on the module fails.
@@ -397,6 +411,11 @@ seen:
   type: list
   elements: str
   sample: [/usr/sbin/nginx]
+system_call_filter:
+  description: Whether systemd can start a service with a filter of system calls.
+  returned: with O(try_system_call_filter=true)
+  type: bool
+  sample: true
 remote_user:
   description: What a Galaxy with these options believes of its proxy.
   returned: always
@@ -444,12 +463,14 @@ from ansible.module_utils.common.validation import check_type_list
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _certificate as certificates
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy as galaxy
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _instance as instances
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf as job_conf
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _listeners as listeners
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files as safe_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _sent_links as sent_links
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _system_calls as system_calls
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options as uwsgi_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv as virtualenv
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
@@ -529,6 +550,7 @@ class Preflight:
         missing = attempt(self.read_ini)
         handlers = attempt(self.check_handlers)
         return [
+            *attempt(self.check_instance),
             *missing,
             *attempt(self.check_ini),
             *handlers,
@@ -542,6 +564,11 @@ class Preflight:
             *attempt(self.check_remote_user),
             *attempt(self.check_writers),
         ]
+
+    def check_instance(self) -> list[Finding]:
+        """Check that the name of the instance is free, or that of one that the roles made."""
+        name = self.params["instance"] or ""
+        return instances.findings(name, self.params["instance_variable"], self.path) if name else []
 
     def read_ini(self) -> list[Finding]:
         """Read the file, find out what it is going to be, and keep the options that are to be returned."""
@@ -821,6 +848,9 @@ def main() -> None:
             },
             "return_options": {"type": "dict", "default": {}},
             "look_at": {"type": "dict", "default": {}},
+            "instance": {"type": "str"},
+            "instance_variable": {"type": "str", "default": "instance"},
+            "try_system_call_filter": {"type": "bool", "default": False},
             "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},
         },
         supports_check_mode=True,
@@ -846,6 +876,8 @@ def main() -> None:
         "uwsgi_satisfies": preflight.uwsgi_satisfies,
         "uwsgi_packages": sorted(virtualenv.installed_packages(params["virtualenv"])) if params["virtualenv"] else [],
     }
+    if params["try_system_call_filter"]:
+        result["system_call_filter"] = system_calls.can_be_filtered()
     if findings:
         result["msg"] = "\n".join(map(str, findings))
     if any(finding.severity in FATAL[params["fail_on"]] for finding in findings):

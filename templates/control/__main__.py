@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Optional
 
 from .common import MANAGERS, Control
-from .errors import ControlError, UsageError
+from .errors import ControlError, UsageError, flush, say
 from .handlers import Handlers
 from .logs import Copy
 from .web import POOL, SystemdSocket, Web
@@ -131,17 +131,28 @@ def change(control: Control, options: argparse.Namespace) -> None:
             control.check(unless_proven=options.unless_proven)
 
 
+def run_with(instance: str, kind: str, arguments: Optional[list[str]]) -> int:
+    """Read the arguments and carry out the command."""
+    try:
+        options = parser_for(instance, kind).parse_args(arguments)
+    except BrokenPipeError:  # It printed its help, and the reader has read enough.
+        return 0
+    return run(control_for(instance, kind), options)
+
+
 def main(instance: str, kind: str, arguments: Optional[list[str]] = None) -> int:
     """Run one command and return its exit code."""
-    options = parser_for(instance, kind).parse_args(arguments)
     try:
-        return run(control_for(instance, kind), options)
+        return run_with(instance, kind, arguments)
     except ControlError as error:
-        print(error, file=sys.stderr)
+        say(str(error), sys.stderr)
         return error.exit_code
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}" if error.filename else error, file=sys.stderr)
+        say(f"{error.filename}: {error.strerror}" if error.filename else str(error), sys.stderr)
         return 1
+    finally:
+        # The help is printed by Python, which would complain at its very end of a reader that is gone.
+        flush()
 
 
 if __name__ == "__main__":

@@ -25,14 +25,31 @@ def without_section(text: bytes, section: str) -> bytes:
     """Return the INI I(text) less one section: what the readers of the other sections see."""
     pattern = rb"(?ms)^\[" + re.escape(section.encode()) + rb"\].*?(?=^\[|\Z)"
     # Blank lines mean nothing, and come and go with a section.
-    return re.sub(rb"(?m)^\s*\n|\s*\Z", b"", re.sub(pattern, b"", text))
+    return _without_blank_lines(re.sub(pattern, b"", text))
+
+
+def _without_blank_lines(text: bytes) -> bytes:
+    """Return I(text) less its blank lines and the white space at its end."""
+
+    # Each run of white space is read once, however long it is.
+    def shortened(run: re.Match[bytes]) -> bytes:
+        space = run[0]
+        if run.end() == len(text):
+            return b""
+        line_end = space.find(b"\n") if run.start() else -1
+        return space[: line_end + 1] + space[space.rfind(b"\n") + 1 :]
+
+    return re.sub(rb"\s+", shortened, text)
 
 
 def without_handlers(text: bytes) -> bytes:
     """Return a job configuration less its handlers: what a change of another handler leaves as it is."""
     # Comments mean nothing, and may speak of handlers.
-    text = re.sub(rb"(?s)<!--.*?-->", b"", text)
-    text = re.sub(rb"(?s)<handlers\b(?:[^>]*/>|.*?</handlers>)", b"", text)
+    comments, end, rest = text.rpartition(b"-->")
+    text = re.sub(rb"(?s)<!--.*?-->", b"", comments + end) + rest
+    # Behind the last end tag nobody looks for one: without end, each start tag would be a reason to read all that follows.
+    elements, end, rest = text.rpartition(b"</handlers>")
+    text = re.sub(rb"(?s)<handlers\b(?:[^<>]*/>|.*?</handlers>)", b"", elements + end) + re.sub(rb"<handlers\b[^<>]*/>", b"", rest)
     return re.sub(rb"(?m)^handling:.*\n(?:(?:[ \t].*|#.*)?\n)*", b"", text)
 
 

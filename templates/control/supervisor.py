@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .common import MANAGERS, Control
 from .errors import ControlError, say
+from .log_tail import log_tail
 from .paths import ETC
 from .process import Process
 from .systemd import Systemd, systemctl
@@ -102,7 +103,8 @@ class Supervisor:
                 supervisorctl("stop", process.service, check=False)
             lines = log.read_bytes()[offset:].decode(errors="replace").splitlines() if log.exists() else []
             again = " Supervisor starts it again and again until it works." if keep_trying else ""
-            raise ControlError(f"{process.service} did not start: {error}.{again} The end of its log:\n" + "\n".join(lines[-40:])) from error
+            end = log_tail(lines, self.control.config)
+            raise ControlError(f"{process.service} did not start: {error}.{again} The end of its log:\n{end}") from error
 
     @staticmethod
     def _wait_for_birth(process: Process) -> int:

@@ -10,6 +10,7 @@ import time
 
 from .common import MANAGERS, Control
 from .errors import ControlError, say
+from .log_tail import log_tail
 from .paths import ETC
 from .process import Process
 
@@ -56,6 +57,7 @@ class Systemd:
     def __init__(self, control: Control) -> None:
         self.prefix = f"{control.instance}-{'web' if control.kind == 'web' else 'handler'}@"
         self.boot_units: list[str] = control.config["boot_units"]
+        self.config = control.config
 
     def name(self, process: str) -> str:
         """Its name for a process."""
@@ -80,7 +82,7 @@ class Systemd:
             # Not --lines: together with --since it shows the first lines, not the last.
             log = journal("--since", since, "--unit", process.service).splitlines()
             again = "systemd starts it again and again until it works. " if keep_trying else ""
-            raise ControlError(f"{process.service} did not start. {again}The end of its log:\n" + "\n".join(log[-40:]))
+            raise ControlError(f"{process.service} did not start. {again}The end of its log:\n{log_tail(log, self.config)}")
 
     @staticmethod
     def _comes_up(unit: str) -> bool:

@@ -356,7 +356,7 @@ class Web(Control):
     @property
     def log_service(self) -> LogService:
         """What copies the log to files, where that is wanted."""
-        return LogService(self.instance, self.config.get("log_dir", ""))
+        return LogService(self.instance, self.config.get("log_dir", ""), self.config["group"])
 
     def apply(self, check: bool, restore: bool) -> None:
         former = self.former

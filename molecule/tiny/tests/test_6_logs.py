@@ -79,7 +79,7 @@ def test_rotation_under_load_loses_no_line(host: Any, site: Any, note: Any) -> N
     assert found == everything
     assert numbered(host, "nginx/tiny.access.log*") == everything
     assert int(host.check_output(f"ls {DIRECTORY}/tiny-web.log* | wc -l")) > 3
-    assert host.check_output(f"stat -c '%U %a' {DIRECTORY}/tiny-web.log") == "tiny 640"
+    assert host.check_output(f"stat -c '%U %a' {DIRECTORY}/tiny-web.log") == "galaxyops-log 640"
 
 
 def test_what_was_said_meanwhile_is_copied_after_a_crash(host: Any, site: Any) -> None:
@@ -92,6 +92,42 @@ def test_what_was_said_meanwhile_is_copied_after_a_crash(host: Any, site: Any) -
         time.sleep(1)
     assert wanted <= set(numbered(host, "tiny/tiny-web.log"))
     assert serving(host, "tiny")
+
+
+def test_user_of_the_application_has_no_way_into_the_journal(host: Any) -> None:
+    """No process of that user is in the group that reads the journal, and whoever copies is another user."""
+    group = host.check_output("getent group systemd-journal | cut -d: -f3")
+    groups = host.check_output("for pid in $(pgrep -u tiny); do sed -n 's/^Groups://p' /proc/$pid/status; done").split()
+    assert groups and group not in groups
+    assert host.check_output("ps -o user:20= -p $(systemctl show --property=MainPID --value tiny-log.service)") == "galaxyops-log"
+    # The group may read the files, nobody else, and only who copies may write.
+    assert host.check_output("stat -c '%%U %%G %%a' %s", DIRECTORY) == "galaxyops-log tiny 750"
+    assert host.run(f"setpriv --reuid=tiny --regid=tiny --clear-groups tail -1 {DIRECTORY}/tiny-web.log").rc == 0
+    assert host.run(f"setpriv --reuid=tiny --regid=tiny --clear-groups touch {DIRECTORY}/x").rc != 0
+    assert host.run(f"setpriv --reuid=nobody --clear-groups ls {DIRECTORY}").rc != 0
+
+
+def test_logs_of_an_older_version_change_their_owner_and_lose_no_line(host: Any, site: Any, play: Any) -> None:
+    first = 2 * LATER
+    for number in range(first, first + 20):
+        assert site.get(f"/numbered-{number}-end").ok
+    time.sleep(2)
+    # As it was: the directory, the logs and the place in the journal were the application's.
+    host.check_output(
+        f"systemctl stop tiny-log.service && mv /var/lib/galaxyops/tiny/log/cursor {DIRECTORY}/.tiny.cursor && chown -R tiny:tiny {DIRECTORY}"
+    )
+    for number in range(first + 20, first + 40):
+        assert site.get(f"/numbered-{number}-end").ok
+    result = play("molecule/tiny/uwsgi_alone.yml", "--extra-vars", json.dumps(OPTIONS))
+    assert result.returncode == 0, result.stdout
+    wanted = Counter(range(first, first + 40))
+    deadline = time.monotonic() + 30
+    while not wanted <= numbered(host, "tiny/tiny-web.log*") and time.monotonic() < deadline:
+        time.sleep(1)
+    found = numbered(host, "tiny/tiny-web.log*")
+    assert {number: found[number] for number in wanted} == dict(wanted)
+    assert host.check_output(f"find {DIRECTORY} ! -user galaxyops-log") == ""
+    assert not host.file(f"{DIRECTORY}/.tiny.cursor").exists
 
 
 def test_a_further_run_changes_nothing(play: Any) -> None:

@@ -568,7 +568,7 @@ def test_not_ready_before_every_worker_has_the_application(control: Modules, etc
 @pytest.mark.parametrize("respawns", [1, 3])
 def test_not_ready_when_a_worker_cannot_load_the_application(control: Modules, etc: Path, serve: Any, respawns: int) -> None:
     serve(200, workers=[[worker(1), worker(2, applications=0, respawns=respawns)]])
-    with pytest.raises(control.ControlError, match="worker 2 of 2 has not loaded the application.*uwsgi_processes: 1"):
+    with pytest.raises(control.ControlError, match=r"worker 2 of 2 has not loaded the application.*uwsgi_processes: 1"):
         ready(control, etc, timeout=2 if respawns < 3 else 60)
 
 
@@ -846,7 +846,7 @@ def test_a_full_disk_is_told_before_anything_is_replaced(control: Modules, tmp_p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(control.ControlError, match="No space left on device.*Nothing has been replaced"):
+    with pytest.raises(control.ControlError, match=r"No space left on device.*Nothing has been replaced"):
         keep.save("2")
     assert keep.version == "1"
 
@@ -1380,3 +1380,44 @@ def test_another_group_alone_does_not_make_a_socket_anew(control: Modules, share
         unit.write_text(text.format("games", 100))
         assert not public._is_as_defined(unit.name)
         unit.write_text(text.format("www-data", 4096))
+
+
+# --- What is printed --------------------------------------------------------------------------------------------------
+
+
+def with_closed_output(etc: Path, run: Path, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with an output that nobody reads any more."""
+    environment = {**os.environ, "GALAXYOPS_ETC": str(etc), "GALAXYOPS_RUN": str(run), "GALAXYOPS_STATE": str(tmp_path / "state")}
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = [sys.executable, "-m", "control", "galaxy", *arguments]
+    try:
+        return subprocess.run(program, cwd=SOURCE, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(("handlers", "--help"), 0), (("handlers", "status", "--help"), 0), (("web", "nonsense"), 2)])
+def test_reader_who_has_gone_gets_no_traceback(etc: Path, run: Path, tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
+    result = with_closed_output(etc, run, tmp_path, *arguments)
+    assert result.returncode == code
+    assert "Error" not in result.stderr and "Exception" not in result.stderr
+
+
+def test_status_keeps_its_exit_code_without_a_reader(etc: Path, run: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
+    write(etc, "handlers", handlers={f"handler{number}": {} for number in range(3)})
+    with_reader = command("handlers", "status")
+    result = with_closed_output(etc, run, tmp_path, "handlers", "status")
+    assert (result.returncode, result.stderr) == (with_reader.returncode, with_reader.stderr)
+
+
+def test_what_is_under_way_goes_on_without_a_reader(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    program = f"from control.errors import say\nfor _ in range(3): say('x' * 100_000)\nopen({str(done)!r}, 'w').close()"
+    for stdout in ("pipe", "/dev/full"):
+        done.unlink(missing_ok=True)
+        reader, writer = os.pipe() if stdout == "pipe" else (os.open(os.devnull, os.O_RDONLY), os.open(stdout, os.O_WRONLY))
+        os.close(reader)
+        result = subprocess.run([sys.executable, "-c", program], cwd=SOURCE, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(writer)
+        assert (result.returncode, result.stderr, done.exists()) == (0, "", True)

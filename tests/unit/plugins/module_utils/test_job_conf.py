@@ -421,6 +421,29 @@ def test_not_utf8_is_refused_with_its_line() -> None:
             present(b"<job_conf>\n\xff</job_conf>", "f", kind, TWO)
 
 
+@pytest.mark.parametrize("text", ["", "\n", "# nothing", "# nothing\n", "# one\n\n# two\n"])
+def test_file_without_any_key_gets_handlers_and_is_as_it_was_without_them(text: str) -> None:
+    changed = present(text.encode(), "job_conf.yml", "yaml", TWO).content
+    assert changed is not None and read(changed, "job_conf.yml", "yaml").same_as(TWO)
+    assert absent(changed, "job_conf.yml", "yaml", ["handler0", "handler1"]).content == text.encode()
+
+
+def test_file_of_handlers_alone_can_be_emptied_and_filled_again() -> None:
+    first = present(b"handling:\n  processes:\n    handler0:\n", "job_conf.yml", "yaml", TWO, purge=True).content
+    emptied = absent(first, "job_conf.yml", "yaml").content
+    assert emptied == b""
+    assert absent(emptied, "job_conf.yml", "yaml").content == b""
+    filled = present(emptied, "job_conf.yml", "yaml", TWO, purge=True).content
+    assert filled is not None and read(filled, "job_conf.yml", "yaml").same_as(TWO)
+    assert absent(filled, "job_conf.yml", "yaml").content == emptied
+
+
+@pytest.mark.parametrize("text", [b"", b"# nothing\n", b"handling:\n  processes:\n    handler0:\n"])
+def test_file_that_says_nothing_of_runners_is_an_error_before_anything_is_changed(text: bytes) -> None:
+    assert "runners" in " ".join(finding.message for finding in check(text, "job_conf.yml"))
+    assert "runners" in " ".join(finding.message for finding in check_changed(text, "job_conf.yml", TWO)[0])
+
+
 def test_exploding_entities_are_refused() -> None:
     text = '<!DOCTYPE job_conf [<!ENTITY a0 "0123456789">' + "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10)) + "]>"
     assert "malformed XML" in refused("xml", text + "<job_conf><plugins/>&a9;</job_conf>")
@@ -429,8 +452,6 @@ def test_exploding_entities_are_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "job_conf.yml: holds no configuration"),
-        ("# nothing\n", "job_conf.yml: holds no configuration"),
         ("- a\n", "job_conf.yml:1: its root is not a mapping"),
         ("a: 1\n\tb: 2\n", "job_conf.yml:2: malformed YAML at column 1: while scanning for the next token: found character '\\t'"),
         ("a: 1\nb: [1\n", "malformed YAML at column 1: while parsing a flow sequence"),
