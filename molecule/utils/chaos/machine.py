@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 import urllib.error
@@ -140,9 +141,13 @@ class Machine:
 
     def mount(self, script: str) -> None:
         """Run a shell script among its mounts with the rights of this machine: a container may not mount."""
+        rights = ["podman", "unshare"] if os.geteuid() else []
         pid = self.podman("inspect", "--format", "{{.State.Pid}}", self.container).strip()
         process = subprocess.run(
-            ["nsenter", "--target", pid, "--mount", "sh", "-euc", script], capture_output=True, text=True, check=False
+            [*rights, "nsenter", "--target", pid, "--mount", "sh", "-euc", script],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if process.returncode:
             raise Failure(f"{self.container}: {script.strip()}: {process.stdout}{process.stderr}")
