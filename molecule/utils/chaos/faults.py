@@ -65,7 +65,7 @@ def versions(step: Step) -> tuple[str, str]:
 def write(machine: Machine, step: Step, outcome: Outcome) -> str:
     """Write the change of a step, if it has one, and return its version.
 
-    A service manager starts the configuration on disk without a candidate: its slot has the socket before it is healthy.
+    A service manager starts the configuration on disk without a candidate: that slot has the socket at once.
     """
     version, _good = versions(step)
     if step.change == "unhealthy" and (step.fault in ("die", "reboot", "power") or step.who == "master"):
