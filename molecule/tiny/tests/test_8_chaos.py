@@ -15,8 +15,9 @@ from chaos.run import run
 from chaos.schedule import schedule
 from tiny_proof import play_uwsgi
 
-# In few steps: a power cut, a broken change that nobody applies, a kill, two controllers, a missing dependency.
-SEEDS = {"systemd": 1, "supervisor": 1}
+# Of the seeds whose first steps have much: two controllers, a broken change that nobody applies, a missing dependency, a full
+# disk, a kill, and systemd that starts itself anew or a power cut.
+SEEDS = {"systemd": 85453, "supervisor": 14612}
 STEPS = 6
 
 

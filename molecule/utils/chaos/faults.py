@@ -65,7 +65,7 @@ def versions(step: Step) -> tuple[str, str]:
 def write(machine: Machine, step: Step, outcome: Outcome) -> str:
     """Write the change of a step, if it has one, and return its version.
 
-    A service manager starts the configuration on disk without a candidate: its slot has the socket before it is healthy.
+    A service manager starts the configuration on disk without a candidate: that slot has the socket at once.
     """
     version, _good = versions(step)
     if step.change == "unhealthy" and (step.fault in ("die", "reboot", "power") or step.who == "master"):
@@ -80,9 +80,9 @@ def write(machine: Machine, step: Step, outcome: Outcome) -> str:
 
 
 def begin(machine: Machine, step: Step, outcome: Outcome) -> str:
-    """Write the change of a step, and begin to apply it; without a change, begin a restart."""
+    """Write the change of a step, and begin to apply it."""
     version = write(machine, step, outcome)
-    machine.command("one", APPLY if step.change else "tiny-web restart")
+    machine.command("one", APPLY)
     return version
 
 
@@ -149,10 +149,9 @@ def reader(machine: Machine, step: Step, outcome: Outcome, load: Load) -> None:
     """End who reads what the command says, as when the connection of the controller is cut."""
     version = write(machine, step, outcome)
     readers = {"head": "head -n 1", "killed": f"timeout -s KILL {step.seconds} cat"}
-    command = APPLY if step.change else "tiny-web restart"
     if step.who == "client":
         client = subprocess.Popen(
-            ["podman", "exec", machine.container, "bash", "-c", f"cd {HERE}; rm -f one.*; {command}; echo $? > one.rc"],
+            ["podman", "exec", machine.container, "bash", "-c", f"cd {HERE}; rm -f one.*; {APPLY}; echo $? > one.rc"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
@@ -160,7 +159,7 @@ def reader(machine: Machine, step: Step, outcome: Outcome, load: Load) -> None:
         client.kill()
         client.communicate()
     else:
-        machine.command("one", f"bash -c 'set -o pipefail; {command} 2>&1 | {readers[step.who]}'")
+        machine.command("one", f"bash -c 'set -o pipefail; {APPLY} 2>&1 | {readers[step.who]}'")
     # How it ended is nobody's to see.
     machine.finish("one")
     machine.shell(
