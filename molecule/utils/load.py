@@ -18,6 +18,7 @@ import ssl
 import sys
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,7 +38,10 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(frozen=True)
 class Rates:
-    """What is asked of the site: requests a second, and how many slow ones are to be under way at any time."""
+    """What is asked of the site: requests a second, and how many slow ones are to be under way at any time.
+
+    C({name}) in I(post_path) stands for the name of the request, which no other request of any load has.
+    """
 
     get: float = 100
     post: float = 10
@@ -60,6 +64,7 @@ class Request:
     version: str = ""
     failure: str = ""
     retried: bool = False
+    name: str = ""
 
 
 class StaleConnectionError(ConnectionError):
@@ -223,11 +228,9 @@ class Load:
 
     def __init__(self, url: str, rates: Optional[Rates] = None) -> None:
         self.rates = rates or Rates()
-        address = urlsplit(url)
-        self.host, self.port = address.hostname, address.port or (443 if address.scheme == "https" else 80)
-        self.netloc = address.netloc
+        self.follow(url)
         self.tls: Optional[ssl.SSLContext] = None
-        if address.scheme == "https":
+        if url.startswith("https:"):
             # The certificates of test hosts vouch for themselves.
             self.tls = ssl.create_default_context()
             self.tls.check_hostname = False
@@ -240,6 +243,13 @@ class Load:
         self.thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self.began = self.ended = 0.0
         self.count = 0
+        self.name = uuid.uuid4().hex
+
+    def follow(self, url: str) -> None:
+        """Send what is still to come to another address: a host may get one when it boots."""
+        address = urlsplit(url)
+        self.host, self.port = address.hostname, address.port or (443 if address.scheme == "https" else 80)
+        self.netloc = address.netloc
 
     def start(self) -> Load:
         """Begin."""
@@ -299,11 +309,15 @@ class Load:
         """Keep one slow request under way."""
         await asyncio.sleep(number * self.rates.slow_seconds / self.rates.slow)
         while not self.over.is_set():
-            await self._one("slow", time.monotonic(), fresh=number % 2 == 0)
+            began = time.monotonic()
+            await self._one("slow", began, fresh=number % 2 == 0)
+            # One that failed at once is not asked for again at once.
+            await asyncio.sleep(max(0, began + self.rates.slow_seconds - time.monotonic()))
 
     async def _one(self, kind: str, due: float, fresh: bool) -> None:
         """Make one request and record what became of it."""
-        request = Request(kind, due - self.began)
+        self.count += 1
+        request = Request(kind, due - self.began, name=f"{self.name}-{self.count}")
         try:
             async with self.visitors, asyncio.timeout(self.rates.timeout):
                 request.status, body = await self._exchange(request, fresh)
@@ -331,22 +345,24 @@ class Load:
                 continue
             sent = time.monotonic()
             try:
-                return await self._ask(streams, request.kind, keep=True)
+                return await self._ask(streams, request, keep=True)
             except StaleConnectionError:
                 if time.monotonic() - sent > STALE_SECONDS:
                     raise
                 request.retried = True
         streams = await asyncio.open_connection(self.host, self.port, ssl=self.tls)
-        return await self._ask(streams, request.kind, keep=not fresh)
+        return await self._ask(streams, request, keep=not fresh)
 
-    async def _ask(self, streams: Streams, kind: str, keep: bool) -> tuple[int, bytes]:
+    async def _ask(self, streams: Streams, request: Request, keep: bool) -> tuple[int, bytes]:
         """Use a connection for one request, and keep it for the next one if both sides want that."""
         reader, writer = streams
         kept = False
         try:
-            path = {"get": self.rates.get_path, "post": self.rates.post_path, "slow": self.rates.slow_path}[kind]
-            head = [f"{'POST' if kind == 'post' else 'GET'} {path} HTTP/1.1", f"Host: {self.netloc}", f"Connection: {'keep-alive' if keep else 'close'}"]
-            body = b"x" * 1000 if kind == "post" else b""
+            posts = request.kind == "post"
+            path = {"get": self.rates.get_path, "post": self.rates.post_path, "slow": self.rates.slow_path}[request.kind]
+            path = path.replace("{name}", request.name)
+            head = [f"{'POST' if posts else 'GET'} {path} HTTP/1.1", f"Host: {self.netloc}", f"Connection: {'keep-alive' if keep else 'close'}"]
+            body = b"x" * 1000 if posts else b""
             if body:
                 head.append(f"Content-Length: {len(body)}")
             writer.write("\r\n".join([*head, "", ""]).encode() + body)

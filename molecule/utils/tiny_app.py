@@ -20,6 +20,10 @@ CODE = ""
 def app_factory(global_conf: dict[str, str], **local_conf: str) -> Callable[..., Iterable[bytes]]:
     """Build the application from its section of the Paste Deploy file."""
     time.sleep(float(local_conf.get("start_seconds", 0)))
+    # A database or a mount that may be late.
+    needed = local_conf.get("needs", "")
+    if needed and not os.path.exists(needed):
+        raise RuntimeError(f"{needed} is not there yet")
 
     def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -36,6 +40,8 @@ def app_factory(global_conf: dict[str, str], **local_conf: str) -> Callable[...,
             time.sleep(float(query["seconds"][0]))
         elif path == "/upload":
             answer["bytes"] = sum(len(part) for part in iter(lambda: environ["wsgi.input"].read(65536), b""))
+            if "journal" in local_conf:
+                record(local_conf["journal"], query["name"][0])
         elif path == "/process":
             answer["process"] = dict(os.environ)
         elif path == "/decorators":
@@ -48,6 +54,15 @@ def app_factory(global_conf: dict[str, str], **local_conf: str) -> Callable[...,
         return [json.dumps(answer).encode()]
 
     return application
+
+
+def record(journal: str, name: str) -> None:
+    """Keep in a file for ever that a request was worked on."""
+    descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(descriptor, f"{name}\n".encode())
+    finally:
+        os.close(descriptor)
 
 
 def broken_factory(global_conf: dict[str, str], **local_conf: str) -> Callable[..., Iterable[bytes]]:

@@ -28,18 +28,19 @@ def in_range(value: Any, least: int | None, most: int | None) -> bool:
 
 def problem(check: Mapping[str, Any]) -> str:
     """Say what is wrong by one check, or return an empty text."""
+    # The whole value has to match: $ alone lets a line feed at the end pass.
     name, value, remedy = check["name"], check.get("value"), check.get("remedy", "")
     if check.get("optional") and not value:
         return ""
     if "each" in check:
         if isinstance(value, str):
             return f"{name} is {shown(value)}: write a list"
-        wrong = [item for item in value or [] if not re.match(check["each"], str(item))]
+        wrong = [item for item in value or [] if not re.fullmatch(check["each"], str(item))]
         return f"{name} contains {shown(wrong[0])}: {remedy}" if wrong else ""
     if "range" in check:
         holds = in_range(value, *check["range"])
     elif "match" in check:
-        holds = bool(re.match(check["match"], str(value)))
+        holds = bool(re.fullmatch(check["match"], str(value)))
     else:
         holds = boolean(check["holds"], strict=False)
     return "" if holds else check.get("message") or f"{name} is {shown(value)}: {remedy}"

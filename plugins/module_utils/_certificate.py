@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import ssl
@@ -33,17 +32,6 @@ class Certificate:
     names: Sequence[str] = ()
     variable: str = ""
     key_variable: str = ""
-
-
-def fingerprint(certificate: Certificate) -> str:
-    """A hash of certificate and key, which changes when one of the files does; empty when one cannot be read."""
-    digest = hashlib.sha256()
-    for path in (certificate.path, certificate.key):
-        content = managed_file.read(path)
-        if content is None:
-            return ""
-        digest.update(content)
-    return digest.hexdigest()
 
 
 def check(certificate: Certificate) -> list[Finding]:

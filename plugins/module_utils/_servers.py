@@ -64,7 +64,7 @@ _ADDRESSES = ("uwsgi_http_address", "uwsgi_listen_address")
 # Every option that conflicts() looks at.
 CLAIM_OPTIONS = (
     *_EXCLUSIVE, *_ADDRESSES, "nginx_proxy_beside", "nginx_proxy_port", "nginx_proxy_prefix", "nginx_proxy_server_names",
-    "nginx_proxy_ssl_certificate", "nginx_proxy_ssl_port", "uwsgi_options",
+    "nginx_proxy_socket_group", "nginx_proxy_ssl_certificate", "nginx_proxy_ssl_port", "uwsgi_options", "uwsgi_socket_group",
 )  # fmt: skip
 _LISTENER = re.compile(r"(?:.*-)?(?:socket|http|https|stats|stats-server)")
 
@@ -221,7 +221,19 @@ def conflicts(servers: Mapping[str, Mapping[str, Any]]) -> list[str]:
                     site = servers[first.server].get("nginx_proxy_instance") or first.server
                     remedy += f", or nginx_proxy_beside: {site} and a nginx_proxy_prefix, to serve both on one site"
                 found.append(f"the servers {first.server} and {name} would share {claim.kind} {mask_secrets(claim.value)}: {remedy}")
-    return list(dict.fromkeys([*found, *_prefix_conflicts(servers)]))
+    return list(dict.fromkeys([*found, *_group_conflicts(servers), *_prefix_conflicts(servers)]))
+
+
+def _group_conflicts(servers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Two groups of sockets, of which the workers of nginx would get one."""
+    for option in ("uwsgi_socket_group", "nginx_proxy_socket_group"):
+        groups = {str(values[option]): name for name, values in reversed(list(servers.items())) if values.get(option)}
+        if len(groups) > 1:
+            (group, name), (other_group, other), *_rest = reversed(groups.items())
+            yield (
+                f"the servers {name} and {other} have the {option} {group} and {other_group}, and the workers of nginx have one group: write {option} "
+                "for all servers, beside galaxy_servers"
+            )
 
 
 def _prefix_conflicts(servers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -24,7 +24,7 @@ _PACKAGES = ("pyuwsgi", "uwsgi")
 _MODULE_PACKAGE = "uwsgidecorators"
 _LINKED_PYTHON = re.compile(rb"libpython(3\.\d+)")
 _OPTION = re.compile(r"^\s+(?:-.\|)?--(\S+)", re.MULTILINE)
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*((?:(?:[<>=!]=?|===)[^,]+,?\s*)*)$")
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*((?:(?:[<>=!]=?|===)[^,]+,?\s*)*)\Z")
 _RELEASE = re.compile(r"\d+(?:\.\d+)*(?:\.post\d+)?")
 _NOBODY = 65534
 _DISTRIBUTION = "/usr/bin/uwsgi"

@@ -91,6 +91,22 @@ options:
             description: The name of the option.
             type: str
             required: true
+      edits:
+        description:
+          - Changes to a file that is there and mostly somebody else's, instead of O(files[].content). They are made one after the other, and leave every
+            other byte as it is.
+          - In check mode the file may be missing, because an earlier task is going to make it.
+        type: list
+        elements: dict
+        suboptions:
+          regexp:
+            description: A regular expression of Python. C(^) and C($) match at the beginning and end of each line.
+            type: str
+            required: true
+          replace:
+            description: What takes the place of each match. C(\\1) stands for a group.
+            type: str
+            required: true
       src:
         description: What the link points to, for O(files[].state=link) only and required there. It does not have to exist.
         type: str
@@ -188,6 +204,7 @@ backup_files:
     /etc/nginx/sites-available/galaxy: /etc/nginx/sites-available/galaxy.4242.2026-11-22@20:15:03~
 """
 
+import re
 import shlex
 from typing import Any, Optional
 
@@ -264,6 +281,30 @@ def fill_in(entry: dict[str, Any], check_mode: bool) -> list[str]:
     return []
 
 
+def edit(entry: dict[str, Any], check_mode: bool) -> list[str]:
+    """Make the edits that an entry names the entry's content, or say why that cannot be; the content is None where there is nothing to edit yet."""
+    edits = entry.pop("edits", None)
+    if edits is None or entry["state"] != "file":
+        return []
+    if entry["content"] is not None:
+        return [f"{entry['path']}: content and edits cannot be written both: remove one of them"]
+    try:
+        content = managed_file.read(entry["path"])
+        if content is None:
+            return [] if check_mode else [f"{entry['path']}: there is no such file to edit: correct the path, or make the file first"]
+        text = content.decode()
+        for change in edits:
+            text = re.sub(change["regexp"], change["replace"], text, flags=re.MULTILINE)
+    except managed_file.ManagedFileError as error:
+        return [f"{entry['path']}: {error}"]
+    except UnicodeDecodeError as error:
+        return [f"{entry['path']} is not UTF-8 at byte {error.start}: convert the file to UTF-8"]
+    except (IndexError, re.error) as error:
+        return [f"{entry['path']}: the edit '{change['regexp']}' is no regular expression, or names no group of it ({error}): correct the edit"]
+    entry["content"] = text
+    return []
+
+
 def main() -> None:
     """Run the module."""
     module = FileSetModule(
@@ -286,6 +327,11 @@ def main() -> None:
                             "option": {"type": "str", "required": True},
                         },
                     },
+                    "edits": {
+                        "type": "list",
+                        "elements": "dict",
+                        "options": {"regexp": {"type": "str", "required": True}, "replace": {"type": "str", "required": True}},
+                    },
                     "src": {"type": "str"},
                     "owner": {"type": "str"},
                     "group": {"type": "str"},
@@ -299,8 +345,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    problems = [problem for entry in module.params["files"] for problem in fill_in(entry, module.check_mode)]
-    items, wrong = parse(module.params["files"], module.check_mode)
+    files = module.params["files"]
+    edited = [entry for entry in files if entry["edits"] is not None and entry["state"] == "file"]
+    problems = [problem for entry in files for problem in (*edit(entry, module.check_mode), *fill_in(entry, module.check_mode))]
+    # What cannot be edited has been told, or is going to be made by an earlier task.
+    items, wrong = parse([entry for entry in files if entry["content"] is not None or entry not in edited], module.check_mode)
     problems += wrong
     validate_problem = _validate_problem(module.params["validate"])
     if validate_problem:

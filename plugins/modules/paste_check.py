@@ -234,6 +234,13 @@ options:
     type: str
     choices: [proxy, host, network]
     default: proxy
+  sent_directories:
+    description:
+      - Directories whose files nginx sends. A link in them to a directory of another owner is an error, because nginx follows links to what the owner
+        of the link owns, and no others. Links in their subdirectories count, those further down do not.
+    type: list
+    elements: path
+    default: []
   certificate:
     description:
       - A TLS certificate that is going to be served. It and its key must be in PEM form, readable and made for each other. One that
@@ -418,11 +425,6 @@ uwsgi_packages:
   type: list
   elements: str
   sample: [pyuwsgi]
-certificate_hash:
-  description: A hash of O(certificate.path) and O(certificate.key), which changes with either of them; empty if one is missing.
-  returned: with O(certificate)
-  type: str
-  sample: 81b157e2f7a1c0f9b5a6f0e6c4f2d1c8a3a108b0af29f399b6c7e8f901234567
 msg:
   description: All findings, one a line.
   returned: when there are findings
@@ -447,6 +449,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _listeners 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files as safe_files
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _sent_links as sent_links
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options as uwsgi_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv as virtualenv
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
@@ -535,6 +538,7 @@ class Preflight:
             *attempt(lambda: listeners.check(self.listen)),
             *attempt(lambda: certificates.check(self.certificate) if self.certificate else []),
             *attempt(self.check_read_timeout),
+            *attempt(lambda: sent_links.check(self.params["sent_directories"])),
             *attempt(self.check_remote_user),
             *attempt(self.check_writers),
         ]
@@ -804,6 +808,7 @@ def main() -> None:
             },
             "remote_user": {"type": "str"},
             "reach": {"type": "str", "choices": [galaxy.PROXY, galaxy.HOST, galaxy.NETWORK], "default": galaxy.PROXY},
+            "sent_directories": {"type": "list", "elements": "path", "default": []},
             "certificate": {
                 "type": "dict",
                 "options": {
@@ -843,10 +848,6 @@ def main() -> None:
     }
     if findings:
         result["msg"] = "\n".join(map(str, findings))
-    if preflight.certificate:
-        # Where a file cannot be read, that is among the findings already.
-        with contextlib.suppress(managed_file.ManagedFileError):
-            result["certificate_hash"] = certificates.fingerprint(preflight.certificate)
     if any(finding.severity in FATAL[params["fail_on"]] for finding in findings):
         module.fail_json(**result)
     for finding in findings:

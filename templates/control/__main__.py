@@ -53,6 +53,7 @@ def parser_for(instance: str, kind: str) -> argparse.ArgumentParser:
         check.add_argument("--unless-proven", action="store_true", help="do nothing when it was proved before, or nothing serves")
         commands.add_parser("boot", help="called by the service manager when the host starts")
         commands.add_parser("log", help="called by the service manager to copy the log to files")
+        commands.add_parser("socket-group", help="give the sockets to uwsgi_socket_group as soon as nginx's workers are in it")
         record = commands.add_parser("record-socket", help="called by a socket's unit as it starts")
         record.add_argument("unit")
     apply = commands.add_parser("apply", help="start what is missing, replace what does not run what is written")
@@ -123,6 +124,9 @@ def change(control: Control, options: argparse.Namespace) -> None:
     elif isinstance(control, Web):
         if options.command == "boot":
             control.boot()
+        elif options.command == "socket-group":
+            # Workers of nginx that a reload has replaced finish their last requests.
+            control.public.share(seconds=10)
         else:
             control.check(unless_proven=options.unless_proven)
 

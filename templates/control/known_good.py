@@ -123,7 +123,8 @@ class KnownGood:
         return same and (_read(copies / "links.json") or b"").decode() == json.dumps(self._leading())
 
     def _contents(self, copies: Path) -> list[Optional[bytes]]:
-        return [_read(copies / path) for path in (*(path.relative_to("/") for path in self._files()), "links.json")]
+        names = [*(str(path.relative_to("/")) for path in self._files()), "links.json"]
+        return [_read(copies / name) for name in names]
 
     def _tidy(self, version: str) -> None:
         """Remove copies that nobody needs any more."""

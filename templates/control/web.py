@@ -11,6 +11,8 @@ answered on its private socket too, the other is stopped. So a version that does
 from __future__ import annotations
 
 import contextlib
+import grp
+import hashlib
 import http.client
 import json
 import os
@@ -20,6 +22,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, Optional
@@ -32,6 +35,7 @@ from .fingerprint import fingerprint
 from .kernel import available_memory, born, children
 from .known_good import PREVIOUS, RUNNING
 from .logs import LogService
+from .nginx import nginx_workers
 from .paths import ETC, relink
 from .process import Process
 from .stats import StatsError, ask
@@ -207,7 +211,7 @@ class Web(Control):
 
     def open_asgi(self) -> None:
         """Make the directory of the sockets of the ASGI processes: before a slot starts, whoever starts it."""
-        Asgi.open(self.run, account_of(self.config["user"]).pw_uid, group_of(self.config["socket_group"]))
+        Asgi.open(self.run, account_of(self.config["user"]).pw_uid, group_of(self.public.group))
 
     @property
     def public(self) -> PublicSocket:
@@ -372,6 +376,7 @@ class Web(Control):
                 say("start the web processes")
             elif not self.is_current(serving):
                 say("hand over to processes that run what is written")
+            self.public.share(check=True)
             return
         try:
             if former:
@@ -639,12 +644,94 @@ class Web(Control):
         super().remove()
 
 
+def give_socket(path: Path, user: int, group: int) -> None:
+    """Give a socket of a user to a group, and nothing else that its owner may have put in its place."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+        try:
+            status = os.fstat(descriptor)
+            if stat.S_ISSOCK(status.st_mode) and status.st_uid == user:
+                os.chown(f"/proc/self/fd/{descriptor}", -1, group)
+        finally:
+            os.close(descriptor)
+
+
 class PublicSocket:
-    """The socket that nginx connects to, and that outlives every handover."""
+    """The socket that nginx connects to, and that outlives every handover.
+
+    It and the sockets of the ASGI processes have a group that nginx's workers have. To another group they go once no
+    worker needs the present one any more, so that no request is turned away. Until then they keep the present group,
+    over a boot too.
+    """
 
     def __init__(self, web: Web) -> None:
         self.web = web
         self.path = web.run / "web.sock"
+        self._waiting = web.known_good.directory / "socket-group"
+
+    @property
+    def group(self) -> str:
+        """The group that the sockets are to have for now."""
+        with contextlib.suppress(OSError, KeyError):
+            return grp.getgrnam(self._waiting.read_text()).gr_name
+        return str(self.web.config["socket_group"])
+
+    def _places(self) -> list[Path]:
+        """What is there of the socket and of the directory of the ASGI processes' sockets."""
+        # A link in this directory, which is root's, leads to the socket of supervisor's pool.
+        public = self.web.run / os.readlink(self.path) if self.path.is_symlink() else self.path
+        return [path for path in (public, self.web.run / "asgi") if os.path.lexists(path)]
+
+    def _obstacle(self, groups: set[int], wanted: int, user: int) -> str:
+        """What speaks against giving the sockets to another group now."""
+        if self.web.config["allow_interruption"]:
+            return ""
+        workers = nginx_workers()
+        for worker in workers:
+            if worker.would_lose(groups, wanted, user):
+                return f"Its worker {worker.pid} is not in the group {self.web.config['socket_group']}"
+        # After a boot it may start later than this.
+        return "" if any(wanted in worker.groups for worker in workers) else f"None of its workers is in the group {self.web.config['socket_group']}"
+
+    def _wait(self, present: str, obstacle: str, check: bool) -> None:
+        """Keep the group that the sockets have, and report why."""
+        if not check:
+            self._waiting.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._waiting.write_text(present)
+        wanted = self.web.config["socket_group"]
+        # No change, which a line of the standard output would be to Ansible.
+        print(
+            f"The sockets of {self.web.instance} keep the group {present} and wait for nginx. {obstacle}. Until then every process of the group {present} "
+            f"can run code as {self.web.config['user']}. Run the role nginx_proxy, or write 'user www-data {wanted};' into your nginx.conf and reload "
+            f"nginx; then run the playbook again, or {self.web.config['command']} socket-group.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def share(self, check: bool = False, seconds: float = 0) -> None:
+        """Give the sockets to the group that they shall have, as soon as all workers of nginx that can connect are in it."""
+        wanted = group_of(self.web.config["socket_group"])
+        places = self._places()
+        groups = [path.lstat().st_gid for path in places if path.lstat().st_gid != wanted]
+        if not groups:
+            if not check:
+                self._waiting.unlink(missing_ok=True)
+            return
+        user = account_of(self.web.config["user"]).pw_uid
+        deadline = time.monotonic() + seconds
+        while obstacle := self._obstacle({*groups}, wanted, user):
+            if time.monotonic() >= deadline:
+                self._wait(grp.getgrgid(groups[0]).gr_name, obstacle, check)
+                return
+            time.sleep(0.2)
+        say(f"give the sockets to the group {self.web.config['socket_group']}")
+        if not check:
+            for path in places:
+                if path.is_dir():
+                    os.chown(path, -1, wanted)
+            for path in (*places, *(self.web.run / "asgi").glob("*.sock")):
+                give_socket(path, user, wanted)
+            self._waiting.unlink(missing_ok=True)
 
     def prepare(self, slot: Process) -> None:
         """Get the slot ready to attach to the socket."""
@@ -655,6 +742,7 @@ class PublicSocket:
 
     def open(self) -> None:
         """Make requests wait in the socket until a slot has started."""
+        self.share()
 
     def point_to(self, slot: Process) -> None:
         """Lead requests to what this slot listens to, and who asks what the workers do to its stats."""
@@ -700,6 +788,7 @@ class SystemdSocket(PublicSocket):
         return self.path.is_symlink() and answers(str(self.path))
 
     def open(self) -> None:
+        super().open()
         if self.unit and self._pool_listens() and not self.aside.exists():
             self._open_aside()
         systemctl("start", *self.units)
@@ -707,7 +796,7 @@ class SystemdSocket(PublicSocket):
     def _open_aside(self) -> None:
         """Have systemd make its socket, and take it out of the way until a slot has started that serves it."""
         pool = Path(os.readlink(self.path))
-        owner = (account_of(self.web.config["user"]).pw_uid, group_of(self.web.config["socket_group"]))
+        owner = (account_of(self.web.config["user"]).pw_uid, group_of(self.group))
         # Not only started: one that has lost its path to the pool is of no use. Not waited for either, to have the link back at once.
         systemctl("restart", "--no-block", self.unit)
         deadline = time.monotonic() + 30
@@ -741,13 +830,27 @@ class SystemdSocket(PublicSocket):
     def _made_from(self, unit: str) -> Path:
         return self.web.run / f"{unit}.fingerprint"
 
-    def _definition(self, unit: str) -> str:
-        return fingerprint([{"path": str(self.directory / unit)}])
+    def _definition(self, unit: str, group: str = "") -> str:
+        """A hash of the unit with another group, or with none: a socket gets another group without being made anew."""
+        path = self.directory / unit
+        text = re.sub(rb"(?m)^SocketGroup=.*$", f"SocketGroup={group}".encode(), path.read_bytes())
+        return hashlib.sha256(f"{path}\0{len(text)}\0".encode() + text).hexdigest()
+
+    def _is_as_defined(self, unit: str) -> bool:
+        """Whether a socket was made from its unit as it is now, whatever the group."""
+        try:
+            made_from = self._made_from(unit).read_text()
+        except OSError:
+            return False
+        # Earlier versions have recorded the unit with its group.
+        return made_from == self._definition(unit) or made_from in (self._definition(unit, entry.gr_name) for entry in grp.getgrall())
 
     def record(self, unit: str) -> None:
         """Remember what a socket was made from: called by its unit."""
         self.web.run.mkdir(parents=True, exist_ok=True)
         self.web.open_asgi()
+        if unit == self.unit and stat.S_ISSOCK(self.path.lstat().st_mode):
+            give_socket(self.path, account_of(self.web.config["user"]).pw_uid, group_of(self.group))
         self._made_from(unit).write_text(self._definition(unit))
 
     def refuse_to_close(self) -> None:
@@ -781,7 +884,7 @@ class SystemdSocket(PublicSocket):
         if others:
             say(f"close {' '.join(others)}: an interruption")
             self.close_others()
-        changed = [unit for unit in self.units if not (self._made_from(unit).exists() and self._made_from(unit).read_text() == self._definition(unit))]
+        changed = [unit for unit in self.units if not self._is_as_defined(unit)]
         if not changed:
             return
         if not self.web.config["allow_interruption"]:
@@ -844,19 +947,27 @@ class ZergPool(PublicSocket):
             )
 
     def _definition(self) -> str:
-        return json.dumps([self.web.config["user"], self.web.config["socket_group"]])
+        return json.dumps([self.web.config["user"], self.group])
+
+    def _is_as_defined(self, pool: Path) -> bool:
+        """Whether a pool was made for the user; its socket gets another group without being made anew."""
+        try:
+            user, _group = json.loads((pool / "definition").read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(user == self.web.config["user"])
 
     def open(self) -> None:
         """Wait for the pool, which supervisor starts unless somebody has stopped it; one that was made for other users is replaced."""
-        made_from = self.link / "definition"
-        if made_from.exists() and made_from.read_text() != self._definition():
+        super().open()
+        if (self.link / "definition").exists() and not self._is_as_defined(self.link):
             say(f"replace {self.program}")
             supervisorctl("restart", self.program)
         elif state(self.program) in ("STOPPED", "EXITED", "FATAL"):
             say(f"start {self.program}")
             supervisorctl("start", self.program)
         deadline = time.monotonic() + 30
-        while not (made_from.exists() and made_from.read_text() == self._definition() and answers(str(self.link / "private" / "zerg.sock"))):
+        while not (self._is_as_defined(self.link) and answers(str(self.link / "private" / "zerg.sock"))):
             if time.monotonic() > deadline:
                 raise ControlError(f"{self.program} does not answer: see its log, /var/log/supervisor/{self.program}.log")
             time.sleep(0.1)
@@ -895,7 +1006,7 @@ class ZergPool(PublicSocket):
         pool.chmod(0o755)
         (pool / "private").chmod(0o700)
         (pool / "definition").write_text(self._definition())
-        user, group = account_of(self.web.config["user"]), group_of(self.web.config["socket_group"])
+        user, group = account_of(self.web.config["user"]), group_of(self.group)
         for directory in (pool, pool / "private"):
             os.chown(directory, user.pw_uid, group)
         relink(self.link, pool)

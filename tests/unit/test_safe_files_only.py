@@ -40,10 +40,12 @@ ALLOWED = {
         "plugins/module_utils/_uwsgi_stats.py": ["sizes", "ask"],
         "templates/control/asgi.py": ["title", "Asgi.connections"],
         "templates/control/kernel.py": ["born", "owner", "children", "proportional_memory", "available_memory"],
+        "templates/control/nginx.py": ["_title", "_is_of_root", "_depth", "nginx_workers"],
         "templates/control/web.py": ["_command_lines"],
     },
     "only where nobody but root can write": {
         "plugins/module_utils/_managed_file.py": ["_set_others"],
+        "plugins/module_utils/_nginx.py": ["_read", "Configuration.fingerprint", "Nginx.record"],
         "templates/control/common.py": ["Control.remove"],
         "templates/control/handlers.py": ["Handlers.own_environment", "Handlers.last_settings"],
         "templates/control/known_good.py": ["KnownGood.remove"],
@@ -51,8 +53,10 @@ ALLOWED = {
         "templates/control/logs.py": ["LogService.remove"],
         "templates/control/supervisor.py": ["Supervisor.start", "Supervisor.says"],
         "templates/control/web.py": [
-            *["Web.prove", "Web.proven", "Web.remove", "SystemdSocket.record", "SystemdSocket.close_others", "SystemdSocket.renew"],
-            *["SystemdSocket.close", "ZergPool.open", "ZergPool._sweep", "ZergPool.become", "ZergPool.close"],
+            *["Web.prove", "Web.proven", "Web.remove", "SystemdSocket.record", "SystemdSocket.close_others"],
+            *["give_socket", "PublicSocket.group", "PublicSocket._wait", "PublicSocket.share", "SystemdSocket._definition"],
+            *["SystemdSocket._is_as_defined", "ZergPool._is_as_defined"],
+            *["SystemdSocket.close", "ZergPool._sweep", "ZergPool.become", "ZergPool.close"],
         ],
     },
     "only as the application's user": {

@@ -79,9 +79,9 @@ def test_static_files_come_from_disk_with_a_lifetime(site: Any) -> None:
 
 
 FILES = """
-galaxy www-data 660 /run/galaxy/web.sock
-galaxy www-data 2750 /run/galaxy/asgi
-galaxy www-data 660 /run/galaxy/asgi/1.sock
+galaxy galaxyops-nginx 660 /run/galaxy/web.sock
+galaxy galaxyops-nginx 2750 /run/galaxy/asgi
+galaxy galaxyops-nginx 660 /run/galaxy/asgi/1.sock
 galaxy galaxy 750 /run/galaxy/web-1
 galaxy galaxy 600 /run/galaxy/web-1/stats.sock
 root galaxy 640 /srv/galaxy/config/galaxy.ini

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
@@ -77,6 +78,19 @@ def test_large_cookie_passes(site: Any) -> None:
     assert len(response.json()["environ"]["HTTP_COOKIE"]) == 60_008
 
 
+def test_many_headers_pass(site: Any) -> None:
+    environ = site.get("/", headers={f"X-{number}": "1" for number in range(2000)}).json()["environ"]
+    assert len([name for name in environ if re.fullmatch(r"HTTP_X_\d+", name)]) == 2000
+
+
+def test_request_that_is_too_large_is_told_so(site: Any) -> None:
+    """Not as an error of the application, and not as if it were being restarted."""
+    assert site.get("/" + "x" * 33_000).status_code == 414
+    response = site.get("/", headers={f"X-{number}": "x" * 1000 for number in range(70)})
+    assert (response.status_code, "header of the request is too large" in response.text) == (431, True)
+    assert site.get("/", headers={"Cookie": "x" * 70_000}).status_code == 431
+
+
 def test_large_upload_passes(site: Any) -> None:
     assert site.post("/upload", data=b"x" * 50_000_000).json()["bytes"] == 50_000_000
 
@@ -98,13 +112,18 @@ def test_repeated_options_all_hold(host: Any) -> None:
 
 def test_only_the_proxy_reaches_the_socket(host: Any) -> None:
     socket = host.file("/run/tiny/web.sock")
-    assert (socket.user, socket.group, socket.mode) == ("tiny", "www-data", 0o660)
+    assert (socket.user, socket.group, socket.mode) == ("tiny", "galaxyops-nginx", 0o660)
     slot = serving(host, "tiny")
     private = host.file(f"/run/tiny/web-{slot}")
     assert (private.user, private.group, private.mode) == ("tiny", "tiny", 0o750)
     for name in ("http.sock", "stats.sock"):
         assert host.file(f"/run/tiny/web-{slot}/{name}").mode == 0o600
-    assert host.run("su nobody -s /bin/sh -c 'curl -sf --unix-socket /run/tiny/web.sock http://x/'").rc != 0
+    connect = 'python3 -c "import socket; socket.socket(1).connect(\\"/run/tiny/web.sock\\")"'
+    # As a site in PHP would run: as nginx's user, with all of that user's groups.
+    for user in ("nobody", "www-data"):
+        result = host.run(f"setpriv --reuid {user} --regid {user} --init-groups {connect}" if user != "nobody" else f"su nobody -s /bin/sh -c '{connect}'")
+        assert (result.rc != 0, "PermissionError" in result.stderr) == (True, True), result.stderr
+    assert host.run(f"setpriv --reuid www-data --regid galaxyops-nginx --clear-groups {connect}").rc == 0
 
 
 def test_socket_runs_no_code_for_who_reaches_it(host: Any) -> None:

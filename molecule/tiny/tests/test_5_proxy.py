@@ -71,6 +71,35 @@ def test_the_application_is_below_the_prefix(site: Any) -> None:
     assert site.get("/tinytoo").status_code == 404
 
 
+def test_path_reaches_the_application_with_every_character(site: Any) -> None:
+    assert site.get("/tiny/a%0ab").json()["environ"]["PATH_INFO"] == "/a\nb"
+    # Patterns of an application may take it for the one without.
+    assert site.get("/tiny/a%0a").status_code == 400
+
+
+def test_what_a_killed_run_has_left_unloaded_is_loaded(host: Any, play: Any, site: Any) -> None:
+    """The site is on disk as the run wants it, and nginx has loaded another one."""
+    site_file = "/etc/nginx/sites-available/tiny.conf"
+    host.check_output(
+        f"cp {site_file} /root/site.conf && sed -i 's/location = .tiny {{/location = \\/other {{ return 204; }}\\n&/' {site_file} && nginx -s reload"
+        f" && sleep 2 && cat /root/site.conf > {site_file}"
+    )
+    assert site.get("/other").status_code == 204
+    variables = ("molecule/tiny/nginx_alone.yml", "--extra-vars", json.dumps(OPTIONS))
+    for arguments, status in ((("--check",), 204), ((), 404)):
+        assert "changed=1 " in play(*variables, *arguments).stdout
+        assert site.get("/other").status_code == status
+    assert "changed=0 " in play(*variables).stdout
+
+
+def test_link_to_a_file_of_somebody_else_is_not_sent(host: Any, site: Any) -> None:
+    """A job could make one to the datasets of another instance."""
+    host.check_output("cd /srv/tiny/data && ln -sf /srv/tiny/one/hello.txt foreign && chown -h tiny: foreign && ln -sf letters.txt own")
+    assert site.get("/tiny/download?file=/srv/tiny/data/own").text == "abcdefghijklmnopqrstuvwxyz"
+    assert site.get("/tiny/download?file=/srv/tiny/data/foreign").status_code == 403
+    host.check_output("rm /srv/tiny/data/foreign /srv/tiny/data/own")
+
+
 def test_uploads_and_downloads_work_below_it(site: Any) -> None:
     assert site.post("/tiny/upload", data=b"x" * 5_000_000).json()["bytes"] == 5_000_000
     response = site.get("/tiny/download?file=/srv/tiny/data/letters.txt", headers={"Range": "bytes=1-3"})

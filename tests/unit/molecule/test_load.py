@@ -28,6 +28,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.spoil = ""
         self.version = "1"
+        self.posted: list[str] = []
         self.go = threading.Event()
         self.go.set()
 
@@ -61,6 +62,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def do_POST(self) -> None:
+        self.server.posted.append(self.path)
         self.rfile.read(int(self.headers["Content-Length"]))
         self.do_GET()
 
@@ -168,3 +170,24 @@ def test_the_report_is_kept(tmp_path: Path) -> None:
 )
 def test_the_version_in_an_answer(body: bytes, version: str) -> None:
     assert version_in(body) == version
+
+
+def test_every_post_has_a_name_of_its_own(server: Server) -> None:
+    """By it what the application has worked on is compared with what was answered."""
+    report = Load(server.url, Rates(get=0, post=20, slow=0, post_path="/upload?name={name}")).start().stop(settle=0.5)
+    assert sorted(server.posted) == sorted(f"/upload?name={request.name}" for request in report.requests)
+    assert len(set(server.posted)) == len(server.posted) >= 9
+
+
+def test_a_load_follows_a_site_to_another_address(server: Server) -> None:
+    load = Load(server.url.replace(str(server.server_port), "1"), Rates(get=20, post=0, slow=0)).start()
+    time.sleep(0.5)
+    load.follow(server.url)
+    report = load.stop(settle=0.5)
+    assert 5 <= len(report.failures) <= 15 < len(report.requests)
+
+
+def test_a_slow_request_that_fails_at_once_is_not_made_again_at_once(server: Server) -> None:
+    server.spoil = "status"
+    report = Load(server.url, Rates(get=0, post=0, slow=1, slow_path="/", slow_seconds=0.3)).start().stop(settle=0.5)
+    assert 2 <= len(report.requests) <= 4

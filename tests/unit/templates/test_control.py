@@ -1299,3 +1299,84 @@ def test_too_little_memory_is_told_with_its_remedy(control: Modules) -> None:
     for words in ("about 2048 MiB", "1024 MiB are available", "uwsgi_processes", "set uwsgi_handover to in_place", "about 25 s"):
         assert words in text
     assert control.available_memory() > 0
+
+
+@pytest.fixture
+def shared(control: Modules, etc: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The web processes of an instance whose sockets have the group of the web server and shall have another one."""
+    account = pwd.getpwuid(os.getuid()).pw_name
+    write(etc, "web", manager="systemd", user=account, socket_group="games", allow_interruption=False, command="/usr/local/sbin/galaxy-web")
+    web = control.main.control_for("galaxy", "web")
+    top = run / "galaxy"
+    (top / "asgi").mkdir(parents=True)
+    for path in (top / "web.sock", top / "asgi" / "1.sock"):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+    for path in (top / "web.sock", top / "asgi", top / "asgi" / "1.sock"):
+        os.chown(path, -1, grp.getgrnam("www-data").gr_gid)
+    web.workers = []
+    monkeypatch.setattr(control.modules["web"], "nginx_workers", lambda: web.workers)
+    return web
+
+
+def groups_of(web: Any) -> set[str]:
+    """The groups of the sockets."""
+    return {path.group() for path in (web.run / "web.sock", web.run / "asgi", web.run / "asgi" / "1.sock")}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a socket to another group")
+def test_sockets_keep_their_group_until_all_workers_of_nginx_have_the_other(
+    control: Modules, shared: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = grp.getgrnam("www-data").gr_gid, grp.getgrnam("games").gr_gid
+    worker = control.modules["nginx"].Worker
+    for workers in ([], [worker(7, 33, frozenset({old}))], [worker(7, 33, frozenset({old})), worker(8, 33, frozenset({old, new}))]):
+        shared.workers = workers
+        shared.public.share()
+        assert (groups_of(shared), shared.public.group) == ({"www-data"}, "www-data")
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "wait for nginx" in err and "'user www-data games;'" in err
+    shared.workers = [worker(8, 33, frozenset({old, new})), worker(9, 0, frozenset({old}))]
+    shared.public.share(check=True)
+    assert groups_of(shared) == {"www-data"}
+    for _call in range(2):
+        shared.public.share()
+        assert (groups_of(shared), shared.public.group) == ({"games"}, "games")
+    assert capsys.readouterr().out == "give the sockets to the group games\n" * 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a socket to another group")
+def test_sockets_get_their_group_at_once_where_an_interruption_is_allowed(shared: Any) -> None:
+    shared.config["allow_interruption"] = True
+    shared.public.share()
+    assert groups_of(shared) == {"games"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a socket to another group")
+def test_what_the_application_puts_in_the_place_of_a_socket_keeps_its_group(shared: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    before = (tmp_path / "file").group()
+    (shared.run / "asgi" / "1.sock").unlink()
+    (shared.run / "asgi" / "1.sock").symlink_to(tmp_path / "file")
+    (shared.run / "asgi" / "2.sock").write_text("")
+    os.chown(shared.run / "asgi" / "2.sock", -1, 0)
+    shared.config["allow_interruption"] = True
+    shared.public.share()
+    assert ((tmp_path / "file").group(), (shared.run / "asgi" / "2.sock").group()) == (before, grp.getgrgid(0).gr_name)
+
+
+def test_another_group_alone_does_not_make_a_socket_anew(control: Modules, shared: Any, etc: Path) -> None:
+    """Neither where its unit was recorded without the group, as now, nor with it, as by earlier versions."""
+    unit = etc / "systemd" / "system" / "galaxy-web.socket"
+    unit.parent.mkdir(parents=True)
+    text = "[Socket]\nListenStream=/run/galaxy/web.sock\nSocketGroup={}\nBacklog={}\n"
+    public = shared.public
+    unit.write_text(text.format("www-data", 4096))
+    for recorded in (public._definition(unit.name), control.fingerprint([{"path": str(unit)}])):
+        unit.write_text(text.format("games", 4096))
+        public._made_from(unit.name).write_text(recorded)
+        assert public._is_as_defined(unit.name)
+        unit.write_text(text.format("games", 100))
+        assert not public._is_as_defined(unit.name)
+        unit.write_text(text.format("www-data", 4096))

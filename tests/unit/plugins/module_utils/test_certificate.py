@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._certificate import Certificate, check, fingerprint
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._certificate import Certificate, check
 
 
 def openssl(*arguments: str, text: str = "") -> None:
@@ -77,7 +77,6 @@ def test_files_that_are_not_there(good: Certificate, directory: Path) -> None:
         f"error: {missing}: nginx_proxy_ssl_certificate: the file does not exist: correct the path, or have it made first",
         f"error: {missing}: nginx_proxy_ssl_certificate_key: the file does not exist: correct the path, or have it made first",
     ]
-    assert fingerprint(replace(good, path=missing)) == ""
 
 
 def test_files_that_are_something_else(good: Certificate) -> None:
@@ -124,8 +123,3 @@ def test_one_that_has_expired(good: Certificate, directory: Path) -> None:
     openssl("x509", "-in", good.path, "-signkey", good.key, "-days", "-1", "-out", str(old))
     (message,) = messages(replace(good, path=str(old)))
     assert message.endswith("browsers will refuse the certificate: certificate has expired")
-
-
-def test_the_fingerprint_is_that_of_both_files(good: Certificate, other: Certificate) -> None:
-    assert len(fingerprint(good)) == 64
-    assert len({fingerprint(good), fingerprint(other), fingerprint(replace(good, key=other.key)), fingerprint(replace(good, path=other.path))}) == 4

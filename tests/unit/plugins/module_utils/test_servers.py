@@ -185,3 +185,12 @@ def test_site_asks_for_all_that_could_be_shared(root: Path) -> None:
     task = yaml.safe_load((root / "playbooks" / "tasks" / "check.yml").read_text())[0]
     assert sorted(task["vars"]["__site_options"]) == sorted(_servers.CLAIM_OPTIONS)
     assert set(_servers.CLAIM_OPTIONS) <= role_inputs()
+
+
+@pytest.mark.parametrize("option", ["uwsgi_socket_group", "nginx_proxy_socket_group"])
+def test_servers_on_one_host_have_one_group_of_sockets(option: str) -> None:
+    """nginx's workers are in one."""
+    servers = {name: {option: group} for name, group in (("main", "a"), ("test", "a"), ("more", "b"))}
+    (conflict,) = _servers.conflicts(servers)
+    assert conflict.startswith(f"the servers main and more have the {option} a and b, and the workers of nginx have one group")
+    assert _servers.conflicts({name: {option: "a"} for name in servers}) == []

@@ -566,3 +566,50 @@ def test_value_of_an_option_on_the_host_gets_into_a_file_and_nowhere_else(run_mo
     failed = run_module("file_set", files=[{**item, "content": "other @value@;\n"}], validate=f"sh -c 'cat {path}; false'")
     assert failed["failed"] and "swordfish" not in str(failed)
     assert path.read_text() == "default swordfish;\n"
+
+
+def test_edits_leave_every_other_byte_as_it_is(run_module: Run, tmp_path: Path) -> None:
+    path = tmp_path / "nginx.conf"
+    path.write_bytes("user www-data;\r\n# Größe\nevents {\n\tn 7;\n}".encode())
+    path.chmod(0o640)
+    edits = [{"regexp": r"^(user) (\S+);", "replace": r"\1 \2 games;"}, {"regexp": r"^(\s*n) 7;$", "replace": r"\1 8;"}]
+    item = {"path": str(path), "edits": edits}
+    assert run_module("file_set", check=True, files=[item])["changed"]
+    result = run_module("file_set", files=[item])
+    assert result["changed_files"] == [str(path)]
+    assert path.read_bytes() == "user www-data games;\r\n# Größe\nevents {\n\tn 8;\n}".encode()
+    assert mode(path) == 0o640
+    assert not run_module("file_set", files=[item])["changed"]
+
+
+def test_edits_are_taken_back_with_all_else(run_module: Run, tmp_path: Path) -> None:
+    path = tmp_path / "nginx.conf"
+    path.write_text("user www-data;\n")
+    files = [{"path": str(path), "edits": [{"regexp": "www-data", "replace": "nobody"}]}, {"path": str(tmp_path / "site"), "content": "x"}]
+    assert run_module("file_set", files=files, validate="false")["failed"]
+    assert path.read_text() == "user www-data;\n"
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "edits", "said"),
+    [
+        (None, [], "there is no such file to edit"),
+        (b"a\xff\n", [], "is not UTF-8 at byte 1"),
+        (b"a\n", [{"regexp": "(", "replace": ""}], "the edit '(' is no regular expression"),
+        (b"a\n", [{"regexp": "a", "replace": r"\1"}], "names no group"),
+    ],
+)
+def test_edit_that_cannot_be_made_is_told(run_module: Run, tmp_path: Path, content: bytes | None, edits: list[dict[str, str]], said: str) -> None:
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    result = run_module("file_set", files=[{"path": str(path), "edits": edits}])
+    assert result["failed"] and said in result["msg"] and str(path) in result["msg"]
+
+
+def test_edits_of_a_file_that_an_earlier_task_makes_are_no_error_in_check_mode(run_module: Run, tmp_path: Path) -> None:
+    item = {"path": str(tmp_path / "file"), "edits": [{"regexp": "a", "replace": "b"}]}
+    assert not run_module("file_set", check=True, files=[item]).get("failed")
+    both = {**item, "content": "x"}
+    assert "content and edits cannot be written both" in run_module("file_set", files=[both])["msg"]

@@ -142,12 +142,35 @@ def test_a_certificate(run_module: Run, tmp_path: Path) -> None:
     result = run_module("paste_check", certificate=certificate)
     assert result["failed"]
     assert "nginx_proxy_ssl_certificate: the file does not exist" in result["msg"]
-    assert result["certificate_hash"] == ""
 
     command = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=site", "-keyout", certificate["key"], "-out", certificate["path"]]
     subprocess.run(command, check=True, capture_output=True)
     result = run_module("paste_check", certificate=certificate)
-    assert (result.get("failed"), result["findings"], len(result["certificate_hash"])) == (None, [], 64)
+    assert (result.get("failed"), result["findings"]) == (None, [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give links to others")
+def test_link_that_nginx_does_not_follow(run_module: Run, tmp_path: Path) -> None:
+    """The administrator's link to another disk, for one; further down are the datasets."""
+    data, disk = tmp_path / "var", tmp_path / "disk"
+    (data / "files" / "000" / "1").mkdir(parents=True)
+    disk.mkdir()
+    os.chown(disk, 12345, -1)
+    for link in ("objects", "files/more", "files/000/1/deep"):
+        (data / link).symlink_to(disk)
+    (data / "own").symlink_to(data / "files")
+    (data / "broken").symlink_to(data / "none")
+    (data / "file").symlink_to("/etc/passwd")
+    result = run_module("paste_check", sent_directories=[str(data), str(tmp_path / "none")])
+    assert result["failed"]
+    found = [finding["message"] for finding in result["findings"]]
+    assert len(found) == 2
+    for message, link in zip(found, (data / "files" / "more", data / "objects")):
+        assert message.startswith(f"{link} is a link of root to a directory of 12345")
+        assert f"add {link} to nginx_proxy_x_accel_dirs" in message
+        assert f"chown -h 12345 {link}" in message
+    listed = [str(data), str(data / "objects"), f"{data}/files/more/"]
+    assert not run_module("paste_check", sent_directories=listed).get("failed")
 
 
 # What is about to be

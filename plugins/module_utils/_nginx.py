@@ -1,0 +1,211 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A running nginx: whether it has loaded the configuration on disk, and loading it without a lost request."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import hashlib
+import json
+import os
+import pwd
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Optional
+
+# Files that nginx reads once, beside its configuration.
+_TLS_FILE = re.compile(
+    r"(?m)^\s*(?:[a-z]+_)?ssl_(?:certificate|certificate_key|client_certificate|trusted_certificate|crl|dhparam|password_file|session_ticket_key)"
+    r"\s+\"?([^;\"\s]+)"
+)
+_CONFIGURATION_FILE = re.compile(r"(?m)^# configuration file (/.*):$")
+_INCLUDE = re.compile(r"(?m)^\s*include\s+\"?([^;\"\s]+)")
+
+
+class NginxError(Exception):
+    """What nginx refuses, or does not do."""
+
+
+class Worker(NamedTuple):
+    """A worker that takes new requests."""
+
+    pid: int
+    # Seconds since the epoch
+    started: float
+    groups: frozenset[int]
+
+
+def _read(path: str) -> str:
+    """A file of the kernel; empty when the process has gone."""
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+    return ""
+
+
+def _title(pid: int) -> str:
+    return _read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
+
+
+def start_time(pid: int) -> str:
+    """When a process was started, in the kernel's ticks since the boot; empty when there is none."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return fields[19] if fields and fields[0] not in "ZX" else ""
+
+
+def _since_epoch(ticks: str) -> float:
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def groups_of(pid: int) -> frozenset[int]:
+    """The groups of a process."""
+    lines = re.findall(r"(?m)^(?:Gid|Groups):(.*)$", _read(f"/proc/{pid}/status"))
+    # Of the group, the effective one counts.
+    return frozenset(int(number) for line in (lines[0].split()[1:2], *map(str.split, lines[1:])) for number in line) if lines else frozenset()
+
+
+class Configuration:
+    """The configuration on disk, as nginx reads it."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        """Read and check it all; what nginx refuses is an error with nginx's reason."""
+        try:
+            process = subprocess.run([*command, "-T"], capture_output=True, text=True, errors="replace", check=False)
+        except OSError as error:
+            raise NginxError(f"{command[0]} cannot be run ({error.strerror}): install nginx") from error
+        if process.returncode != 0:
+            reason = process.stderr.strip()
+            raise NginxError(f"nginx refuses the configuration on disk; the loaded configuration serves on. Correct this, and run again:\n{reason}")
+        self.text = process.stdout
+        self.files = _CONFIGURATION_FILE.findall(self.text)
+        self.directory = os.path.dirname(self.files[0]) if self.files else "/etc/nginx"
+
+    def _paths(self, found: Iterable[str]) -> list[str]:
+        # What has a variable in it is read for each connection.
+        return sorted({os.path.join(self.directory, path) for path in found if "$" not in path and ":" not in path})
+
+    def value(self, name: str, default: str) -> str:
+        """The value of a directive that stands once."""
+        match = re.search(rf"(?m)^\s*{name}\s+([^;]+);", self.text)
+        return match[1].strip() if match else default
+
+    @property
+    def tls_files(self) -> list[str]:
+        """Certificates, keys and the like."""
+        return self._paths(_TLS_FILE.findall(self.text))
+
+    @property
+    def groups(self) -> list[int]:
+        """The groups that workers get as they start; none where nginx does not start as root."""
+        if os.geteuid() != 0:
+            return []
+        user, *group = self.value("user", "nobody").split()
+        try:
+            account = pwd.getpwnam(user)
+            main = grp.getgrnam(group[0]).gr_gid if group else account.pw_gid
+        except KeyError:
+            return []
+        return sorted({*os.getgrouplist(user, main), main})
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that nginx reads as it loads."""
+        digest = hashlib.sha256(f"{self.groups}\0{self.text}".encode())
+        for path in self.tls_files:
+            with open(path, "rb") as stream:
+                digest.update(f"\0{path}\0".encode() + stream.read())
+        return digest.hexdigest()
+
+    @property
+    def changed(self) -> float:
+        """When anything of it was changed last, in seconds since the epoch."""
+        # What is gone shows in its directory only.
+        directories = {os.path.dirname(path) for path in (*self.files, *self._paths(path.partition("*")[0] for path in _INCLUDE.findall(self.text)))}
+        times = [0.0]
+        for path in (*self.files, *self.tls_files, *directories):
+            for look in (os.stat, os.lstat):
+                with contextlib.suppress(OSError):
+                    times.append(look(path).st_ctime)
+        return max(times)
+
+
+class Nginx:
+    """The nginx that runs."""
+
+    def __init__(self, configuration: Configuration, record: str) -> None:
+        """Find it; a pid of 0 means that none runs."""
+        self.configuration = configuration
+        self.record_path = record
+        text = _read(os.path.join(configuration.directory, configuration.value("pid", "/run/nginx.pid"))).strip()
+        pid = int(text) if text.isdigit() else 0
+        self.pid = pid if pid and _title(pid).startswith("nginx: master") else 0
+
+    @property
+    def workers(self) -> list[Worker]:
+        """The workers that take new requests, not those that finish their last ones."""
+        found = []
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit() or not _title(int(entry)).startswith("nginx: worker process") or "shutting down" in _title(int(entry)):
+                continue
+            fields = _read(f"/proc/{entry}/stat").rpartition(")")[2].split()
+            if fields and int(fields[1]) == self.pid:
+                found.append(Worker(int(entry), _since_epoch(fields[19]), groups_of(int(entry))))
+        return found
+
+    def _state(self) -> dict[str, Any]:
+        return {"pid": self.pid, "started": start_time(self.pid), "fingerprint": self.configuration.fingerprint}
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it has loaded what is on disk: it is recorded to have, or nothing is newer than its workers."""
+        with contextlib.suppress(ValueError):
+            if json.loads(_read(self.record_path) or "{}") == self._state():
+                return True
+        workers = self.workers
+        wanted = set(self.configuration.groups)
+        return bool(workers) and all(worker.started > self.configuration.changed and wanted <= worker.groups for worker in workers)
+
+    def record(self) -> None:
+        """Remember what it has loaded, until the next boot."""
+        text = json.dumps(self._state())
+        if _read(self.record_path) == text:
+            return
+        new = f"{self.record_path}.{os.getpid()}"
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.rename(new, self.record_path)
+
+    def load(self, timeout: int) -> None:
+        """Have it load what is on disk, and wait until new workers do the work."""
+        before = {worker.pid for worker in self.workers}
+        state = self._state()
+        os.kill(self.pid, signal.SIGHUP)
+        deadline = time.monotonic() + timeout
+        while True:
+            workers = {worker.pid for worker in self.workers}
+            if workers and not workers & before:
+                break
+            if time.monotonic() > deadline:
+                log = self.configuration.value("error_log", "/var/log/nginx/error.log").split()[0]
+                raise NginxError(f"nginx has not loaded the configuration on disk in {timeout} s, and what it had loaded serves on: {log} has the reason")
+            time.sleep(0.05)
+        if self._state() == state:  # Nobody has changed anything meanwhile.
+            self.record()
+
+
+def run(command: Sequence[str], record: str, timeout: int, check_mode: bool) -> Optional[bool]:
+    """Have a running nginx load what is on disk, unless it has: whether that was, or would be, needed; None where none runs."""
+    nginx = Nginx(Configuration(command), record)
+    if not nginx.pid:
+        return None
+    if nginx.is_current:
+        if not check_mode:
+            nginx.record()
+        return False
+    if not check_mode:
+        nginx.load(timeout)
+    return True
