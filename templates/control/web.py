@@ -35,7 +35,7 @@ from .kernel import available_memory, born, children
 from .known_good import PREVIOUS, RUNNING
 from .logs import LogService
 from .nginx import nginx_workers
-from .paths import ETC, relink
+from .paths import ETC, read, relink
 from .process import Process
 from .stats import StatsError, ask
 from .supervisor import state, supervisorctl
@@ -951,8 +951,8 @@ class ZergPool(PublicSocket):
     def _is_as_defined(self, pool: Path) -> bool:
         """Whether a pool was made for the user; its socket gets another group without being made anew."""
         try:
-            user, _group = json.loads((pool / "definition").read_text())
-        except (OSError, ValueError):
+            user, _group = json.loads(read(pool / "definition"))
+        except (OSError, ValueError, TypeError):
             return False
         return bool(user == self.web.config["user"])
 

@@ -57,7 +57,7 @@ def installed(collections: Path) -> Path:
 
 def test_only_what_a_user_needs_is_in_it(installed: Path) -> None:
     written_by_galaxy = {"FILES.json", "MANIFEST.json"}
-    documents = {"CHANGELOG.rst", "LICENSE", "README.md", "changelogs", "docs"}
+    documents = {"CHANGELOG.rst", "LICENSE", "README.md", "SECURITY.md", "changelogs", "docs"}
     assert {path.name for path in installed.iterdir()} == written_by_galaxy | documents | {"meta", "playbooks", "plugins", "roles", "templates"}
 
 

@@ -40,10 +40,13 @@ ALLOWED = {
         "plugins/module_utils/_uwsgi_stats.py": ["sizes", "ask"],
         "templates/control/asgi.py": ["title", "Asgi.connections"],
         "templates/control/kernel.py": ["born", "owner", "children", "proportional_memory", "available_memory"],
+        "templates/control/nginx.py": ["_title", "_is_of_root", "_depth", "nginx_workers"],
         "templates/control/web.py": ["_command_lines"],
     },
     "only where nobody but root can write": {
         "plugins/module_utils/_managed_file.py": ["_set_others"],
+        "plugins/module_utils/_instance.py": ["_has_mark"],
+        "plugins/module_utils/_nginx.py": ["_read", "Configuration.fingerprint", "Nginx.record"],
         "templates/control/common.py": ["Control.remove"],
         "templates/control/handlers.py": ["Handlers.own_environment", "Handlers.last_settings"],
         "templates/control/known_good.py": ["KnownGood.remove"],
@@ -51,12 +54,17 @@ ALLOWED = {
         "templates/control/logs.py": ["LogService.remove"],
         "templates/control/supervisor.py": ["Supervisor.start", "Supervisor.says"],
         "templates/control/web.py": [
-            *["Web.prove", "Web.proven", "Web.remove", "SystemdSocket.record", "SystemdSocket.close_others", "SystemdSocket.renew"],
-            *["SystemdSocket.close", "ZergPool.open", "ZergPool._sweep", "ZergPool.become", "ZergPool.close"],
+            *["Web.prove", "Web.proven", "Web.remove", "SystemdSocket.record", "SystemdSocket.close_others"],
+            *["give_socket", "PublicSocket.group", "PublicSocket._wait", "PublicSocket.share", "SystemdSocket._definition"],
+            "SystemdSocket._is_as_defined",
+            *["SystemdSocket.close", "ZergPool._sweep", "ZergPool.become", "ZergPool.close"],
         ],
     },
+    "relative to a descriptor, and through no link": {
+        "templates/control/logs.py": ["LogFile._open", "LogDirectory.make_ready", "LogDirectory._give", "LogDirectory._take_cursor"],
+    },
+    "only /dev/null": {"templates/control/errors.py": ["silence"]},
     "only as the application's user": {
-        "templates/control/logs.py": ["LogFile.write", "Copy.cursor", "Copy.write"],
         "templates/control/web.py": ["Web._emperor", "Web.become"],
     },
 }
