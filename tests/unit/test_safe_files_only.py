@@ -63,6 +63,7 @@ ALLOWED = {
     "relative to a descriptor, and through no link": {
         "templates/control/logs.py": ["LogFile._open", "LogDirectory.make_ready", "LogDirectory._give", "LogDirectory._take_cursor"],
     },
+    "only as the user who copies the log, in a directory of that user": {"templates/control/logs.py": ["Copy.cursor", "Copy.write"]},
     "only /dev/null": {"templates/control/errors.py": ["silence"]},
     "only as the application's user": {
         "templates/control/web.py": ["Web._emperor", "Web.become"],
