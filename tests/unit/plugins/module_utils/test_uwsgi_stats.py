@@ -24,7 +24,8 @@ def core(**values: Any) -> dict[str, Any]:
 
 
 def worker(**values: Any) -> dict[str, Any]:
-    defaults = {"id": 1, "pid": 0, "status": "idle", "accepting": 1, "requests": 0, "exceptions": 0, "respawn_count": 1, "harakiri_count": 0, "avg_rt": 0, "apps": []}
+    numbers = {"requests": 0, "exceptions": 0, "respawn_count": 1, "harakiri_count": 0, "avg_rt": 0}
+    defaults = {"id": 1, "pid": 0, "status": "idle", "accepting": 1, "apps": [], **numbers}
     return {**defaults, "cores": [core(), core()], **values}
 
 
