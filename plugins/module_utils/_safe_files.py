@@ -514,12 +514,12 @@ def remove_tree(path: AnyPath) -> None:
 
 
 def make_directories(path: AnyPath, mode: int = 0o755) -> None:
-    """Make a directory, and those above it, unless they are there."""
+    """Make a directory, and those above it, unless they are there; the I(mode) is for the last one, the others are for everybody to pass."""
     whole = os.path.abspath(path)
     for end in [index for index, letter in enumerate(whole) if letter == "/" and index] + [len(whole)]:
         if not os.path.isdir(whole[:end]):
             with locate(whole[:end], follow=False) as place, contextlib.suppress(FileExistsError):
-                place.mkdir(mode)
+                place.mkdir(mode if end == len(whole) else 0o755)
 
 
 def give_directory(path: AnyPath, owner: int, group: int, mode: int) -> None:

@@ -31,6 +31,8 @@ _DISTRIBUTION = "/usr/bin/uwsgi"
 # Bytes
 _LARGEST_PROGRAM = 64 * 1024 * 1024
 _LONGEST_HELP = 1024 * 1024
+_LONGEST_OUTPUT = 16 * 1024 * 1024
+_LONGEST_SECONDS = 7200
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,18 @@ class Uwsgi:
     def __str__(self) -> str:
         """Name it as people do."""
         return f"uWSGI {self.version}".rstrip()
+
+
+def run_as(command: Collection[str], environment: Mapping[str, str], identity: Mapping[str, Any]) -> tuple[int, str]:
+    """Run a command with the I(identity) of a user and nothing but this environment; its exit code and what it printed."""
+    with subprocess.Popen(
+        list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", env=environment, **identity
+    ) as process:
+        try:
+            output = safe_files.read_stream(process.stdout, _LONGEST_OUTPUT, _LONGEST_SECONDS).decode(errors="replace").strip()
+            return process.wait(60), output
+        finally:
+            process.kill()
 
 
 def _minor(path: str) -> str:

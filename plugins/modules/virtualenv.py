@@ -101,8 +101,6 @@ _VARIABLES = (
     *("LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
     *("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS"),
 )
-_LONGEST_OUTPUT = 16 * 1024 * 1024
-_LONGEST_SECONDS = 7200
 
 
 class VirtualenvError(Exception):
@@ -153,14 +151,7 @@ class Pip:
             self.run_as = ["setpriv", f"--reuid={self.user}", f"--regid={account.pw_gid}", "--init-groups", "--"]
 
     def _run(self, *command: str) -> str:
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", env=self.environment, **self.identity
-        ) as process:
-            try:
-                output = safe_files.read_stream(process.stdout, _LONGEST_OUTPUT, _LONGEST_SECONDS).decode(errors="replace").strip()
-                status = process.wait(60)
-            finally:
-                process.kill()
+        status, output = virtualenv.run_as(command, self.environment, self.identity)
         if status:
             raise VirtualenvError(f"{' '.join(command)} (as {self.user}) ended with {status}: {output[-4000:]}")
         return output

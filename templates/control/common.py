@@ -181,6 +181,10 @@ class Control:
                 # What ends at once is not started again at once, nor ever later, as supervisor would have it.
                 time.sleep(1)
             self.failed(name)
+            again = self.reread()
+            if again.config != self.config:
+                # Somebody has put files back meanwhile.
+                again.become(name)
             self.prepare(name)
             say(f"become {process.service}, pid {os.getpid()}")
             environment.update(read_environment(safe_files.read(self.config["environment_file"]).decode()))

@@ -270,7 +270,7 @@ class Handlers(Control):
         name = self.name_of(process.service)
         owner = former if former and former.runs(name) else self
         old = owner.processes()[name]
-        was_running = owner.manager.is_active(old)
+        was_running, was_wanted = owner.manager.is_active(old), owner.runs(name)
         self.attempted = self.version
         self.known_good.save(self.attempted)
         if was_running:
@@ -293,10 +293,13 @@ class Handlers(Control):
                 raise
             self.manager.stop(process)
             rejected = self.put_back(error)
-            if was_running:
+            if was_wanted:
                 if owner is not self:
                     self.sweep()
-                owner.manager.start(old, keep_trying=True)
+                try:
+                    owner.manager.start(old, keep_trying=True)
+                except ControlError as failure:
+                    raise type(error)(f"{rejected}\nIt does not start with them either: {failure}") from error
             raise rejected from error
 
     def prove(self) -> None:

@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -26,6 +25,10 @@ from .fingerprint import view, with_section
 from .paths import relink, write
 
 RUNNING, PREVIOUS = "running", "previous"
+
+
+class NoCopyError(ControlError):
+    """There is no room for copies, or they cannot be written; what is to be copied is sound."""
 
 
 @dataclass
@@ -91,12 +94,14 @@ class KnownGood:
     def save(self, version: str, tidy: bool = True) -> None:
         """Copy the files as they are now: before a process is started from them."""
         if tidy:
-            self._tidy(version)
+            with contextlib.suppress(OSError):
+                self._tidy(version)
         found = self._find(version)
         if found and self._is_copy(found):
             return
         new = self.directory / f"version-{time.time_ns()}"
         try:
+            safe_files.make_directories(self.directory, mode=0o700)
             safe_files.make_directories(new, mode=0o700)
             for path in self._files():
                 # A device or a pipe is refused here, before a process reads it without end.
@@ -106,10 +111,11 @@ class KnownGood:
             # Last: without it these copies are of no version.
             write(new / "version", version)
         except OSError as error:
-            safe_files.remove_tree(new)
+            with contextlib.suppress(OSError):
+                safe_files.remove_tree(new)
             if isinstance(error, safe_files.UnsafeFile):
                 raise ControlError(f"cannot keep a copy of the configuration: {error}. Nothing has been replaced.") from error
-            raise ControlError(
+            raise NoCopyError(
                 f"cannot keep a copy of the configuration in {self.directory}: {error.strerror}. Nothing has been replaced: free some space there, "
                 "and try again"
             ) from error
@@ -145,7 +151,9 @@ class KnownGood:
         """Remember that a version works; nothing is done where its files have not been copied."""
         found = self._find(version)
         running = self.directory / RUNNING
-        if not found or (running.is_symlink() and running.resolve() == found.resolve()):
+        # Asked once: another process may be at the same.
+        former = os.readlink(running) if running.is_symlink() else ""
+        if not found or former == found.name:
             return
         if self.version == version or self._contents(found) == self._contents(running):
             # Nothing has changed that could be rolled back, so the version is as old as it was.
@@ -153,8 +161,8 @@ class KnownGood:
                 safe_files.copy(running / "adopted", found / "adopted")
         else:
             safe_files.write(found / "adopted", b"" if start_seconds is None else str(start_seconds).encode())
-            if running.is_symlink():
-                relink(self.directory / PREVIOUS, os.readlink(running))
+            if former:
+                relink(self.directory / PREVIOUS, former)
         if running.is_dir() and not running.is_symlink():  # It was a directory once.
             safe_files.remove_tree(running)
         # At no moment is there nothing to go back to.
@@ -189,7 +197,10 @@ class KnownGood:
             if new is not None:
                 aside[path] = new
             done.files.append(str(path))
-        done.files += self._restore_links(copies)
+        try:
+            done.files += self._restore_links(copies)
+        except (OSError, ValueError) as error:
+            done.problems.append(f"the links of {copies} cannot be put back: {error}")
         if done.files:
             self._keep_aside(aside, done)
         if to == PREVIOUS and not done.problems:
@@ -211,12 +222,14 @@ class KnownGood:
             # A link of a user, who must not choose what root writes to: the file takes its place.
             safe_files.copy(source, path, follow=False, content=kept)
 
-    def _restore_links(self, copies: Path) -> Iterator[str]:
+    def _restore_links(self, copies: Path) -> list[str]:
+        found = []
         for link, leads_to in json.loads(safe_files.read(copies / "links.json")).items():
             there = os.path.exists(os.path.join(os.path.dirname(link), leads_to))
             if os.path.islink(link) and os.readlink(link) != leads_to and there:
                 relink(Path(link), leads_to)
-                yield link
+                found.append(link)
+        return found
 
     def _keep_aside(self, aside: dict[Path, bytes], done: RollBack) -> None:
         """Keep what was rejected as far as there is space for it: what works has been put back by now."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import _safe_files as safe_files
-from .errors import ControlError, UsageError
+from .errors import ControlError, UsageError, say
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def locked(path: Path, command: str, seconds: float) -> Iterator[None]:
         holder = _holder(path)
         if not told:
             # What is printed to the other stream is a change.
-            print(f"wait for process {holder}, which holds {path}", file=sys.stderr, flush=True)
+            say(f"wait for process {holder}, which holds {path}", sys.stderr)
             told = True
         if time.monotonic() > deadline:
             raise ControlError(
@@ -83,8 +83,9 @@ def _open(path: Path) -> int:
         descriptor = os.open(place.name, flags, 0o600, dir_fd=place.directory)
         if os.fstat(descriptor).st_mode & 0o077:
             # Earlier releases let everybody open it, and somebody may have it open.
+            if _is_at(path, descriptor):
+                place.unlink()
             os.close(descriptor)
-            place.unlink()
             descriptor = os.open(place.name, flags, 0o600, dir_fd=place.directory)
     return descriptor
 

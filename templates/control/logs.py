@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Optional
 
+from . import _safe_files as safe_files
 from .accounts import account_of, group_of
 from .errors import ControlError, say
 from .paths import ETC, STATE
@@ -193,8 +194,10 @@ class LogDirectory:
     def make_ready(self) -> None:
         """Make the directory, or give it away with the logs in it; the service must not run meanwhile."""
         user, group = account_of(USER).pw_uid, group_of(self.group)
-        self.path.mkdir(parents=True, exist_ok=True)
-        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        safe_files.make_directories(self.path)
+        # A link that the application's user has made leads to nothing that this user does not own.
+        with safe_files.locate(self.path) as place:
+            directory = os.open(place.name, os.O_RDONLY | os.O_DIRECTORY | FLAGS, dir_fd=place.directory)
         try:
             former = os.fstat(directory).st_uid
             # From here on nobody else can put anything there.

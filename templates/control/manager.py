@@ -33,6 +33,12 @@ class Manager(Protocol):
     def stop(self, process: Process, wait: bool = True) -> None:
         """Stop the process; it finishes the requests or the clean-up it is at."""
 
+    def is_asked_to_stop(self, process: Process) -> bool:
+        """Whether somebody has the process stopped, or the host."""
+
+    def run_apart(self, command: list[str]) -> None:
+        """Run a command that lives on when the process that calls this ends."""
+
     def says(self, process: Process, words: str) -> bool:
         """Whether the process has said these words since it was started."""
 

@@ -50,7 +50,7 @@ class Process:
         recorded = self._recorded("pid")
         pid = recorded.get("pid")
         # Whoever the directory belongs to has written the number, and may have written anything.
-        return pid if type(pid) is int and 0 < pid < 2**31 and born(pid) == recorded.get("born") else 0
+        return pid if isinstance(pid, int) and 0 < pid < 2**31 and born(pid) == recorded.get("born") else 0
 
     @property
     def memory(self) -> int:

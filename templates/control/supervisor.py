@@ -127,6 +127,14 @@ class Supervisor:
         # One that an earlier supervisor had started before it was killed is not known to this one.
         process.terminate(self.control.config["stop_timeout"])
 
+    def is_asked_to_stop(self, process: Process) -> bool:
+        """Whether somebody has the program stopped: supervisor starts none again that it was asked to stop."""
+        return False
+
+    def run_apart(self, command: list[str]) -> None:
+        """Run a command in a session of its own."""
+        subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def says(self, process: Process, words: str) -> bool:
         """Whether the program has said these words since it was started."""
         log = LOGS / f"{process.service}.log"

@@ -113,6 +113,14 @@ class Systemd:
         # One that had to be killed would be remembered as failed.
         systemctl("reset-failed", process.service, check=False)
 
+    def is_asked_to_stop(self, process: Process) -> bool:
+        """Whether a job of systemd stops the service; a service that has ended by itself has none."""
+        return systemctl("show", "--property=Job", "--value", process.service) not in ("", "0")
+
+    def run_apart(self, command: list[str]) -> None:
+        """Run a command as a unit of its own."""
+        subprocess.run(["systemd-run", "--quiet", "--no-block", "--collect", *command], check=False, capture_output=True)
+
     def says(self, process: Process, words: str) -> bool:
         """Whether the service has said these words since it was started."""
         invocation = systemctl("show", "--property=InvocationID", "--value", process.service)

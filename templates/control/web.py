@@ -27,12 +27,13 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
+from . import _safe_files as safe_files
 from .accounts import account_of, as_user, drop_privileges, group_of
 from .asgi import Asgi
 from .common import BY_HANDLERS, Control
 from .errors import ControlError, Refusal, say
 from .kernel import available_memory, born, children
-from .known_good import PREVIOUS, RUNNING
+from .known_good import PREVIOUS, RUNNING, NoCopyError
 from .logs import LogService
 from .nginx import nginx_workers
 from .paths import ETC, read, relink
@@ -279,7 +280,11 @@ class Web(Control):
         """
         slot = next(filter(self.manager.is_starting, self.slots()), self.slots()[0])
         say(f"start {slot.service}")
-        self.attempt()
+        try:
+            self.attempt()
+        except NoCopyError as error:
+            # Nothing serves: it is started all the same, and copied by whoever finds room for that.
+            say(str(error))
         self.manager.start(slot, keep_trying=True)
         self.accept(slot)
 
@@ -348,8 +353,16 @@ class Web(Control):
         else:
             super().give_up(name, process)
 
+    def failed(self, name: str) -> None:
+        super().failed(name)
+        if self.went_back and os.access(self.config["handlers_command"], os.X_OK):
+            # They go back too. Not waited for: this process is to end before its slot is started again.
+            self.manager.run_apart([self.config["handlers_command"], "apply"])
+
     def is_failed_replacement(self, process: Process) -> bool:
         """Whether a process that served and has ended was of a version that has not served for long yet."""
+        if self.manager.is_asked_to_stop(process):
+            return False
         served = process.started and not self.serving() and self.known_good.version == process.version
         return bool(served) and self.known_good.has_previous and self.known_good.age < PROBATION
 
@@ -413,7 +426,7 @@ class Web(Control):
     def put_back(self, error: ControlError, to: str = RUNNING) -> ControlError:
         before = self.version
         told = super().put_back(error, to)
-        self.went_back = self.reread().version != before
+        self.went_back = self.went_back or self.reread().version != before
         if self.went_back:
             self.reread().public.close_others()
         return told
@@ -473,7 +486,10 @@ class Web(Control):
             if not self.known_good.exists:
                 raise
             error = self.put_back(error)
-            owner.manager.start(serving, keep_trying=True)
+            try:
+                owner.manager.start(serving, keep_trying=True)
+            except ControlError as failure:
+                raise ControlError(f"{error}\nThey do not start either: {failure}") from error
             raise ControlError(f"{error}\nThe site is up again: {serving.service} runs what worked before.") from error
         self.accept(slot)
 
@@ -699,12 +715,11 @@ class PublicSocket:
             self._waiting.write_text(present)
         wanted = self.web.config["socket_group"]
         # No change, which a line of the standard output would be to Ansible.
-        print(
+        say(
             f"The sockets of {self.web.instance} keep the group {present} and wait for nginx. {obstacle}. Until then every process of the group {present} "
             f"can run code as {self.web.config['user']}. Run the role nginx_proxy, or write 'user www-data {wanted};' into your nginx.conf and reload "
             f"nginx; then run the playbook again, or {self.web.config['command']} socket-group.",
-            file=sys.stderr,
-            flush=True,
+            sys.stderr,
         )
 
     def share(self, check: bool = False, seconds: float = 0) -> None:
@@ -720,14 +735,15 @@ class PublicSocket:
         deadline = time.monotonic() + seconds
         while obstacle := self._obstacle({*groups}, wanted, user):
             if time.monotonic() >= deadline:
-                self._wait(grp.getgrgid(groups[0]).gr_name, obstacle, check)
+                self._wait(safe_files.group_name(groups[0]), obstacle, check)
                 return
             time.sleep(0.2)
         say(f"give the sockets to the group {self.web.config['socket_group']}")
         if not check:
-            for path in places:
-                if path.is_dir():
-                    os.chown(path, -1, wanted)
+            asgi = self.web.run / "asgi"
+            if asgi in places:
+                # In a directory of root; what the others lead to may be the application's.
+                os.chown(asgi, -1, wanted, follow_symlinks=False)
             for path in (*places, *(self.web.run / "asgi").glob("*.sock")):
                 give_socket(path, user, wanted)
             self._waiting.unlink(missing_ok=True)

@@ -52,7 +52,7 @@ def _yaml(text: str) -> None:
 READERS: dict[str, Callable[[str], object]] = {
     "without_section": lambda text: fingerprint.without_section(text.encode(), "uwsgi"),
     "without_handlers": lambda text: fingerprint.without_handlers(text.encode()),
-    "mask_line": lambda text: _secrets.mask_line.__wrapped__(text),
+    "mask_line": _secrets.mask_line.__wrapped__,
     "job_conf.mask_secrets": _job_conf.mask_secrets,
     "job_conf.yaml": _yaml,
     "paste_ini.mask_secrets": _paste_ini.mask_secrets,

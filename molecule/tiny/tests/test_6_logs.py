@@ -122,7 +122,7 @@ def test_logs_of_an_older_version_change_their_owner_and_lose_no_line(host: Any,
     assert result.returncode == 0, result.stdout
     wanted = Counter(range(first, first + 40))
     deadline = time.monotonic() + 30
-    while not wanted <= numbered(host, "tiny/tiny-web.log*") and time.monotonic() < deadline:
+    while wanted - numbered(host, "tiny/tiny-web.log*") and time.monotonic() < deadline:
         time.sleep(1)
     found = numbered(host, "tiny/tiny-web.log*")
     assert {number: found[number] for number in wanted} == dict(wanted)

@@ -27,12 +27,15 @@ if os.fork() == 0:
     if os.fork():
         os._exit(0)
     name(b"galaxy-asgi-kpr")
+    named, tell = os.pipe()
     child = os.fork()
     if child == 0:
         name(b"galaxy-asgi")
+        os.write(tell, b".")
         time.sleep(60)
         os._exit(0)
     signal.signal(signal.SIGTERM, lambda number, frame: (os.kill(child, signal.SIGKILL), os.wait(), os._exit(0)))
+    os.read(named, 1)
     print("ready", flush=True)
     signal.pause()
 os.wait()

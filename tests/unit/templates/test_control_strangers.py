@@ -214,8 +214,8 @@ def test_lock_of_an_earlier_release_that_somebody_holds_is_replaced(control: Sim
 def test_who_waits_is_told_for_whom_and_gives_up(control: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run" / "galaxy" / "web.lock"
     first, second = control.lock.locked(path, "galaxy-web apply --restore", 1), control.lock.locked(path, "galaxy-web restart", 0.5)
-    with first, pytest.raises(control.errors.ControlError) as error, second:
-        pass
+    with first, pytest.raises(control.errors.ControlError) as error:
+        second.__enter__()
     holder = f"process {os.getpid()} (galaxy-web apply --restore)"
     assert f"{holder} has held {path}" in str(error.value) and "Nothing has been touched" in str(error.value)
     captured = capsys.readouterr()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-Run = Callable[..., "dict[str, Any]"]
+Run = Callable[..., dict[str, Any]]
 STRANGER = 65534
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
