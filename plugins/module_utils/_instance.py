@@ -24,7 +24,8 @@ def is_ours(instance: str, root: str = "") -> bool:
     if any(glob.glob(f"{root}/etc/{glob.escape(instance)}/{name}*") for name in ("web.json", "handlers.json")):
         return True
     commands = [f"{root}/usr/local/sbin/{instance}-{kind}" for kind in ("web", "handlers")]
-    sites = glob.glob(f"{root}/etc/nginx/**/{glob.escape(instance)}.conf", recursive=True)
+    # Not nginx.conf itself, of which a line is ours.
+    sites = glob.glob(f"{root}/etc/nginx/*/**/{glob.escape(instance)}.conf", recursive=True)
     return any(map(_has_mark, (*commands, *sites)))
 
 

@@ -40,6 +40,12 @@ def test_name_of_something_else_is_refused_and_that_is_named(tmp_path: Path, pat
     assert f"uwsgi_instance is 'ssh', and this host has {named} already" in finding.message
 
 
+def test_configuration_of_nginx_is_not_that_of_an_instance(tmp_path: Path) -> None:
+    put(tmp_path, "/etc/nginx/nginx.conf", "user www-data galaxyops-nginx; # galaxyops.uwsgi.nginx_proxy, instead of www-data;\n")
+    (finding,) = findings("nginx", "nginx_proxy_instance", root=str(tmp_path))
+    assert "/etc/nginx" in finding.message
+
+
 def test_name_that_nothing_has_is_free(tmp_path: Path) -> None:
     (tmp_path / "run/galaxy").mkdir(parents=True)
     # What the instance is to replace
