@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import json
 import ssl
 import sys
@@ -350,8 +351,20 @@ class Load:
                 if time.monotonic() - sent > STALE_SECONDS:
                     raise
                 request.retried = True
-        streams = await asyncio.open_connection(self.host, self.port, ssl=self.tls)
+        streams = await self._connect(request)
         return await self._ask(streams, request, keep=not fresh)
+
+    async def _connect(self, request: Request) -> Streams:
+        """Connect to the site; the network of containers may be without a way to one while others come and go, which says nothing of the site."""
+        for _time in range(3):
+            try:
+                return await asyncio.open_connection(self.host, self.port, ssl=self.tls)
+            except OSError as error:
+                if error.errno != errno.EHOSTUNREACH:
+                    raise
+                request.retried = True
+                await asyncio.sleep(0.2)
+        return await asyncio.open_connection(self.host, self.port, ssl=self.tls)
 
     async def _ask(self, streams: Streams, request: Request, keep: bool) -> tuple[int, bytes]:
         """Use a connection for one request, and keep it for the next one if both sides want that."""

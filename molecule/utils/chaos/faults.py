@@ -94,6 +94,9 @@ def end(machine: Machine, outcome: Outcome) -> Result:
 
 def strike(machine: Machine, step: Step, outcome: Outcome, *signals: str, pause: float = 0) -> Hit:
     """Send signals to the participant of a step, in the part of a replacement that the step names."""
+    if "KILL" in signals and step.who == "master":
+        # One that ends within its first minutes was a failed replacement.
+        outcome.versions += machine.previous_version()
     hit = machine.hit(
         step.who, *signals, command="one" if step.word else "", word=step.word, delay=step.delay, pause=pause
     )
