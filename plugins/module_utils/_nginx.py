@@ -157,7 +157,9 @@ class Nginx:
         return found
 
     def _state(self) -> dict[str, Any]:
-        return {"pid": self.pid, "started": start_time(self.pid), "fingerprint": self.configuration.fingerprint}
+        # The workers too: somebody may have had others start since, from files that have been changed back.
+        workers = sorted(worker.pid for worker in self.workers)
+        return {"pid": self.pid, "started": start_time(self.pid), "workers": workers, "fingerprint": self.configuration.fingerprint}
 
     @property
     def is_current(self) -> bool:
@@ -182,7 +184,7 @@ class Nginx:
     def load(self, timeout: int) -> None:
         """Have it load what is on disk, and wait until new workers do the work."""
         before = {worker.pid for worker in self.workers}
-        state = self._state()
+        fingerprint = self.configuration.fingerprint
         os.kill(self.pid, signal.SIGHUP)
         deadline = time.monotonic() + timeout
         while True:
@@ -193,7 +195,7 @@ class Nginx:
                 log = self.configuration.value("error_log", "/var/log/nginx/error.log").split()[0]
                 raise NginxError(f"nginx has not loaded the configuration on disk in {timeout} s, and what it had loaded serves on: {log} has the reason")
             time.sleep(0.05)
-        if self._state() == state:  # Nobody has changed anything meanwhile.
+        if self.configuration.fingerprint == fingerprint:  # Nobody has changed anything meanwhile.
             self.record()
 
 

@@ -154,6 +154,19 @@ def test_what_somebody_else_has_loaded_is_not_loaded_again(served: Host) -> None
     assert not served.load()["changed"]
 
 
+def test_what_somebody_else_has_loaded_and_taken_back_is_loaded(served: Host) -> None:
+    served.load()
+    served.write("two")
+    subprocess.run([*served.command, "-s", "reload"], check=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 10
+    while served.answer() != "two" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    served.write("one")
+    assert served.load()["changed"]
+    assert served.answer() == "one"
+
+
 def test_other_certificate_at_the_same_path_is_loaded(served: Host) -> None:
     def certify(name: str) -> None:
         command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
