@@ -15,7 +15,6 @@ import os
 import re
 import signal
 import stat
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Optional
@@ -26,6 +25,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._managed_file import (
     ManagedFileError,
     default_label,
+    default_mode,
     describe_os_error,
     diff_text,
     install,
@@ -391,7 +391,7 @@ class Transaction:
 
     def _spare(self, place: Place) -> Place:
         # The tilde: programs that read every file of a directory skip hidden names or editors' backups.
-        spare = self._descriptors.enter_context(place.sibling(f".{place.name[:200]}.{uuid.uuid4().hex}~"))
+        spare = self._descriptors.enter_context(place.sibling(safe_files.hidden_name(place.name)))
         self._spares.append(spare)
         return spare
 
@@ -432,7 +432,7 @@ class Transaction:
             self._give(item, new)
 
         self._undo.append((place.path, place.unlink))
-        install(place, item.content, mode=0o600 if item.sensitive else 0o666 & ~_umask(), prepare=prepare)
+        install(place, item.content, mode=0o600 if item.sensitive else default_mode(), prepare=prepare)
 
     def _mkdir(self, item: Item) -> None:
         place = self._locate(item)
@@ -481,12 +481,6 @@ class Transaction:
             raise FileSetError(f"{item.path}: the owner {item.owner} or the group {item.group} has just disappeared")
         mode = None if item.mode is None else numeric_mode(os.fstat(descriptor), item.mode)
         safe_files.give(descriptor, uid, gid, mode)
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
 
 
 def _rmdir(item: Item) -> bool:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -76,6 +75,13 @@ def default_label(module: AnsibleModule, path: str) -> Callable[[int], None]:
     return prepare
 
 
+def default_mode() -> int:
+    """The mode that a new file gets where nobody asks for another one."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
 def numeric_mode(status: os.stat_result, mode: Union[str, int]) -> int:
     """A mode, octal or symbolic, as a number, for a file that has this status."""
     if isinstance(mode, int):
@@ -105,7 +111,7 @@ def keep_copy(place: Place) -> str:
 @contextlib.contextmanager
 def _candidate(module: AnsibleModule, place: Place, content: bytes) -> Iterator[str]:
     """The path of a file with new content that nobody else can exchange: beside the old one, or else in a directory of the module."""
-    directory, name = os.path.dirname(place.path), f".{place.name[:200]}.{secrets.token_hex(8)}~"
+    directory, name = os.path.dirname(place.path), safe_files.hidden_name(place.name)
     if safe_files.writer(directory)[0]:
         directory, name = module.tmpdir, place.name
     with safe_files.locate(os.path.join(directory, name), follow=False) as candidate:
@@ -130,9 +136,7 @@ def _validate(module: AnsibleModule, place: Place, content: bytes, path: str, co
 def _write(module: AnsibleModule, place: Place, content: bytes, exists: bool) -> None:
     """Replace the file, or write through it where that is allowed and nothing else is possible."""
     if not exists:
-        umask = os.umask(0)
-        os.umask(umask)
-        place.write(content, mode=0o666 & ~umask, prepare=default_label(module, place.path))
+        place.write(content, mode=default_mode(), prepare=default_label(module, place.path))
         return
     try:
         with place.opened() as old:

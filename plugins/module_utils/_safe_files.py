@@ -93,6 +93,11 @@ def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
 
 
+def hidden_name(name: str) -> str:
+    """A name beside I(name) that nobody can know beforehand, and that is short enough for a file system."""
+    return f".{name[:200]}.{secrets.token_hex(8)}~"
+
+
 class Place:
     """A name in a directory that is open: renaming the directory, or another in its place, does not change where this is.
 
@@ -190,7 +195,7 @@ class Place:
         and I(group). I(prepare) gets the descriptor of the new file. All of that is done before there is content: at no moment
         can anybody read it who must not.
         """
-        temporary = f".{self.name[:200]}.{secrets.token_hex(8)}~"
+        temporary = hidden_name(self.name)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(temporary, flags, 0o600, dir_fd=self.directory)
@@ -247,7 +252,7 @@ class Place:
 
     def symlink(self, target: AnyPath) -> None:
         """Put a link here in one step, also in the place of another."""
-        temporary = f".{self.name[:200]}.{secrets.token_hex(8)}~"
+        temporary = hidden_name(self.name)
         os.symlink(target, temporary, dir_fd=self.directory)
         try:
             self.rename_from(temporary)

@@ -11,6 +11,7 @@ import pwd
 from typing import Callable
 
 from .errors import ControlError, UsageError
+from .kernel import in_child
 
 
 def account_of(user: str) -> pwd.struct_passwd:
@@ -42,21 +43,12 @@ def as_user(account: pwd.struct_passwd, group: int, act: Callable[[], None]) -> 
     if os.geteuid() != 0:
         act()
         return
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 0
-        try:
-            drop_privileges(account, group, umask=0o022)
-            act()
-        except BaseException as error:
-            status = 1
-            os.write(writer, str(error).encode(errors="replace")[:4096])
-        finally:
-            os._exit(status)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as stream:
-        message = stream.read().decode(errors="replace")
-    _pid, ended = os.waitpid(child, 0)
-    if ended:
+
+    def become_and_act() -> str:
+        drop_privileges(account, group, umask=0o022)
+        act()
+        return ""
+
+    succeeded, message = in_child(become_and_act)
+    if not succeeded:
         raise ControlError(message or "the process that acts as the user was killed")

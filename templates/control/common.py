@@ -12,7 +12,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
 
 from . import _safe_files as safe_files
@@ -82,11 +82,14 @@ class Control:
         """What this call is, for those who wait for it."""
         return " ".join([self.command, *sys.argv[3:]])
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    @property
+    def lock(self) -> Path:
+        """The lock of this kind of processes."""
+        return self.run / f"{self.kind}.lock"
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
         """Let one call at a time change anything; a second one waits for the first."""
-        with locked(self.run / f"{self.kind}.lock", self._call, self.longest_call):
-            yield
+        return locked(self.lock, self._call, self.longest_call)
 
     def processes(self) -> dict[str, Process]:
         """Every process of this kind, by the name a person gives it."""
@@ -142,19 +145,13 @@ class Control:
         """Print what runs; return 3 when that is not what is written."""
         raise NotImplementedError
 
-    @contextlib.contextmanager
-    def locked_if_free(self) -> Iterator[bool]:
-        """Take the lock unless a call has it, and tell whether it was taken."""
-        with locked_if_free(self.run / f"{self.kind}.lock", self._call) as free:
-            yield free
-
     def failed(self, name: str) -> None:
         """Roll back where a process has ended that no call watches, and its version is not known to work.
 
         Called as root when a process has ended by itself. The service manager starts it again after that.
         """
         process = self.processes()[name]
-        with self.locked_if_free() as free:
+        with locked_if_free(self.lock, self._call) as free:
             if free and process.version:
                 self.give_up(name, process)
 
@@ -305,7 +302,7 @@ class Control:
         self.known_good.remove()
         for process in self.processes().values():
             self._remove_directory(process)
-        safe_files.unlink(self.run / f"{self.kind}.lock")
+        safe_files.unlink(self.lock)
         with contextlib.suppress(OSError):  # the other kind still uses it
             self.run.rmdir()
 

@@ -21,11 +21,15 @@ MOST_FILES = 10_000
 LIMIT = 64 * 1024 * 1024
 
 
+def _pattern(section: str) -> re.Pattern[bytes]:
+    """What matches a section of an INI text, up to the next one."""
+    return re.compile(rb"(?ms)^\[" + re.escape(section.encode()) + rb"\].*?(?=^\[|\Z)")
+
+
 def without_section(text: bytes, section: str) -> bytes:
     """Return the INI I(text) less one section: what the readers of the other sections see."""
-    pattern = rb"(?ms)^\[" + re.escape(section.encode()) + rb"\].*?(?=^\[|\Z)"
     # Blank lines mean nothing, and come and go with a section.
-    return _without_blank_lines(re.sub(pattern, b"", text))
+    return _without_blank_lines(_pattern(section).sub(b"", text))
 
 
 def _without_blank_lines(text: bytes) -> bytes:
@@ -55,7 +59,7 @@ def without_handlers(text: bytes) -> bytes:
 
 def with_section(text: bytes, section: str, other: bytes) -> bytes:
     """Return the INI I(text) with one section as the INI I(other) has it, or without it where that has none."""
-    pattern = re.compile(rb"(?ms)^\[" + re.escape(section.encode()) + rb"\].*?(?=^\[|\Z)")
+    pattern = _pattern(section)
     ours, theirs = pattern.search(text), pattern.search(other)
     if not theirs:
         return text[: ours.start()] + text[ours.end() :] if ours else text

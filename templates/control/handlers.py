@@ -327,8 +327,7 @@ class Handlers(Control):
     def adopt(self, name: str) -> None:
         """Remember that the files work once all handlers run with them."""
         if all(process.current and (process.started or other == name) for other, process in self.processes().items()):
-            self.known_good.save(self.version, tidy=False)
-            self.known_good.adopt(self.version)
+            self.known_good.follow(self.version, tidy=False)
 
     def wait_until_ready(self, name: str, watched_pid: int) -> None:
         """Wait for Galaxy's own word that the handler runs.

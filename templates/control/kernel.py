@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 from pathlib import Path
+from typing import Callable
 
 
 def born(pid: int) -> str:
@@ -55,6 +56,27 @@ def members(pid: int) -> list[int]:
     return [process for process in (*family[:1], *sorted(found - {pid})) if born(process)]
 
 
+def in_child(act: Callable[[], str]) -> tuple[bool, str]:
+    """Call a function in a child, which may give up being root: whether it succeeded, and what it returned, or else why it did not."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 0
+        try:
+            text = act()
+        except BaseException as error:
+            status, text = 1, str(error)
+        try:
+            os.write(writer, text.encode(errors="replace")[:4096])
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        said = stream.read().decode(errors="replace")
+    _pid, ended = os.waitpid(child, 0)
+    return ended == 0, said
+
+
 def memory(pids: list[int]) -> int:
     """The memory of processes in bytes, with what they share counted once.
 
@@ -62,22 +84,17 @@ def memory(pids: list[int]) -> int:
     """
     if not pids:
         return 0
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        with contextlib.suppress(BaseException):
-            if os.geteuid() == 0:
-                user = os.stat(f"/proc/{pids[0]}")
-                os.setgroups([])
-                os.setgid(user.st_gid)
-                os.setuid(user.st_uid)
-            os.write(writer, str(sum(map(proportional_memory, pids))).encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as stream:
-        seen = stream.read()
-    os.waitpid(child, 0)
-    return int(seen or 0)
+
+    def look() -> str:
+        if os.geteuid() == 0:
+            user = os.stat(f"/proc/{pids[0]}")
+            os.setgroups([])
+            os.setgid(user.st_gid)
+            os.setuid(user.st_uid)
+        return str(sum(map(proportional_memory, pids)))
+
+    succeeded, text = in_child(look)
+    return int(text) if succeeded else 0
 
 
 def proportional_memory(pid: int) -> int:

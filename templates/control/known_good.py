@@ -92,7 +92,7 @@ class KnownGood:
         return max(found, default=None)
 
     def save(self, version: str, tidy: bool = True) -> None:
-        """Copy the files as they are now: before a process is started from them."""
+        """Copy the files as they are now, before a process is started from them; to I(tidy) is for those who hold the lock."""
         if tidy:
             with contextlib.suppress(OSError):
                 self._tidy(version)
@@ -106,7 +106,9 @@ class KnownGood:
             for path in self._files():
                 # A device or a pipe is refused here, before a process reads it without end.
                 if path.exists() and not path.is_dir():
-                    self._copy(path, new / path.relative_to("/"))
+                    copy = new / path.relative_to("/")
+                    safe_files.make_directories(copy.parent, mode=0o700)
+                    safe_files.copy(path, copy)
             safe_files.write(new / "links.json", json.dumps(self._leading()).encode())
             # Last: without it these copies are of no version.
             write(new / "version", version)
@@ -125,10 +127,10 @@ class KnownGood:
 
     def _is_copy(self, copies: Path) -> bool:
         """Whether copies are, byte for byte, of what is on disk now."""
-        same = all(_read(copies / path.relative_to("/")) == _read(path) for path in self._files())
-        return same and (_read(copies / "links.json") or b"").decode() == json.dumps(self._leading())
+        return self._contents(copies) == [*map(_read, self._files()), json.dumps(self._leading()).encode()]
 
     def _contents(self, copies: Path) -> list[Optional[bytes]]:
+        """What copies have, file by file, and where links lead."""
         names = [*(str(path.relative_to("/")) for path in self._files()), "links.json"]
         return [_read(copies / name) for name in names]
 
@@ -168,10 +170,10 @@ class KnownGood:
         # At no moment is there nothing to go back to.
         relink(running, found.name)
 
-    def follow(self, version: str) -> None:
+    def follow(self, version: str, tidy: bool = True) -> None:
         """Have copies of the version that serves, which is the one on disk: a call that was killed may have made none."""
         if self.version != version or not self._is_copy(self.directory / RUNNING):
-            self.save(version)
+            self.save(version, tidy)
             self.adopt(version)
 
     def restore(self, rejected: str = "", to: str = RUNNING) -> RollBack:
@@ -282,11 +284,6 @@ class KnownGood:
         for parent in self.directory.parents[:2]:
             with contextlib.suppress(OSError):  # something else still uses it
                 parent.rmdir()
-
-    @staticmethod
-    def _copy(source: Path, target: Path) -> None:
-        safe_files.make_directories(target.parent, mode=0o700)
-        safe_files.copy(source, target)
 
 
 def _read(path: Path) -> Optional[bytes]:

@@ -118,10 +118,8 @@ class Supervisor:
     def stop(self, process: Process, wait: bool = True) -> None:
         """Stop the program; it finishes the requests or the clean-up it is at."""
         if not wait:
-            # In a session of its own, because it may be this process that ends.
-            subprocess.Popen(
-                ["supervisorctl", "stop", process.service], env=_environment(), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+            # It may be this process that ends.
+            self.run_apart(["supervisorctl", "stop", process.service])
             return
         supervisorctl("stop", process.service, check=False)
         # One that an earlier supervisor had started before it was killed is not known to this one.
@@ -133,7 +131,8 @@ class Supervisor:
 
     def run_apart(self, command: list[str]) -> None:
         """Run a command in a session of its own."""
-        subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        nowhere = subprocess.DEVNULL
+        subprocess.Popen(command, env=_environment(), start_new_session=True, stdout=nowhere, stderr=nowhere)
 
     def says(self, process: Process, words: str) -> bool:
         """Whether the program has said these words since it was started."""

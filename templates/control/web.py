@@ -355,8 +355,8 @@ class Web(Control):
 
     def failed(self, name: str) -> None:
         super().failed(name)
-        if self.went_back and os.access(self.config["handlers_command"], os.X_OK):
-            # They go back too. Not waited for: this process is to end before its slot is started again.
+        if self.handlers_have_to_follow:
+            # Not waited for: this process is to end before its slot is started again.
             self.manager.run_apart([self.config["handlers_command"], "apply"])
 
     def is_failed_replacement(self, process: Process) -> bool:
@@ -426,15 +426,24 @@ class Web(Control):
     def put_back(self, error: ControlError, to: str = RUNNING) -> ControlError:
         before = self.version
         told = super().put_back(error, to)
-        self.went_back = self.went_back or self.reread().version != before
+        again = self.reread()
+        self.went_back = self.went_back or again.version != before
         if self.went_back:
-            self.reread().public.close_others()
+            again.public.close_others()
         return told
 
+    @property
+    def handlers_have_to_follow(self) -> bool:
+        """Whether handlers may run with files that have been rolled back, and nobody restarts them.
+
+        A call of the handlers that has started this one holds the lock that they need: it fails, and the next one restarts them.
+        """
+        called_by_handlers = BY_HANDLERS in os.environ
+        return self.went_back and not called_by_handlers and os.access(self.config["handlers_command"], os.X_OK)
+
     def afterwards(self) -> None:
-        # Handlers that have been restarted with the rejected files go back too; they ask for a proof, which takes the lock.
-        # The call of the handlers that has started this one holds the lock that they need: it fails, and the next one does that.
-        if self.went_back and BY_HANDLERS not in os.environ and os.access(self.config["handlers_command"], os.X_OK):
+        # They ask for a proof, which takes the lock.
+        if self.handlers_have_to_follow:
             subprocess.run([self.config["handlers_command"], "apply"], check=False)
 
     def restart(self, names: list[str]) -> None:
@@ -503,8 +512,7 @@ class Web(Control):
         """Start what is written without a part in the socket, and see whether it works."""
         candidate = self.processes()[CANDIDATE]
         say(f"prove {candidate.service}")
-        self.attempt()
-        proven = self.attempted
+        proven = self.version
         try:
             self.manager.start(candidate)
         except ControlError as error:
@@ -534,6 +542,7 @@ class Web(Control):
             return
         if serving:
             self.check_memory(serving)
+        self.attempt()
         owner.prove()
         owner.manager.stop(owner.processes()[CANDIDATE])
         say("what is written works")
@@ -661,14 +670,10 @@ class Web(Control):
 
 def give_socket(path: Path, user: int, group: int) -> None:
     """Give a socket of a user to a group, and nothing else that its owner may have put in its place."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
-        try:
-            status = os.fstat(descriptor)
-            if stat.S_ISSOCK(status.st_mode) and status.st_uid == user:
-                os.chown(f"/proc/self/fd/{descriptor}", -1, group)
-        finally:
-            os.close(descriptor)
+    with contextlib.suppress(OSError), safe_files.locate(path, follow=False) as place, place.pinned() as pinned:
+        status = os.stat(pinned)
+        if stat.S_ISSOCK(status.st_mode) and status.st_uid == user:
+            os.chown(pinned, -1, group)
 
 
 class PublicSocket:
@@ -744,7 +749,7 @@ class PublicSocket:
             if asgi in places:
                 # In a directory of root; what the others lead to may be the application's.
                 os.chown(asgi, -1, wanted, follow_symlinks=False)
-            for path in (*places, *(self.web.run / "asgi").glob("*.sock")):
+            for path in (*places, *asgi.glob("*.sock")):
                 give_socket(path, user, wanted)
             self._waiting.unlink(missing_ok=True)
 
