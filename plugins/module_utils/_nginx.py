@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Optional
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _processes as processes
+
 # Files that nginx reads once, beside its configuration.
 _TLS_FILE = re.compile(
     r"(?m)^\s*(?:[a-z]+_)?ssl_(?:certificate|certificate_key|client_certificate|trusted_certificate|crl|dhparam|password_file|session_ticket_key)"
@@ -41,31 +43,14 @@ class Worker(NamedTuple):
 
 
 def _read(path: str) -> str:
-    """A file of the kernel; empty when the process has gone."""
+    """A small file; empty where there is none."""
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
         return stream.read()
     return ""
 
 
-def _title(pid: int) -> str:
-    return _read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
-
-
-def start_time(pid: int) -> str:
-    """When a process was started, in the kernel's ticks since the boot; empty when there is none."""
-    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return fields[19] if fields and fields[0] not in "ZX" else ""
-
-
 def _since_epoch(ticks: str) -> float:
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(ticks) / os.sysconf("SC_CLK_TCK")
-
-
-def groups_of(pid: int) -> frozenset[int]:
-    """The groups of a process."""
-    lines = re.findall(r"(?m)^(?:Gid|Groups):(.*)$", _read(f"/proc/{pid}/status"))
-    # Of the group, the effective one counts.
-    return frozenset(int(number) for line in (lines[0].split()[1:2], *map(str.split, lines[1:])) for number in line) if lines else frozenset()
 
 
 class Configuration:
@@ -142,24 +127,26 @@ class Nginx:
         self.record_path = record
         text = _read(os.path.join(configuration.directory, configuration.value("pid", "/run/nginx.pid"))).strip()
         pid = int(text) if text.isdigit() else 0
-        self.pid = pid if pid and _title(pid).startswith("nginx: master") else 0
+        self.pid = pid if pid and processes.command_line(pid).startswith("nginx: master") else 0
 
     @property
     def workers(self) -> list[Worker]:
         """The workers that take new requests, not those that finish their last ones."""
         found = []
         for entry in os.listdir("/proc"):
-            if not entry.isdigit() or not _title(int(entry)).startswith("nginx: worker process") or "shutting down" in _title(int(entry)):
+            title = processes.command_line(int(entry)) if entry.isdigit() else ""
+            if not title.startswith("nginx: worker process") or "shutting down" in title:
                 continue
-            fields = _read(f"/proc/{entry}/stat").rpartition(")")[2].split()
-            if fields and int(fields[1]) == self.pid:
-                found.append(Worker(int(entry), _since_epoch(fields[19]), groups_of(int(entry))))
+            pid = int(entry)
+            started = processes.start_time(pid)
+            if started and processes.parent(pid) == self.pid:
+                found.append(Worker(pid, _since_epoch(started), processes.groups(pid)))
         return found
 
     def _state(self) -> dict[str, Any]:
         # The workers too: somebody may have had others start since, from files that have been changed back.
         workers = sorted(worker.pid for worker in self.workers)
-        return {"pid": self.pid, "started": start_time(self.pid), "workers": workers, "fingerprint": self.configuration.fingerprint}
+        return {"pid": self.pid, "started": processes.start_time(self.pid), "workers": workers, "fingerprint": self.configuration.fingerprint}
 
     @property
     def is_current(self) -> bool:

@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 
 from . import _safe_files as safe_files
+from ._processes import start_time
 from .errors import say
-from .kernel import born, members, memory, owner
+from .kernel import members, memory, owner
 from .paths import relink
 from .process import Process
 
@@ -90,11 +91,11 @@ class Asgi:
         say(f"end the {self.connections} connections of its ASGI process")
         # The keeper passes the signal on, kills what does not end by itself, and ends last.
         last = pids.get(KEEPER_TITLE) or pids[TITLE]
-        start_time = born(last)
+        began = start_time(last)
         with contextlib.suppress(ProcessLookupError):
             os.kill(last, signal.SIGTERM)
         deadline = time.monotonic() + seconds + 15
-        while start_time and born(last) == start_time and time.monotonic() < deadline:
+        while began and start_time(last) == began and time.monotonic() < deadline:
             time.sleep(0.05)
         for pid in self._pids().values():
             with contextlib.suppress(ProcessLookupError):

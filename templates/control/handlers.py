@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
+from ._processes import start_time
 from .common import BY_HANDLERS, Control
 from .database import changes
 from .errors import ControlError, Refusal, say
 from .jobs import Jobs, described, heirs, taken_up
-from .kernel import born
 from .process import Process
 
 # Galaxy's word that a handler has heard to start no more jobs, and the seconds until it has started the last.
@@ -338,7 +338,7 @@ class Handlers(Control):
         process = self.processes()[name]
         deadline = time.monotonic() + self.config["start_timeout"]
         while time.monotonic() < deadline:
-            if watched_pid and not born(watched_pid):
+            if watched_pid and not start_time(watched_pid):
                 raise ControlError("the process ended before it said that it runs")
             if self.manager.says(process, f"instance '{name}' is running"):
                 process.record_started()

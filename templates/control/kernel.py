@@ -11,22 +11,13 @@ import re
 from pathlib import Path
 from typing import Callable
 
-
-def born(pid: int) -> str:
-    """When a process was started, in the kernel's ticks; empty when there is none, or only its remains."""
-    try:
-        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]
+from ._processes import show, start_time
 
 
 def owner(pid: int) -> int:
     """The number of the user whom a process belongs to, or -1 when there is none."""
-    with contextlib.suppress(OSError):
-        match = re.search(r"^Uid:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-        return int(match[1]) if match else -1
-    return -1
+    match = re.search(r"^Uid:\s+(\d+)", show(pid, "status"), re.MULTILINE)
+    return int(match[1]) if match else -1
 
 
 def children(pid: int) -> list[int]:
@@ -53,7 +44,7 @@ def members(pid: int) -> list[int]:
             if os.getpgid(int(entry.name)) in family:
                 found.add(int(entry.name))
     # The process itself first
-    return [process for process in (*family[:1], *sorted(found - {pid})) if born(process)]
+    return [process for process in (*family[:1], *sorted(found - {pid})) if start_time(process)]
 
 
 def in_child(act: Callable[[], str]) -> tuple[bool, str]:

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from pathlib import Path
 from typing import NamedTuple
 
+from ._processes import command_line, groups, parent, show
 from .kernel import owner
 
 
@@ -25,25 +25,17 @@ class Worker(NamedTuple):
         return self.user not in (0, user) and bool(self.groups & present) and wanted not in self.groups
 
 
-def _title(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    return ""
-
-
 def _is_of_root(pid: int) -> bool:
     """Whether a worker has a master that is root: a process of anybody could bear the name."""
-    with contextlib.suppress(OSError):
-        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        # One in a container has one more number there, and is none of this host.
-        same_host = _depth(parent) == _depth("self")
-        return same_host and owner(parent) == 0 and _title(parent).startswith("nginx: master process")
-    return False
+    master = parent(pid)
+    # One in a container has one more number there, and is none of this host.
+    same_host = _depth(master) == _depth("self")
+    return same_host and owner(master) == 0 and command_line(master).startswith("nginx: master process")
 
 
 def _depth(pid: int | str) -> int:
     """In how many namespaces a process has a number."""
-    line = re.search(r"(?m)^NSpid:(.*)$", Path(f"/proc/{pid}/status").read_text())
+    line = re.search(r"(?m)^NSpid:(.*)$", show(pid, "status"))
     return len(line[1].split()) if line else 1
 
 
@@ -52,10 +44,9 @@ def nginx_workers() -> list[Worker]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         pid = int(entry.name)
-        if _title(pid).startswith("nginx: worker process") and _is_of_root(pid):
-            with contextlib.suppress(OSError):
-                status = (entry / "status").read_text()
-                groups = re.findall(r"(?m)^Gid:\s+\d+\s+(\d+)|^Groups:(.*)$", status)
-                numbers = " ".join(part for pair in groups for part in pair).split()
-                found.append(Worker(pid, owner(pid), frozenset(map(int, numbers))))
+        if command_line(pid).startswith("nginx: worker process") and _is_of_root(pid):
+            user, held = owner(pid), groups(pid)
+            # One without any group has just ended.
+            if held:
+                found.append(Worker(pid, user, held))
     return found

@@ -13,8 +13,9 @@ import time
 from typing import Any, Optional
 
 from . import _safe_files as safe_files
+from ._processes import start_time
 from .fingerprint import fingerprint
-from .kernel import born, members, memory, owner
+from .kernel import members, memory, owner
 from .paths import RUN, read, write
 
 # Seconds; no number in the small files is as large
@@ -50,7 +51,7 @@ class Process:
         recorded = self._recorded("pid")
         pid = recorded.get("pid")
         # Whoever the directory belongs to has written the number, and may have written anything.
-        return pid if isinstance(pid, int) and 0 < pid < 2**31 and born(pid) == recorded.get("born") else 0
+        return pid if isinstance(pid, int) and 0 < pid < 2**31 and start_time(pid) == recorded.get("born") else 0
 
     @property
     def memory(self) -> int:
@@ -80,7 +81,7 @@ class Process:
         """Remember, in the process that is about to become it, what it is started from."""
         safe_files.unlink(self.directory / "started")
         write(self.directory / "fingerprint", fingerprint(self.watch))
-        write(self.directory / "pid", json.dumps({"pid": os.getpid(), "born": born(os.getpid()), "time": time.time()}))
+        write(self.directory / "pid", json.dumps({"pid": os.getpid(), "born": start_time(os.getpid()), "time": time.time()}))
 
     def disown(self) -> None:
         """Have the process replaced by the next call that makes what runs what is written, whatever happens before."""

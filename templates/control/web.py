@@ -28,11 +28,12 @@ from pathlib import Path
 from typing import Any, Optional
 
 from . import _safe_files as safe_files
+from ._processes import start_time
 from .accounts import account_of, as_user, drop_privileges, group_of
 from .asgi import Asgi
 from .common import BY_HANDLERS, Control
 from .errors import ControlError, Refusal, say
-from .kernel import available_memory, born, children
+from .kernel import available_memory, children
 from .known_good import PREVIOUS, RUNNING, NoCopyError
 from .logs import LogService
 from .nginx import nginx_workers
@@ -580,7 +581,7 @@ class Web(Control):
         One that has answered says nothing of the others: an application may be one that only one process can load.
         """
         while True:
-            if watched_pid and not born(watched_pid):
+            if watched_pid and not start_time(watched_pid):
                 raise ControlError("the process ended before all of its workers had loaded the application")
             try:
                 workers = ask(str(stats)).workers
@@ -609,7 +610,7 @@ class Web(Control):
         answer, seconds = "no answer", deadline - time.monotonic()
         vassals: set[int] = set()
         while time.monotonic() < deadline:
-            if watched_pid and not born(watched_pid):
+            if watched_pid and not start_time(watched_pid):
                 raise ControlError("the process ended before it answered")
             if watched_pid and self.config.get("vassal"):
                 # An emperor starts one that has ended anew, again and again.

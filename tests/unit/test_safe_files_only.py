@@ -39,8 +39,8 @@ ALLOWED = {
         "plugins/module_utils/_listeners.py": ["read_listeners", "longest_queue", "read_owners"],
         "plugins/module_utils/_uwsgi_stats.py": ["sizes", "ask"],
         "templates/control/asgi.py": ["title", "Asgi.connections"],
-        "templates/control/kernel.py": ["born", "owner", "children", "proportional_memory", "available_memory"],
-        "templates/control/nginx.py": ["_title", "_is_of_root", "_depth", "nginx_workers"],
+        "plugins/module_utils/_processes.py": ["show"],
+        "templates/control/kernel.py": ["children", "proportional_memory", "available_memory"],
         "templates/control/web.py": ["_command_lines"],
     },
     "only where nobody but root can write": {

@@ -1246,13 +1246,13 @@ def test_a_process_without_a_service_manager_ends(control: Modules, etc: Path) -
         family = control.descendants(child.pid)
         assert len(family) == 2
         assert control.memory([child.pid]) > 1_000_000
-        (process.directory / "pid").write_text(json.dumps({"pid": child.pid, "born": control.born(child.pid)}))
+        (process.directory / "pid").write_text(json.dumps({"pid": child.pid, "born": control.start_time(child.pid)}))
         process.terminate(0.3)
         assert child.wait() == -9
     deadline = time.monotonic() + 10
-    while any(control.born(pid) for pid in family) and time.monotonic() < deadline:
+    while any(control.start_time(pid) for pid in family) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert [control.born(pid) for pid in family] == ["", ""]
+    assert [control.start_time(pid) for pid in family] == ["", ""]
 
 
 def test_root_ends_no_process_of_another_user(control: Modules, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1261,11 +1261,11 @@ def test_root_ends_no_process_of_another_user(control: Modules, etc: Path, monke
     process = control.control_for("galaxy", "web").slots()[0]
     process.directory.mkdir(parents=True)
     with subprocess.Popen(["sleep", "60"]) as child:
-        (process.directory / "pid").write_text(json.dumps({"pid": child.pid, "born": control.born(child.pid)}))
+        (process.directory / "pid").write_text(json.dumps({"pid": child.pid, "born": control.start_time(child.pid)}))
         assert control.owner(child.pid) == os.getuid()
         monkeypatch.setattr(control.process, "owner", lambda _pid: os.getuid() + 1)
         process.terminate(0.1)
-        assert control.born(child.pid)
+        assert control.start_time(child.pid)
         child.kill()
 
 

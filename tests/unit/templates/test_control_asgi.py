@@ -68,7 +68,7 @@ def slot(control: Any, tmp_path: Path) -> Iterator[Any]:
     with subprocess.Popen([sys.executable, "-c", SLOT], stdout=subprocess.PIPE, text=True) as master:
         assert master.stdout
         assert master.stdout.readline() == "ready\n"
-        (process.directory / "pid").write_text(json.dumps({"pid": master.pid, "born": control.kernel.born(master.pid)}))
+        (process.directory / "pid").write_text(json.dumps({"pid": master.pid, "born": control._processes.start_time(master.pid)}))
         yield process
         os.killpg(master.pid, 9)
     ctypes.CDLL(None).prctl(36, 0)
