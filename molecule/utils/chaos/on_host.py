@@ -171,9 +171,10 @@ def temporary() -> list[str]:
         found += [path for path in directory.iterdir() if re.search(r"^\.|~$|\.(new|tmp|part)$", path.name)]
     for directory in (STATE, Path("/run/tiny")):
         found += [path for path in directory.rglob("*") if re.search(r"^\.|~$|\.(new|tmp|part|aside)$", path.name)]
-    for directory, pattern in ((STATE / "web", "running-*"), (Path("/run/tiny"), "pool-*")):
+    # Copies of the version that runs, of the one before it, of the one that was tried last, and of what a process started from without a command
+    for directory, pattern, most in ((STATE / "web", "version-*", 4), (Path("/run/tiny"), "pool-*", 1)):
         several = sorted(directory.glob(pattern))
-        found += several if len(several) > 1 else []
+        found += several if len(several) > most else []
     return [str(path) for path in found]
 
 

@@ -647,6 +647,15 @@ def works(copies: Any, version: str) -> None:
     copies.adopt(version)
 
 
+def one_that_works(control: Modules, tmp_path: Path) -> tuple[Path, Any]:
+    """A file that works as version 1, and its known-good copies."""
+    path = tmp_path / "galaxy.ini"
+    path.write_text("works")
+    keep = kept(control, tmp_path, {"path": str(path)})
+    works(keep, "1")
+    return path, keep
+
+
 def test_files_come_back_as_they_last_worked(control: Modules, tmp_path: Path) -> None:
     """Contents, modes and links; what was rejected is kept, what was not there is gone again."""
     changed, same, new, gone, link = (tmp_path / name for name in ("changed.ini", "same.ini", "new.ini", "gone.ini", "venv"))
@@ -734,10 +743,7 @@ def test_copies_of_an_earlier_release_are_gone_back_to_and_followed(control: Mod
 
 def test_there_is_always_something_to_go_back_to(control: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that is killed at any of its steps leaves the copies before it."""
-    path = tmp_path / "galaxy.ini"
-    path.write_text("works")
-    keep = kept(control, tmp_path, {"path": str(path)})
-    works(keep, "1")
+    path, keep = one_that_works(control, tmp_path)
     path.write_text("works too")
 
     class Killed(BaseException):
@@ -792,10 +798,7 @@ def test_what_has_been_changed_again_is_not_taken_away(control: Modules, tmp_pat
 
 
 def test_who_waits_is_told_of_files_that_another_call_has_taken_away(control: Modules, tmp_path: Path) -> None:
-    path = tmp_path / "galaxy.ini"
-    path.write_text("works")
-    keep = kept(control, tmp_path, {"path": str(path)})
-    works(keep, "1")
+    path, keep = one_that_works(control, tmp_path)
     path.write_text("wanted")
     before, since = keep.contents(), time.time()
     assert keep.taken_away(before, since) == []
@@ -836,10 +839,7 @@ def test_a_section_is_taken_from_another_text(control: Modules, text: bytes, oth
 
 
 def test_a_full_disk_is_told_before_anything_is_replaced(control: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "galaxy.ini"
-    path.write_text("works")
-    keep = kept(control, tmp_path, {"path": str(path)})
-    works(keep, "1")
+    path, keep = one_that_works(control, tmp_path)
     path.write_text("works too")
 
     def full(*_arguments: Any, **_options: Any) -> None:
@@ -852,10 +852,7 @@ def test_a_full_disk_is_told_before_anything_is_replaced(control: Modules, tmp_p
 
 
 def test_what_works_comes_back_where_there_is_no_space_for_what_was_rejected(control: Modules, tmp_path: Path) -> None:
-    path = tmp_path / "galaxy.ini"
-    path.write_text("works")
-    keep = kept(control, tmp_path, {"path": str(path)})
-    works(keep, "1")
+    path, keep = one_that_works(control, tmp_path)
     path.write_text("broken")
     # As good as full: nobody can make a directory there.
     keep.rejected = tmp_path / "file" / "rejected"
