@@ -74,7 +74,7 @@ class Item:
         return self.state in ("file", "directory")
 
     def locate(self) -> Place:
-        """Open the directory of what is written to."""
+        """Open the directory of the file that the item writes."""
         return safe_files.locate(self.path, self.follows)
 
 

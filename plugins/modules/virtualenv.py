@@ -12,7 +12,7 @@ short_description: Install packages into a virtualenv as its owner
 version_added: 1.0.0
 description:
   - Installs and removes Python packages as M(ansible.builtin.pip) does, but never as root in a virtualenv that another user can write.
-    Whoever can write to a virtualenv can have every program in it run code, and pip is one of them.
+    A user who can write to a virtualenv can have every program in it run code, and pip is one of them.
   - The module becomes the owner of the virtualenv by itself, without O(ignore:become_user), which needs further packages on many hosts.
 author:
   - Galaxy operators (@galaxyops)

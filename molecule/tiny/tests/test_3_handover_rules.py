@@ -77,7 +77,7 @@ def group_of_socket(host: Any) -> str:
 
 
 def test_socket_gets_another_group_once_nginx_has_it(host: Any, play: Any, load: Load) -> None:
-    """No request is turned away, whoever comes first; and until then the run tells what is missing and changes nothing."""
+    """No request is turned away. Until nginx has the group, the run reports what is missing and changes nothing."""
     with load.window():
         # As an earlier release has left a host
         assert play_uwsgi(play, uwsgi_socket_group="www-data").returncode == 0

@@ -95,7 +95,7 @@ def test_what_was_said_meanwhile_is_copied_after_a_crash(host: Any, site: Any) -
 
 
 def test_user_of_the_application_has_no_way_into_the_journal(host: Any) -> None:
-    """No process of that user is in the group that reads the journal, and whoever copies is another user."""
+    """No process of the application's user is in the group that reads the journal; the log is copied by another user."""
     group = host.check_output("getent group systemd-journal | cut -d: -f3")
     groups = host.check_output("for pid in $(pgrep -u tiny); do sed -n 's/^Groups://p' /proc/$pid/status; done").split()
     assert groups and group not in groups

@@ -1,4 +1,4 @@
-"""The host that the faults are for: what is written there, what runs there, and what it answers."""
+"""The host that the faults are for: its files, its processes, and its answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Carry out a schedule, one step after the other, and tell of everything that did not hold."""
+"""Carry out a schedule step by step, and report every violation."""
 
 from __future__ import annotations
 
