@@ -50,8 +50,22 @@ def measure() -> tuple[dict[str, Any], Host]:
     key = galaxy.user_key(host)
     workers.replace(host, WORKERS, lazily=False)
     workers.start_lazily(host, WORKERS)
-    sites = [f"once={workers.PORTS[workers.ONCE]}={serving(host)}", f"lazy={workers.PORTS[workers.LAZY]}={workers.UNIT}.service"]
-    command = ("runuser", "-u", "galaxy", "--", "/usr/bin/python3", "/usr/local/bin/soak.py", str(MINUTES), str(RATE), key, *sites)
+    sites = [
+        f"once={workers.PORTS[workers.ONCE]}={serving(host)}",
+        f"lazy={workers.PORTS[workers.LAZY]}={workers.UNIT}.service",
+    ]
+    command = (
+        "runuser",
+        "-u",
+        "galaxy",
+        "--",
+        "/usr/bin/python3",
+        "/usr/local/bin/soak.py",
+        str(MINUTES),
+        str(RATE),
+        key,
+        *sites,
+    )
     say(f"{MINUTES} minutes of {RATE} requests a second, and jobs, on each of both")
     moments = [json.loads(line) for line in host.run(*command).splitlines()]
     galaxy.stop_unit(host, workers.UNIT)
@@ -69,9 +83,17 @@ def goals(data: dict[str, Any]) -> list[Goal]:
     moments, queues = data["moments"], data["queues"]
     grown = {kind: at(moments, kind, MINUTES) - at(moments, kind, 5) for kind in ("once", "lazy")}
     return [
-        Goal("MiB that the workers of a Galaxy loaded once have grown by, less those of one that each loads", grown["once"] - grown["lazy"], at_most=50),
+        Goal(
+            "MiB that the workers of a Galaxy loaded once have grown by, less those of one that each loads",
+            grown["once"] - grown["lazy"],
+            at_most=50,
+        ),
         Goal("failed requests", sum(moments[-1][kind]["failed"] for kind in grown), at_most=0),
-        Goal(f"queues in the broker after {HANDOVERS} handovers, in those after 2", queues[-1][0] / queues[2][0], at_most=1),
+        Goal(
+            f"queues in the broker after {HANDOVERS} handovers, in those after 2",
+            queues[-1][0] / queues[2][0],
+            at_most=1,
+        ),
         Goal(f"messages in the broker after {HANDOVERS} handovers", queues[-1][1], at_most=10),
     ]
 
@@ -82,7 +104,9 @@ def run(rounds: int, seconds: int, keep: bool) -> None:
     data, host = measure()
     if not keep:
         host.remove()
-    results.write("soak", {"machine": machine, "minutes": MINUTES, "rate": RATE, "workers": WORKERS, **data}, goals(data))
+    results.write(
+        "soak", {"machine": machine, "minutes": MINUTES, "rate": RATE, "workers": WORKERS, **data}, goals(data)
+    )
 
 
 def picture(result: dict[str, Any]) -> str:
@@ -91,5 +115,7 @@ def picture(result: dict[str, Any]) -> str:
     for kind in ("once", "lazy"):
         for minute in MOMENTS:
             mib = at(result["moments"], kind, minute)
-            panel.bars.append(Bar(f"{workers.TITLES[kind]}, after {minute} minutes", mib, mib, mib, ours=kind == "once"))
+            panel.bars.append(
+                Bar(f"{workers.TITLES[kind]}, after {minute} minutes", mib, mib, mib, ours=kind == "once")
+            )
     return bars("A soak", "PSS: what processes share counts once", [panel], result)

@@ -32,7 +32,15 @@ class Site:
         self.lock = threading.Lock()
         self.history = self.ask("/api/histories", {"name": "soak"})["id"]
         self.turns = itertools.cycle(
-            ["/api/version", "/api/tools", "/api/histories", f"/api/histories/{self.history}/contents", "new", "/api/users/current", "/api/jobs?limit=20"]
+            [
+                "/api/version",
+                "/api/tools",
+                "/api/histories",
+                f"/api/histories/{self.history}/contents",
+                "new",
+                "/api/users/current",
+                "/api/jobs?limit=20",
+            ]
         )
 
     def ask(self, path: str, data: Optional[dict[str, Any]] = None, method: Optional[str] = None) -> Any:
@@ -62,11 +70,21 @@ class Site:
 
     def job(self) -> None:
         """An upload and a tool on its dataset."""
-        inputs: dict[str, Any] = {"files_0|url_paste": "3\n1\n2\n", "files_0|type": "upload_dataset", "dbkey": "?", "file_type": "tabular"}
-        upload = self.ask("/api/tools", {"tool_id": "upload1", "history_id": self.history, "inputs": inputs, "upload_type": "upload_dataset"})
+        inputs: dict[str, Any] = {
+            "files_0|url_paste": "3\n1\n2\n",
+            "files_0|type": "upload_dataset",
+            "dbkey": "?",
+            "file_type": "tabular",
+        }
+        upload = self.ask(
+            "/api/tools",
+            {"tool_id": "upload1", "history_id": self.history, "inputs": inputs, "upload_type": "upload_dataset"},
+        )
         dataset = {"src": "hda", "id": upload["outputs"][0]["id"]}
         inputs = {"input": dataset, "column": "1", "order": "ASC", "style": "alpha"}
-        job = self.ask("/api/tools", {"tool_id": "sort1", "history_id": self.history, "inputs": inputs})["jobs"][0]["id"]
+        job = self.ask("/api/tools", {"tool_id": "sort1", "history_id": self.history, "inputs": inputs})["jobs"][0][
+            "id"
+        ]
         while self.ask(f"/api/jobs/{job}")["state"] not in ("ok", "error", "deleted"):
             time.sleep(3)
         with self.lock:

@@ -45,9 +45,16 @@ def others(instance: str, config_file: str = "", root: str = "") -> list[str]:
     directories = [f"/{parent}/{instance}" for parent in ("etc", "run", "var/www")]
     # The application's own configuration may lie in a directory of that name.
     found = [path for path in directories if _is_taken(root + path) and not config_file.startswith(f"{path}/")]
-    names = [f"{instance}-{rest}" for rest in ("web.service", "web@.service", "web.socket", "handler@.service", "log.service")]
+    names = [
+        f"{instance}-{rest}"
+        for rest in ("web.service", "web@.service", "web.socket", "handler@.service", "log.service")
+    ]
     units = [f"{directory}/{name}" for directory in _UNITS for name in names]
-    units += [f"{directory}/{instance}.{kind}" for directory in _PACKAGED_UNITS for kind in ("service", "socket", "slice", "target")]
+    units += [
+        f"{directory}/{instance}.{kind}"
+        for directory in _PACKAGED_UNITS
+        for kind in ("service", "socket", "slice", "target")
+    ]
     # One of the two directories of packages may be a link to the other.
     seen: set[str] = set()
     for path in units:

@@ -64,7 +64,9 @@ class Configuration:
             raise NginxError(f"{command[0]} cannot be run ({error.strerror}): install nginx") from error
         if process.returncode != 0:
             reason = process.stderr.strip()
-            raise NginxError(f"nginx refuses the configuration on disk; the loaded configuration serves on. Correct this, and run again:\n{reason}")
+            raise NginxError(
+                f"nginx refuses the configuration on disk; the loaded configuration serves on. Correct this, and run again:\n{reason}"
+            )
         self.text = process.stdout
         self.files = _CONFIGURATION_FILE.findall(self.text)
         self.directory = os.path.dirname(self.files[0]) if self.files else "/etc/nginx"
@@ -109,7 +111,10 @@ class Configuration:
     def changed(self) -> float:
         """When anything of it was changed last, in seconds since the epoch."""
         # What is gone shows in its directory only.
-        directories = {os.path.dirname(path) for path in (*self.files, *self._paths(path.partition("*")[0] for path in _INCLUDE.findall(self.text)))}
+        directories = {
+            os.path.dirname(path)
+            for path in (*self.files, *self._paths(path.partition("*")[0] for path in _INCLUDE.findall(self.text)))
+        }
         times = [0.0]
         for path in (*self.files, *self.tls_files, *directories):
             for look in (os.stat, os.lstat):
@@ -146,7 +151,12 @@ class Nginx:
     def _state(self) -> dict[str, Any]:
         # The workers too: somebody may have had others start since, from files that have been changed back.
         workers = sorted(worker.pid for worker in self.workers)
-        return {"pid": self.pid, "started": processes.start_time(self.pid), "workers": workers, "fingerprint": self.configuration.fingerprint}
+        return {
+            "pid": self.pid,
+            "started": processes.start_time(self.pid),
+            "workers": workers,
+            "fingerprint": self.configuration.fingerprint,
+        }
 
     @property
     def is_current(self) -> bool:
@@ -156,7 +166,9 @@ class Nginx:
                 return True
         workers = self.workers
         wanted = set(self.configuration.groups)
-        return bool(workers) and all(worker.started > self.configuration.changed and wanted <= worker.groups for worker in workers)
+        return bool(workers) and all(
+            worker.started > self.configuration.changed and wanted <= worker.groups for worker in workers
+        )
 
     def record(self) -> None:
         """Remember what it has loaded, until the next boot."""
@@ -180,7 +192,9 @@ class Nginx:
                 break
             if time.monotonic() > deadline:
                 log = self.configuration.value("error_log", "/var/log/nginx/error.log").split()[0]
-                raise NginxError(f"nginx has not loaded the configuration on disk in {timeout} s, and what it had loaded serves on: {log} has the reason")
+                raise NginxError(
+                    f"nginx has not loaded the configuration on disk in {timeout} s, and what it had loaded serves on: {log} has the reason"
+                )
             time.sleep(0.05)
         if self.configuration.fingerprint == fingerprint:  # Nobody has changed anything meanwhile.
             self.record()

@@ -155,7 +155,9 @@ class Place:
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
             kinds = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
             kind = kinds.get(stat.S_IFMT(status.st_mode), "a device")
-            raise UnsafeFile(f"{self.path} is {kind}, not a regular file: remove {kind.replace('a ', 'the ')}, or correct the path")
+            raise UnsafeFile(
+                f"{self.path} is {kind}, not a regular file: remove {kind.replace('a ', 'the ')}, or correct the path"
+            )
 
     def _named(self, error: OSError) -> OSError:
         """The error with the path instead of a name in a directory that nobody knows."""
@@ -175,7 +177,9 @@ class Place:
         except OSError as error:
             raise self._named(error) from error
         if max(size, len(content)) > limit:
-            raise UnsafeFile(f"{self.path} has more than {limit} bytes, which is too much for such a file: correct the path, or shorten the file")
+            raise UnsafeFile(
+                f"{self.path} has more than {limit} bytes, which is too much for such a file: correct the path, or shorten the file"
+            )
         return content
 
     def write(

@@ -18,7 +18,14 @@ def can_be_filtered() -> bool:
     In a container without C(CAP_SYS_ADMIN) newer releases of systemd do not start the service. Where nothing can be
     tried, the answer is the one for all other hosts, so that it does not depend on the moment.
     """
-    command = ["systemd-run", "--quiet", "--wait", "--collect", "--property=User=nobody", "--property=NoNewPrivileges=yes"]
+    command = [
+        "systemd-run",
+        "--quiet",
+        "--wait",
+        "--collect",
+        "--property=User=nobody",
+        "--property=NoNewPrivileges=yes",
+    ]
     command += ["--property=SystemCallFilter=@system-service", "--property=ProtectClock=yes", "true"]
     try:
         process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False)

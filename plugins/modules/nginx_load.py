@@ -110,12 +110,20 @@ def main() -> None:
     program, *arguments = module.params["command"] or ["nginx"]
     found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
     try:
-        loaded = run([found, *arguments], module.params["record"], module.params["timeout"], module.check_mode) if found else None
+        loaded = (
+            run([found, *arguments], module.params["record"], module.params["timeout"], module.check_mode)
+            if found
+            else None
+        )
     except NginxError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or 'nginx'}: {error.strerror}")
-    module.exit_json(changed=bool(loaded), running=loaded is not None, socket_differs=differs(module.params["socket"], module.params["socket_group"]))
+    module.exit_json(
+        changed=bool(loaded),
+        running=loaded is not None,
+        socket_differs=differs(module.params["socket"], module.params["socket_group"]),
+    )
 
 
 if __name__ == "__main__":

@@ -98,7 +98,17 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv
 
 # What pip, and what it builds uWSGI with, needs of the environment of root, besides all that begins with PIP_, LC_ or UWSGI
 _VARIABLES = (
-    *("LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *(
+        "LANG",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "ALL_PROXY",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+    ),
     *("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS"),
 )
 
@@ -109,7 +119,10 @@ class VirtualenvError(Exception):
 
 def owner(path: str) -> int:
     """The user that may run what is in the virtualenv: the one who can write to it."""
-    inside = [os.path.join(path, "bin"), *glob.glob(os.path.join(glob.escape(path), "lib", "python3*", "site-packages"))]
+    inside = [
+        os.path.join(path, "bin"),
+        *glob.glob(os.path.join(glob.escape(path), "lib", "python3*", "site-packages")),
+    ]
     for place in (*inside, path):
         place = os.path.realpath(place)
         while True:
@@ -141,12 +154,23 @@ class Pip:
             try:
                 account = pwd.getpwuid(uid)
             except KeyError as error:
-                raise VirtualenvError(f"{path} belongs to user {uid}, who has no account on this host: give it to another user (chown -R)") from error
+                raise VirtualenvError(
+                    f"{path} belongs to user {uid}, who has no account on this host: give it to another user (chown -R)"
+                ) from error
             groups = os.getgrouplist(account.pw_name, account.pw_gid)
             self.identity = {"user": uid, "group": account.pw_gid, "extra_groups": groups, "umask": 0o022}
-            kept = {name: value for name, value in os.environ.items() if name.upper() in _VARIABLES or name.startswith(("PIP_", "LC_", "UWSGI"))}
+            kept = {
+                name: value
+                for name, value in os.environ.items()
+                if name.upper() in _VARIABLES or name.startswith(("PIP_", "LC_", "UWSGI"))
+            }
             self.environment = {
-                **kept, "LC_ALL": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": account.pw_dir, "USER": self.user, "LOGNAME": self.user
+                **kept,
+                "LC_ALL": "C.UTF-8",
+                "PATH": "/usr/local/bin:/usr/bin:/bin",
+                "HOME": account.pw_dir,
+                "USER": self.user,
+                "LOGNAME": self.user,
             }
             self.run_as = ["setpriv", f"--reuid={self.user}", f"--regid={account.pw_gid}", "--init-groups", "--"]
 
@@ -167,7 +191,15 @@ class Pip:
 
     def __call__(self, *arguments: str) -> str:
         """Run pip and return what it has printed."""
-        return self._run(f"{self.path}/bin/python3", "-m", "pip", arguments[0], "--disable-pip-version-check", "--no-input", *arguments[1:])
+        return self._run(
+            f"{self.path}/bin/python3",
+            "-m",
+            "pip",
+            arguments[0],
+            "--disable-pip-version-check",
+            "--no-input",
+            *arguments[1:],
+        )
 
 
 def requirements(path: str, check_mode: bool) -> list[str]:
@@ -186,14 +218,21 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     path: str = params["path"]
     pip = Pip(path, owner(path) if os.geteuid() == 0 else os.geteuid())
-    wanted = [*params["packages"], *(requirements(params["requirements"], module.check_mode) if params["requirements"] else [])]
+    wanted = [
+        *params["packages"],
+        *(requirements(params["requirements"], module.check_mode) if params["requirements"] else []),
+    ]
     needed = wanted
     if params["state"] == "present":
         needed = [package for package in wanted if not virtualenv.has(path, package)]
     elif params["state"] == "absent":
         needed = [package for package in wanted if virtualenv.version_of(path, package)]
     there = os.path.lexists(os.path.join(path, "bin", "python3"))
-    result: dict[str, Any] = {"changed": bool(needed) or (not there and params["state"] != "absent"), "user": pip.user, "run_as": pip.run_as}
+    result: dict[str, Any] = {
+        "changed": bool(needed) or (not there and params["state"] != "absent"),
+        "user": pip.user,
+        "run_as": pip.run_as,
+    }
     if module.check_mode or not result["changed"]:
         return result
     if there:

@@ -19,7 +19,9 @@ def account_of(user: str) -> pwd.struct_passwd:
     try:
         return pwd.getpwnam(user)
     except KeyError as error:
-        raise UsageError(f"this host has no user {user}: make it again, or run the playbook with another one") from error
+        raise UsageError(
+            f"this host has no user {user}: make it again, or run the playbook with another one"
+        ) from error
 
 
 def group_of(name: str) -> int:
@@ -27,7 +29,9 @@ def group_of(name: str) -> int:
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError as error:
-        raise UsageError(f"this host has no group {name}: make it again, or run the playbook with another one") from error
+        raise UsageError(
+            f"this host has no group {name}: make it again, or run the playbook with another one"
+        ) from error
 
 
 def drop_privileges(account: pwd.struct_passwd, group: int, umask: int) -> None:

@@ -53,7 +53,9 @@ def without_handlers(text: bytes) -> bytes:
     text = re.sub(rb"(?s)<!--.*?-->", b"", comments + end) + rest
     # Behind the last end tag nobody looks for one: without end, each start tag would be a reason to read all that follows.
     elements, end, rest = text.rpartition(b"</handlers>")
-    text = re.sub(rb"(?s)<handlers\b(?:[^<>]*/>|.*?</handlers>)", b"", elements + end) + re.sub(rb"<handlers\b[^<>]*/>", b"", rest)
+    text = re.sub(rb"(?s)<handlers\b(?:[^<>]*/>|.*?</handlers>)", b"", elements + end) + re.sub(
+        rb"<handlers\b[^<>]*/>", b"", rest
+    )
     return re.sub(rb"(?m)^handling:.*\n(?:(?:[ \t].*|#.*)?\n)*", b"", text)
 
 
@@ -88,7 +90,11 @@ def content(path: str) -> bytes:
         return safe_files.read(path, LIMIT)
     except safe_files.UnsafeFile as error:
         status = os.stat(path)
-        return f"{error}\0{status.st_size}\0{status.st_mtime_ns}".encode() if stat.S_ISREG(status.st_mode) else str(error).encode()
+        return (
+            f"{error}\0{status.st_size}\0{status.st_mtime_ns}".encode()
+            if stat.S_ISREG(status.st_mode)
+            else str(error).encode()
+        )
 
 
 def fingerprint(watch: list[dict[str, Any]]) -> str:

@@ -116,7 +116,9 @@ class KnownGood:
             with contextlib.suppress(OSError):
                 safe_files.remove_tree(new)
             if isinstance(error, safe_files.UnsafeFile):
-                raise ControlError(f"cannot keep a copy of the configuration: {error}. Nothing has been replaced.") from error
+                raise ControlError(
+                    f"cannot keep a copy of the configuration: {error}. Nothing has been replaced."
+                ) from error
             raise NoCopyError(
                 f"cannot keep a copy of the configuration in {self.directory}: {error.strerror}. Nothing has been replaced: free some space there, "
                 "and try again"
@@ -210,7 +212,9 @@ class KnownGood:
             safe_files.unlink(copies)
         return done
 
-    def _put_back(self, path: Path, entry: dict[str, Any], copies: Path, kept: Optional[bytes], new: Optional[bytes]) -> None:
+    def _put_back(
+        self, path: Path, entry: dict[str, Any], copies: Path, kept: Optional[bytes], new: Optional[bytes]
+    ) -> None:
         if kept is None:
             safe_files.unlink(path)
             return

@@ -62,7 +62,9 @@ class Process:
     def started(self) -> dict[str, float]:
         """What was recorded when the process worked for the first time; empty while it has not."""
         found = self._recorded("started")
-        return {name: float(value) for name, value in found.items() if isinstance(value, (int, float)) and 0 <= value < YEAR}
+        return {
+            name: float(value) for name, value in found.items() if isinstance(value, (int, float)) and 0 <= value < YEAR
+        }
 
     @property
     def start_seconds(self) -> Optional[float]:
@@ -81,7 +83,10 @@ class Process:
         """Remember, in the process that is about to become it, what it is started from."""
         safe_files.unlink(self.directory / "started")
         write(self.directory / "fingerprint", fingerprint(self.watch))
-        write(self.directory / "pid", json.dumps({"pid": os.getpid(), "born": start_time(os.getpid()), "time": time.time()}))
+        write(
+            self.directory / "pid",
+            json.dumps({"pid": os.getpid(), "born": start_time(os.getpid()), "time": time.time()}),
+        )
 
     def disown(self) -> None:
         """Have the process replaced by the next call that makes what runs what is written, whatever happens before."""
@@ -90,7 +95,9 @@ class Process:
     def record_started(self, **numbers: float) -> None:
         """Remember that the process works, how long that took, and other I(numbers) that later ones are compared with."""
         since = self._recorded("pid").get("time")
-        seconds = round(time.time() - since, 1) if isinstance(since, (int, float)) and 0 < time.time() - since < YEAR else 0
+        seconds = (
+            round(time.time() - since, 1) if isinstance(since, (int, float)) and 0 < time.time() - since < YEAR else 0
+        )
         write(self.directory / "started", json.dumps({"seconds": seconds, **numbers}))
 
     def terminate(self, seconds: float) -> None:

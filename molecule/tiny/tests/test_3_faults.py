@@ -105,7 +105,9 @@ def test_a_start_is_seen_to_work_where_its_watcher_was_killed(host: Any, manager
     if manager != "supervisor":
         pytest.skip("systemd watches over a start itself")
     edit(host, "start_seconds", "4")
-    host.check_output("tiny-web apply --restore > /root/apply.log 2>&1 & sleep 2; pkill -9 --full '[c]ontrol tiny web become'; wait")
+    host.check_output(
+        "tiny-web apply --restore > /root/apply.log 2>&1 & sleep 2; pkill -9 --full '[c]ontrol tiny web become'; wait"
+    )
     until(lambda: host.run("tiny-web status").rc == 0, 30)
 
 

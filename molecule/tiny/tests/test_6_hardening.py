@@ -34,7 +34,9 @@ def exposure(host: Any, unit: str) -> float:
 
 def can_filter(host: Any) -> bool:
     """Whether the host can have filters of system calls at all."""
-    return bool(host.run("systemd-run --quiet --wait --collect -p User=nobody -p SystemCallFilter=@system-service true").rc == 0)
+    return bool(
+        host.run("systemd-run --quiet --wait --collect -p User=nobody -p SystemCallFilter=@system-service true").rc == 0
+    )
 
 
 def test_services_may_do_little(host: Any, note: Any) -> None:
@@ -68,7 +70,9 @@ def test_application_works(host: Any, site: Any) -> None:
 
 def test_a_boot_starts_a_slot(host: Any) -> None:
     """By the unit that runs the command as root, and that has lost most of root's rights."""
-    host.check_output("systemctl stop tiny-web.service tiny-web@1.service tiny-web@2.service; systemctl start tiny-web.service")
+    host.check_output(
+        "systemctl stop tiny-web.service tiny-web@1.service tiny-web@2.service; systemctl start tiny-web.service"
+    )
     assert serving(host, "tiny")
     assert host.run("tiny-web status").rc == 0
 

@@ -113,7 +113,9 @@ def test_roles_change_files_beside_a_race_and_code_of_the_user(host: Any, play: 
     host.check_output("printf %s > /srv/tiny/race.py; printf %s > %s/h5.pth", RACE, CODE, site)
     host.check_output("chown tiny /srv/tiny/race.py %s/h5.pth", site)
     assert as_user(host, "/srv/tiny/venv/bin/python3 -m pip uninstall --yes --quiet pyuwsgi").rc == 0
-    host.check_output("runuser -u tiny -- sh -c 'exec python3 /srv/tiny/race.py >/dev/null 2>&1 & echo $! > /srv/tiny/race.pid'")
+    host.check_output(
+        "runuser -u tiny -- sh -c 'exec python3 /srv/tiny/race.py >/dev/null 2>&1 & echo $! > /srv/tiny/race.pid'"
+    )
     try:
         for threads in (2, 3, 4):
             result = play_uwsgi(play, uwsgi_threads=threads)

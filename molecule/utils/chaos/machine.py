@@ -223,7 +223,9 @@ class Machine:
 
     def previous_version(self) -> list[str]:
         """The version before the one that last worked, if there are copies of it."""
-        return self.shell(f"sed -n 's/^version = //p' /var/lib/galaxyops/tiny/web/previous{CONFIG}", check=False).split()
+        return self.shell(
+            f"sed -n 's/^version = //p' /var/lib/galaxyops/tiny/web/previous{CONFIG}", check=False
+        ).split()
 
     def command(self, name: str, command: str) -> None:
         """Run a command in the background."""

@@ -147,7 +147,11 @@ def hit(
 def known_good(config: str) -> list[str]:
     """How the known-good copies differ from the files on disk."""
     running = STATE / "web" / "running"
-    copies = [path for path in running.resolve().rglob("*") if path.is_file() and path.name not in ("links.json", "version", "adopted")]
+    copies = [
+        path
+        for path in running.resolve().rglob("*")
+        if path.is_file() and path.name not in ("links.json", "version", "adopted")
+    ]
     problems = []
     for copy in copies:
         original = Path("/") / copy.relative_to(running.resolve())
