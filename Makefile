@@ -11,10 +11,11 @@ PYTHON ?=
 SCENARIO ?=
 # One part of the benchmarks instead of all of them.
 PART ?=
-# What `make chaos` does: the schedule of a seed, so many steps of it or those from one number to another, with one service manager or both.
+# What `make chaos` does: the schedule of a seed, so many steps of it or those from one number to another, with one service manager or both, on one release of Debian.
 SEED ?= 1
 STEPS ?= 20
 MANAGER ?=
+RELEASE ?= bookworm
 
 VENV := .venv
 LINK := .ansible/collections/ansible_collections/galaxyops/uwsgi
@@ -91,7 +92,7 @@ bench: setup ## Measure serving, deploying, growth, memory and times, beside wha
 .PHONY: chaos
 chaos: setup ## Break a host under load again and again, and check what has to hold; SEED=1 STEPS=20 MANAGER=systemd|supervisor
 	@containers/prepare
-	@PYTHONPATH=molecule/utils containers/env python -m chaos --seed $(SEED) --steps $(STEPS) $(if $(MANAGER),--manager $(MANAGER))
+	@PYTHONPATH=molecule/utils containers/env python -m chaos --seed $(SEED) --steps $(STEPS) --release $(RELEASE) $(if $(MANAGER),--manager $(MANAGER))
 
 .PHONY: build
 build: setup ## The artifact to install or publish, in build/

@@ -102,15 +102,26 @@ class Process:
 
     def terminate(self, seconds: float) -> None:
         """End the process itself, without its service manager: politely, and after I(seconds) by force."""
-        pid = self.pid
-        # Whoever the directory belongs to has written the number, and may end no process but their own.
-        if not pid or owner(pid) != self.directory.stat().st_uid:
+        pid = self._own_pid
+        if not pid:
             return
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + seconds
         while self.pid and time.monotonic() < deadline:
             time.sleep(0.1)
-        if self.pid:
-            for process in members(pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process and all that belongs to it by force."""
+        for pid in members(self._own_pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    @property
+    def _own_pid(self) -> int:
+        """The process, or 0 when it does not live or belongs to somebody else than its directory does.
+
+        Whoever the directory belongs to has written the number, and may end no process but their own.
+        """
+        pid = self.pid
+        return pid if pid and owner(pid) == self.directory.stat().st_uid else 0

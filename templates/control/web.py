@@ -205,6 +205,18 @@ class Web(Control):
         self.asgi(slot).drain(self.config["stop_timeout"])
         self.manager.stop(slot)
 
+    def cut_short(self, slot: Process) -> None:
+        """Stop a slot that starts; by force as long as it has no application, and so no request either.
+
+        A uWSGI that is asked to stop just as it gives up by itself may wait for its workers until it is killed.
+        """
+        with contextlib.suppress(StatsError):
+            if any(worker.applications for worker in ask(str(slot.directory / "stats.sock"), timeout=2).workers):
+                self.stop(slot)
+                return
+        slot.kill()
+        self.manager.stop(slot)
+
     def open(self) -> None:
         """Make the sockets that clients connect to."""
         self.public.open()
@@ -326,7 +338,7 @@ class Web(Control):
         if again.serving():
             return told
         for slot in filter(again.manager.is_starting, again.slots()):
-            again.stop(slot)
+            again.cut_short(slot)
         try:
             again.start()
         except ControlError as failure:
@@ -473,7 +485,7 @@ class Web(Control):
             owner.prove()
         say(f"start {idle.service} beside {serving.service}")
         try:
-            self.manager.start(idle)
+            self.start_idle(idle)
         except ControlError as error:
             raise ControlError(f"{error}\nThe site is still up: {serving.service} serves on.") from error
         self.accept(idle)
@@ -481,6 +493,17 @@ class Web(Control):
         owner.stop(serving)
         if prove:
             owner.manager.stop(owner.processes()[CANDIDATE])
+
+    def start_idle(self, idle: Process) -> None:
+        """Start the slot that is idle, once more where what it gets its socket from was lost meanwhile."""
+        try:
+            self.manager.start(idle)
+        except ControlError as error:
+            if not self.public.is_lost(idle):
+                raise
+            say(f"{error}\nWhat it gets its socket from has ended meanwhile: start {idle.service} once more")
+            self.public.open()
+            self.manager.start(idle)
 
     def replace_in_place(self, serving: Process, owner: Web) -> None:
         """Replace the slot that serves where there is no memory for two: requests wait in the socket meanwhile."""
@@ -761,6 +784,10 @@ class PublicSocket:
         """The options that uWSGI needs to serve the socket."""
         return []
 
+    def is_lost(self, slot: Process) -> bool:
+        """Whether a slot that has not started could not attach, because what hands out the socket has ended."""
+        return False
+
     def open(self) -> None:
         """Make requests wait in the socket until a slot has started."""
         self.share()
@@ -955,7 +982,15 @@ class ZergPool(PublicSocket):
         relink(slot.directory / POOL, self.link.resolve())
 
     def attach(self, slot: Process) -> Options:
-        return [("zerg", str((slot.directory / POOL).resolve() / "private" / "zerg.sock"))]
+        return [("zerg", str(self._source(slot)))]
+
+    def is_lost(self, slot: Process) -> bool:
+        return not answers(str(self._source(slot)))
+
+    @staticmethod
+    def _source(slot: Process) -> Path:
+        """The socket that a slot gets the other one from."""
+        return (slot.directory / POOL).resolve() / "private" / "zerg.sock"
 
     def refuse_to_close(self) -> None:
         # Where the instance comes from systemd

@@ -42,10 +42,10 @@ def inventory(container: str, manager: str) -> Path:
     return path
 
 
-def deploy(container: str, manager: str) -> None:
+def deploy(container: str, manager: str, release: str) -> None:
     """Start the host, and have the roles deploy the application there."""
-    say(f"{container}: deploy the tiny application with {manager}")
-    subprocess.run([TOP / "containers" / "start", container, "bookworm"], check=True)
+    say(f"{container}: deploy the tiny application with {manager}, {release}")
+    subprocess.run([TOP / "containers" / "start", container, release], check=True)
     environment = {
         **os.environ,
         "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"),
@@ -58,11 +58,11 @@ def deploy(container: str, manager: str) -> None:
             raise Failure(f"{playbook}: {process.stdout[-4000:]}{process.stderr[-2000:]}")
 
 
-def chaos(seed: int, steps: tuple[int, int], manager: str, keep: bool) -> int:
+def chaos(seed: int, steps: tuple[int, int], manager: str, release: str, keep: bool) -> int:
     """Carry out the schedule of a seed, and return how many steps broke something."""
     container = f"{os.environ.get('CONTAINER_PREFIX', 'galaxyops')}-chaos-{manager}"
     planned = schedule(seed, steps[1], manager, steps[0])
-    deploy(container, manager)
+    deploy(container, manager, release)
     machine = Machine(container, manager)
     machine.prepare()
     broke = run(machine, planned, say)
@@ -85,6 +85,7 @@ def main() -> int:
     parser.add_argument(
         "--manager", choices=MANAGERS, help="the service manager; both, one after the other, unless it is given"
     )
+    parser.add_argument("--release", default="bookworm", help="of Debian")
     parser.add_argument("--keep", action="store_true", help="leave the container")
     options = parser.parse_args()
     steps = span(options.steps)
@@ -92,7 +93,7 @@ def main() -> int:
         parser.error(f"--steps {options.steps}: write how many, such as 20, or the first and the last one, such as 7-9")
     managers = [options.manager] if options.manager else MANAGERS
     try:
-        return 1 if sum(chaos(options.seed, steps, manager, options.keep) for manager in managers) else 0
+        return 1 if sum(chaos(options.seed, steps, manager, options.release, options.keep) for manager in managers) else 0
     except (Failure, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1

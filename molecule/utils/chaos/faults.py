@@ -10,7 +10,7 @@ from typing import Callable, Optional
 from load import Load
 
 from .machine import APPLY, HERE, NEEDED, SMALL_RUN, SMALL_STATE, Hit, Machine, Result
-from .schedule import Step
+from .schedule import BROKEN, Step
 
 # A killed process loses the requests of its workers: three workers of four threads at most, as the hosts are deployed.
 UNDER_WAY = 12
@@ -79,6 +79,18 @@ def write(machine: Machine, step: Step, outcome: Outcome) -> str:
     return version
 
 
+def lose(step: Step, outcome: Outcome, hit: Hit) -> None:
+    """Expect a process that was killed to lose what was under way.
+
+    A worker that is started again loads what is written. If that is broken it ends the other workers too, and the next
+    ones may have taken requests as the files come back between their starts.
+    """
+    if step.change in BROKEN:
+        outcome.losses.append(Loss(hit.since - AROUND, None, 2 * UNDER_WAY))
+    else:
+        outcome.losses.append(Loss(hit.since - AROUND, hit.until + AROUND, UNDER_WAY))
+
+
 def begin(machine: Machine, step: Step, outcome: Outcome) -> str:
     """Write the change of a step, and begin to apply it."""
     version = write(machine, step, outcome)
@@ -124,7 +136,7 @@ def kill(machine: Machine, step: Step, outcome: Outcome, load: Load) -> None:
     end(machine, outcome)
     if step.who in ("master", "worker", "workers", "slot"):
         # The slot that starts takes requests as soon as it can, which is before it has proved itself.
-        outcome.losses.append(Loss(hit.since - AROUND, hit.until + AROUND, UNDER_WAY))
+        lose(step, outcome, hit)
     elif step.change == "good" and step.who in ("command", "supervisord", "pool"):
         outcome.arrives = version
 
@@ -143,8 +155,7 @@ def reexec(machine: Machine, step: Step, outcome: Outcome, load: Load) -> None:
 def die(machine: Machine, step: Step, outcome: Outcome, load: Load) -> None:
     """Kill what serves after a change was written that nobody has applied."""
     write(machine, step, outcome)
-    hit = strike(machine, step, outcome, "KILL")
-    outcome.losses.append(Loss(hit.since - AROUND, hit.until + AROUND, UNDER_WAY))
+    lose(step, outcome, strike(machine, step, outcome, "KILL"))
 
 
 @fault
@@ -245,8 +256,7 @@ def missing(machine: Machine, step: Step, outcome: Outcome, load: Load) -> None:
     if step.who == "boot":
         cut(machine, outcome, load)
     elif step.who == "master":
-        hit = strike(machine, step, outcome, "KILL")
-        outcome.losses.append(Loss(hit.since - AROUND, hit.until + AROUND, UNDER_WAY))
+        lose(step, outcome, strike(machine, step, outcome, "KILL"))
     else:
         machine.command("one", APPLY)
     time.sleep(step.seconds)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import grp
 import importlib
@@ -951,6 +952,70 @@ def test_what_the_web_processes_reject_is_taken_from_the_handlers_too(control: M
     assert "No handler has been touched." in str(failed.value)
     assert ("as they were when they last worked" in str(failed.value)) == restore
     assert config.read_text() == f"[uwsgi]\nthreads = 5\n[app:main]\nfile_path = {'good' if restore else 'bad'}\n"
+
+
+class StartsTheSecondTime(NothingStarts):
+    """A service manager under which the first start fails."""
+
+    def __init__(self, control: Any) -> None:
+        """Count what is started and stopped."""
+        self.calls: list[str] = []
+
+    def start(self, process: Any, keep_trying: bool = False) -> None:
+        """Fail once."""
+        self.calls.append(f"start {process.service}")
+        if len(self.calls) == 1:
+            raise NothingStarts.error("it does not start")
+
+    def stop(self, process: Any, wait: bool = True) -> None:
+        """Stop it."""
+        self.calls.append(f"stop {process.service}")
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_slot_starts_once_more_where_its_pool_was_killed_meanwhile(
+    control: Modules, etc: Path, run: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """Nothing is wrong with the change; without a pool to get the socket from no version starts."""
+    write(etc, "web", manager="supervisor", **ACCOUNT)
+    web = control.Web("galaxy")
+    NothingStarts.error = control.ControlError
+    web.manager = manager = StartsTheSecondTime(web)
+    pool = run / "galaxy" / "pool-1"
+    (pool / "private").mkdir(parents=True)
+    idle = web.slots()[1]
+    idle.directory.mkdir()
+    (idle.directory / "pool").symlink_to(pool)
+    public = control.web.ZergPool(web)
+    monkeypatch.setattr(control.Web, "public", public)
+    monkeypatch.setattr(public, "open", lambda: None)
+    with socket.socket(socket.AF_UNIX) as listening:
+        if not lost:
+            listening.bind(str(pool / "private" / "zerg.sock"))
+            listening.listen()
+        with contextlib.nullcontext() if lost else pytest.raises(control.ControlError, match="it does not start"):
+            web.start_idle(idle)
+    assert manager.calls == ["start 2"] * (2 if lost else 1)
+
+
+@pytest.mark.parametrize("applications", [0, 1, None])
+def test_a_start_is_cut_short_by_force_only_while_there_can_be_no_requests(
+    control: Modules, etc: Path, serve: Any, applications: int | None
+) -> None:
+    write(etc, "web", stop_timeout=60, **ACCOUNT)
+    web = control.Web("galaxy")
+    web.manager = manager = StartsTheSecondTime(web)
+    slot = web.slots()[1]
+    slot.directory.mkdir(parents=True, exist_ok=True)
+    if applications is not None:
+        serve(200, workers=[[worker(1, applications=0), worker(2, applications=applications)]])
+    NothingStarts.error = control.ControlError
+    with subprocess.Popen(["sleep", "60"]) as child:
+        (slot.directory / "pid").write_text(json.dumps({"pid": child.pid, "born": control.start_time(child.pid)}))
+        web.cut_short(slot)
+        assert bool(control.start_time(child.pid)) == bool(applications)
+        child.kill()
+    assert manager.calls == ["stop 2"]
 
 
 def test_handlers_tell_the_web_processes_who_calls(control: Modules, etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
