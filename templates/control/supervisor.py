@@ -24,6 +24,9 @@ from .systemd import Systemd, systemctl
 
 LOGS = Path("/var/log/supervisor")
 
+# What uWSGI says when it is asked to stop
+STOPS = "graceful shutdown triggered"
+
 # What a program of each kind has in its name
 PROGRAMS = {"web": "web", "handlers": "handler"}
 
@@ -126,8 +129,8 @@ class Supervisor:
         process.terminate(self.control.config["stop_timeout"])
 
     def is_asked_to_stop(self, process: Process) -> bool:
-        """Whether somebody has the program stopped: supervisor starts none again that it was asked to stop."""
-        return False
+        """Whether somebody has had the program stopped, which is to start again now: C(supervisorctl restart) does that."""
+        return self.says(process, STOPS)
 
     def run_apart(self, command: list[str]) -> None:
         """Run a command in a session of its own."""
@@ -136,8 +139,11 @@ class Supervisor:
 
     def says(self, process: Process, words: str) -> bool:
         """Whether the program has said these words since it was started."""
-        log = LOGS / f"{process.service}.log"
-        return words in log.read_text(errors="replace").rpartition(f"become {process.service}, pid {process.pid}\n")[2]
+        try:
+            log = (LOGS / f"{process.service}.log").read_text(errors="replace")
+        except FileNotFoundError:
+            return False
+        return words in log.rpartition(f"become {process.service}, pid {process.last_pid}\n")[2]
 
     def load(self, names: list[str], check: bool) -> None:
         """Make supervisor know what starts with the host; the other programs are made known when they are started."""

@@ -1119,6 +1119,29 @@ def test_who_has_definitions_and_is_not_chosen_is_to_be_left(both: Any, capsys: 
     assert processes.left_behind() == 0
 
 
+@pytest.mark.parametrize(
+    "log, asked",
+    [
+        ("become galaxy-web-1, pid 41\nspawned\ngraceful shutdown triggered...\ngoodbye to uWSGI.\n", True),
+        ("become galaxy-web-1, pid 41\nspawned\n", False),
+        ("become galaxy-web-1, pid 40\ngraceful shutdown triggered...\nbecome galaxy-web-1, pid 41\nspawned\n", False),
+        (None, False),
+    ],
+)
+def test_a_program_that_somebody_has_restarted_did_not_fail(
+    control: Modules, both: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str | None, asked: bool
+) -> None:
+    """Otherwise C(supervisorctl restart) soon after a change would take the change back."""
+    web = both("web", "supervisor")
+    monkeypatch.setattr(control.supervisor, "LOGS", tmp_path)
+    if log is not None:
+        (tmp_path / "galaxy-web-1.log").write_text(log)
+    slot = web.slots()[0]
+    slot.directory.mkdir(parents=True)
+    (slot.directory / "pid").write_text(json.dumps({"pid": 41, "born": "long ago"}))
+    assert web.manager.is_asked_to_stop(slot) == asked
+
+
 @pytest.mark.parametrize("kind", ["web", "handlers"])
 def test_what_systemd_runs_is_none_of_supervisors(both: Any, kind: str) -> None:
     """Both record their processes in the same places."""
