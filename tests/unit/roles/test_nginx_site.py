@@ -350,14 +350,16 @@ class Served:
         self.port = port
         self.tls_port = tls_port
 
-    def get(self, path: str, *headers: tuple[str, str], source: str = "127.0.0.1", certificate: Path | None = None) -> list[tuple[str, str]]:
+    def get(
+        self, path: str, *headers: tuple[str, str], source: str = "127.0.0.1", certificate: Path | None = None, method: str = "GET"
+    ) -> list[tuple[str, str]]:
         """What an application gets of a request, or the status in the place of a name."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10, source_address=(source, 0))
         if certificate:
             context = ssl._create_unverified_context()
             context.load_cert_chain(certificate)
             connection = http.client.HTTPSConnection("127.0.0.1", self.tls_port, timeout=10, context=context)
-        connection.putrequest("GET", path)
+        connection.putrequest(method, path)
         for name, value in headers:
             connection.putheader(name, value)
         connection.endheaders()
@@ -559,6 +561,38 @@ def test_request_that_fits_into_no_packet_is_refused_with_the_reason(serve: Serv
         assert status_of(site.get(top, *[(f"X-{number}", "x" * 100) for number in range(900)])) == "431"
         assert status_of(site.get(top + "x" * 15_000, ("Cookie", "x" * 50_000))) == "431"
         assert status_of(site.get(top, *[(f"X-{number}", "x") for number in range(95)])) == "200"
+
+
+class Dying(socketserver.ThreadingTCPServer):
+    """What speaks ASGI, and ends before it has answered."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    class Handler(socketserver.StreamRequestHandler):
+        """One request."""
+
+        def handle(self) -> None:
+            """Read it."""
+            self.rfile.readline()
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), self.Handler)
+
+
+def test_what_may_have_been_done_is_not_done_by_a_worker_again(serve: Serve, tmp_path: Path) -> None:
+    """A request that an ASGI process has got."""
+    (tmp_path / "_maintenance.html").write_text("Later.")
+    methods, path = ("GET", "POST", "PUT", "PATCH", "DELETE"), "/galaxy/api/events/stream"
+    with Dying() as dying:
+        threading.Thread(target=dying.serve_forever, daemon=True).start()
+        moved = {"unix:/run/galaxy/asgi.sock": f"127.0.0.1:{dying.server_address[1]}", "/var/www/galaxy/": f"{tmp_path}/"}
+        site = serve("asgi", **moved)
+        found = [status_of(site.get(path, method=method)) for method in methods]
+        dying.shutdown()
+    assert found == ["200", "503", "503", "503", "503"]
+    # Nobody listens: nothing can have been done.
+    assert [status_of(site.get(path, method=method)) for method in methods] == ["200"] * 5
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
