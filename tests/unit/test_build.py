@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,15 @@ def test_nothing_is_missing(installed: Path, directory: str) -> None:
     expected = files_in(ROOT / directory)
     assert expected
     assert files_in(installed / directory) == expected
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="no make here")
+def test_artifact_is_built_with_ansible_core_alone() -> None:
+    """Without the virtualenv of the developers, which takes 700 MB."""
+    process = subprocess.run(["make", "-n", "build", "VENV=nowhere"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert "ansible-galaxy collection build" in process.stdout
+    assert "tools/setup" not in process.stdout
 
 
 def test_of_the_benchmarks_there_are_the_results_alone(installed: Path) -> None:
