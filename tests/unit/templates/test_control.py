@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import pwd
+import re
 import shutil
 import socket
 import socketserver
@@ -410,6 +411,36 @@ def test_a_user_who_is_gone_is_named(command: Any, etc: Path) -> None:
     assert "this host has no group no-such-group: " in command("web", "become", "1").stderr
 
 
+@pytest.mark.parametrize(
+    ("kind", "people", "manager"),
+    [
+        ("web", "status restart check socket-group apply remove", "become ready failed boot log record-socket"),
+        ("handlers", "status restart apply remove", "become ready failed"),
+    ],
+)
+def test_help_tells_what_people_call_from_what_the_service_manager_calls(command: Any, kind: str, people: str, manager: str) -> None:
+    result = command(kind, "--help")
+    assert result.returncode == 0
+    head, _title, rest = result.stdout.partition("\ncommands:\n")
+    ours, _title, theirs = rest.partition("\nThe service manager calls these, and people do not:\n")
+    assert f"sudo galaxy-{kind} status" in head
+    assert re.findall(r"(?m)^    ([a-z-]+)(?: |$)", ours) == people.split()
+    assert re.findall(r"(?m)^    ([a-z-]+) ", theirs) == manager.split()
+
+
+@pytest.mark.usefixtures("control")
+def test_who_is_not_root_is_told_to_be(monkeypatch: Any, capsys: Any) -> None:
+    def refuse(*_arguments: Any) -> int:
+        raise PermissionError(13, "Permission denied", "/run/galaxy/lock")
+
+    program = importlib.import_module("control.__main__")
+    monkeypatch.setattr(program, "run_with", refuse)
+    for uid, hint in ((1000, "; run galaxy-web as root: sudo galaxy-web ..."), (0, "")):
+        monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
+        assert program.main("galaxy", "web", ["status"]) == 1
+        assert capsys.readouterr().err == f"/run/galaxy/lock: Permission denied{hint}\n"
+
+
 @pytest.mark.parametrize("arguments", [[], ["reload"], ["ready"], ["become"], ["apply", "--now"]])
 def test_wrong_usage_is_told(command: Any, etc: Path, arguments: list[str]) -> None:
     write(etc, "web")
@@ -449,7 +480,7 @@ def test_what_cannot_be_read_is_told_without_a_traceback(command: Any, etc: Path
 def test_its_help_tells_the_exit_codes(command: Any) -> None:
     result = command("web", "--help")
     assert result.returncode == 0
-    assert "0  done\n  1  a process did not start" in result.stdout
+    assert "0  done\n    1  a process did not start" in result.stdout
 
 
 # --- Whether a new web process works ----------------------------------------------------------------------------------
