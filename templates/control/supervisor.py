@@ -11,6 +11,7 @@ instance comes from systemd or goes to it, those that systemd runs are none of t
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 from .common import MANAGERS, Control
 from .errors import ControlError, say
 from .log_tail import log_tail
-from .paths import ETC
+from .paths import ETC, is_foreign, read
 from .process import Process
 from .systemd import Systemd, systemctl
 
@@ -156,11 +157,18 @@ class Supervisor:
                     supervisorctl("update", name)
 
     def unknown(self, names: list[str]) -> list[str]:
-        """Programs of this kind that supervisor knows, and are not among I(names)."""
+        """Programs of this kind that supervisor knows, are not among I(names), and are not of somebody else."""
         known = {name for name in states() if name.startswith(self.prefix)}
         # An instance called galaxy-web has programs that might be some of one called galaxy.
         others = tuple(f"{path.parent.name}-{word}-" for kind, word in PROGRAMS.items() for path in ETC.glob(f"{self.prefix[:-1]}*/{kind}.json"))
-        return sorted(name for name in known - {*names, *self.boot_programs} if not name.startswith(others))
+        unknown = {name for name in known - {*names, *self.boot_programs} if not name.startswith(others)}
+        return sorted(unknown - self._foreign() if unknown else unknown)
+
+    def _foreign(self) -> set[str]:
+        """The programs in files of supervisor that no role wrote."""
+        directories = {Path(path).parent for path in self.control.config.get("definitions", {}).get("supervisor", [])}
+        files = [path for directory in directories for path in (*directory.glob("*.conf"), directory.parent / "supervisord.conf")]
+        return {name for path in files if is_foreign(path) for name in re.findall(r"^\[(?:\w+-)?program:([^\]]+)\]", read(path), re.MULTILINE)}
 
     def forget(self, name: str) -> None:
         """Stop a program and make supervisor know it no more."""

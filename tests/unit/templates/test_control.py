@@ -1202,6 +1202,40 @@ def test_programs_of_another_instance_are_none_of_this_one(both: Any, etc: Path,
         assert manager.unknown(["galaxy-web-1", "galaxy-handler-a"]) == unknown
 
 
+@pytest.mark.parametrize("kind", ["web", "handlers"])
+@pytest.mark.parametrize("file", ["@.service", "@9.service"])
+def test_service_of_somebody_else_is_none_of_this_instance(
+    both: Any, etc: Path, monkeypatch: pytest.MonkeyPatch, kind: str, file: str
+) -> None:
+    """Gravity and other roles call their units by the same names."""
+    manager = both(kind, "systemd").manager
+    units = etc / "systemd" / "system"
+    units.mkdir(parents=True, exist_ok=True)
+    prefix = manager.prefix.rstrip("@")
+    monkeypatch.setattr(sys.modules[type(manager).__module__], "systemctl", lambda *_arguments, **_options: f"{prefix}@9.service loaded active")
+    (units / f"{prefix}@.service").write_text("# Managed by the role galaxyops.uwsgi.job_handlers\n")
+    assert manager.unknown([]) == [f"{prefix}@9.service"]
+    (units / f"{prefix}{file}").write_text("; This file is maintained by Gravity\n")
+    assert manager.unknown([]) == []
+    (units / f"{prefix}{file}").unlink()
+    assert manager.unknown([]) == [f"{prefix}@9.service"], "the unit of a role is gone, and the process still runs"
+
+
+@pytest.mark.parametrize("kind", ["web", "handlers"])
+def test_program_of_somebody_else_is_none_of_this_instance(both: Any, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    manager = both(kind, "supervisor").manager
+    name = manager.name("9")
+    monkeypatch.setattr(sys.modules[type(manager).__module__], "supervisorctl", lambda *_arguments, **_options: f"{name} RUNNING")
+    assert manager.unknown([]) == [name]
+    (definition,) = manager.control.config["definitions"]["supervisor"]
+    Path(definition).parent.mkdir(parents=True, exist_ok=True)
+    mine = Path(definition).parent / "mine.conf"
+    mine.write_text(f"[program:{name}]\ncommand = sleep 9\n")
+    assert manager.unknown([]) == []
+    mine.write_text(f"; galaxyops.uwsgi\n[program:{name}]\ncommand = sleep 9\n")
+    assert manager.unknown([]) == [name]
+
+
 def test_what_ended_processes_have_left_is_swept(both: Any) -> None:
     """Under supervisor root makes these files, under systemd the application's user."""
     lives, ended = both("web", "systemd").slots()
