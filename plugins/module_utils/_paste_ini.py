@@ -23,7 +23,15 @@ from functools import lru_cache
 from typing import Optional
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import MASK, is_secret, mask_line, mask_value
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import (
+    MASK,
+    closes_private_key,
+    is_secret,
+    mask_assignment,
+    mask_line,
+    mask_value,
+    opens_private_key,
+)
 
 DEFAULT = "DEFAULT"
 UWSGI = "uwsgi"
@@ -535,22 +543,27 @@ def _masked_lines(text: str) -> Iterator[tuple[str, str, str]]:
     """Each line of I(text): its section, the line itself, and the line with secrets masked."""
     section = ""
     secret_level: Optional[int] = None  # the indentation of a secret option, whose value the next lines may continue
+    in_key = False  # whether a private key has begun and not ended
     for line in _split_lines(text):
         eol = _eol(line)
         body = line[: len(line) - len(eol)]
         masked = mask_line(body)
-        if not _is_blank(line) and not _is_comment(line):
-            indent = _indent(body)
-            if secret_level is not None and len(indent) > secret_level:
+        indent = _indent(body)
+        continues = secret_level is not None and len(indent) > secret_level
+        if in_key:
+            in_key = not closes_private_key(body)
+            masked = indent + MASK if not _is_blank(line) else masked
+        elif not _is_blank(line) and not _is_comment(line):
+            if continues:
                 masked = indent + MASK
             else:
                 name, separator, value = _partition(body)
-                secret_level = None
-                if separator and is_secret(name):
-                    secret_level = len(indent)
-                    masked = body[: len(body) - len(value.lstrip())] + (MASK if value.strip() else "")
+                masked = mask_assignment(body, name, value) if separator else masked
+                # The value may begin on the next line.
+                secret_level = len(indent) if separator and is_secret(name) and (not value.strip() or masked.endswith(MASK)) else None
                 header = _HEADER.match(body.strip())
                 section = header.group("name") if header else section
+        in_key = in_key or opens_private_key(body)
         yield section, line, masked + eol
 
 

@@ -10,6 +10,7 @@ The command C(<instance>-web) is this file's other user, on hosts without Ansibl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -26,6 +27,8 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 # A request that waits to be accepted: the kernel has no inode for it yet, and calls it SS_CONNECTING.
 _WAITING = "02"
+
+_LOOPBACK = ("127.0.0.1", "::1")
 
 # Bytes: a hundred workers with many threads, each at a request with long headers, say less
 _LONGEST = 32 * 1024 * 1024
@@ -111,15 +114,44 @@ def _sum(sizes: Sequence[Optional[int]]) -> Optional[int]:
     return sum(known) if len(known) == len(sizes) else None
 
 
-def read(address: str, timeout: float) -> str:
-    """What the stats server at a unix socket, or at C(host:port), says, without the header of its HTTP variant."""
-    is_path = "/" in address
+def _connect_to(address: str, timeout: float) -> socket.socket:
+    """Connect to a stats server at any address that uWSGI takes and another process can reach.
+
+    An empty host, like C(*) and C(0.0.0.0), stands for every address of the host: loopback is one of them.
+    """
+    if address.startswith("@"):
+        # uWSGI's name for an abstract socket ends with a zero byte, which other programs leave out.
+        try:
+            return _connect_abstract(address[1:] + "\0", timeout)
+        except ConnectionRefusedError:
+            return _connect_abstract(address[1:], timeout)
+    if "/" in address and "://" not in address:
+        return _connect(address, timeout)
     host, _colon, port = address.rpartition(":")
-    if not is_path and not (host and port.isdecimal()):
-        raise StatsError(f"{address} is no address of a stats server: write the path of its socket, or HOST:PORT")
+    if not (_colon and port.isdecimal() and 0 < int(port) < 65536 and "/" not in host):
+        raise StatsError(f"{address} is no address of a stats server: write the path of its socket, HOST:PORT, :PORT or @NAME, as the option stats has it")
+    hosts = {"": _LOOPBACK, "*": _LOOPBACK, "0.0.0.0": _LOOPBACK[:1], "[::]": _LOOPBACK[::-1]}.get(host, (host.strip("[]"),))
+    for other in hosts[:-1]:
+        with contextlib.suppress(OSError):
+            return socket.create_connection((other, int(port)), timeout)
+    return socket.create_connection((hosts[-1], int(port)), timeout)
+
+
+def _connect_abstract(name: str, timeout: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
     try:
-        connection = _connect(address, timeout) if is_path else socket.create_connection((host.strip("[]"), int(port)), timeout)
-        with connection:
+        connection.settimeout(timeout)
+        connection.connect("\0" + name)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def read(address: str, timeout: float) -> str:
+    """What the stats server at I(address) says, without the header of its HTTP variant."""
+    try:
+        with _connect_to(address, timeout) as connection:
             content = _first_part(connection, timeout)
             if content:
                 content += read_stream(connection, _LONGEST, timeout)

@@ -27,7 +27,8 @@ options:
     type: str
   address:
     description:
-      - The stats server of any uWSGI on this host, as its option C(stats) has it, such as V(/run/wiki/stats.sock) or V(127.0.0.1:9191).
+      - The stats server of any uWSGI on this host, as its option C(stats) has it, such as V(/run/wiki/stats.sock), V(127.0.0.1:9191),
+        V(:9191), V([::1]:9191) or the name of an abstract socket, V(@stats). An address that stands for every address of the host is asked on loopback.
     type: str
   timeout:
     description:

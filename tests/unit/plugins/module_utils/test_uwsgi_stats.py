@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -124,10 +125,51 @@ def test_what_is_no_stats_server_is_told(text: str) -> None:
         parse(text)
 
 
-@pytest.mark.parametrize("address", ["9191", "localhost", "127.0.0.1:http", ":9191"])
+@pytest.mark.parametrize("address", ["9191", "localhost", "127.0.0.1:http", ":", ":0", ":65536", "fd://3", "stats.sock", "http://127.0.0.1:9191"])
 def test_what_is_no_address_is_told(address: str) -> None:
-    with pytest.raises(StatsError, match="write the path of its socket, or HOST:PORT"):
+    with pytest.raises(StatsError, match="write the path of its socket, HOST:PORT, :PORT or @NAME"):
         read(address, 1)
+
+
+@pytest.mark.parametrize(
+    ("bound", "address"),
+    [
+        ("0.0.0.0", ":{}"),
+        ("127.0.0.1", ":{}"),
+        ("127.0.0.1", "*:{}"),
+        ("0.0.0.0", "0.0.0.0:{}"),
+        ("127.0.0.1", "localhost:{}"),
+        ("::1", "[::1]:{}"),
+        ("::1", ":{}"),
+        ("::", "[::]:{}"),
+        ("\0galaxyops-test-{}\0", "@galaxyops-test-{}"),
+        ("\0galaxyops-test-{}", "@galaxyops-test-{}"),
+    ],
+)
+def test_addresses_that_uwsgi_takes_are_taken(bound: str, address: str) -> None:
+    with contextlib.ExitStack() as stack:
+        number = os.getpid()
+        if bound.startswith("\0"):
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(bound.format(number))
+            listener.listen()
+        else:
+            try:
+                family = socket.AF_INET6 if ":" in bound else socket.AF_INET
+                listener = stack.enter_context(socket.create_server((bound, 0), family=family))
+            except OSError as error:
+                pytest.skip(f"no {bound} here: {error}")
+            number = listener.getsockname()[1]
+
+        def serve() -> None:
+            connection, _address = listener.accept()
+            with connection:
+                connection.sendall(said(worker(requests=7)).encode())
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        assert ask(address.format(number), timeout=5).totals()["requests"] == 7
+        thread.join()
 
 
 def test_nobody_there(directory: Path) -> None:
