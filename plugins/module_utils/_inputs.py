@@ -25,8 +25,7 @@ _NOT_OURS = ("_", "ansible_", "wsgi_")
 # What a role sets for the tasks after it.
 _RESULTS = frozenset({"nginx_proxy_locations", "nginx_proxy_params", "nginx_proxy_site"})
 # Variables of galaxyproject.galaxy, usegalaxy_eu.galaxy_systemd, and the playbooks of Galaxy's training.
-OTHERS = frozenset(
-    """
+_OTHERS = """
 galaxy_additional_venv_packages galaxy_admin_email_from galaxy_admin_email_to galaxy_api_key
 galaxy_app_config_default galaxy_app_config_section galaxy_auto_brand galaxy_backup_configfiles galaxy_become_users
 galaxy_build_client galaxy_cache_dir galaxy_changeset_id galaxy_client_build_steps galaxy_client_force_build
@@ -85,8 +84,8 @@ galaxy_user galaxy_user_name galaxy_user_public_ssh_key galaxy_user_singularity_
 galaxy_user_singularity_tmpdir galaxy_users galaxy_uwsgi_config_default galaxy_uwsgi_yaml_parser galaxy_vault_config
 galaxy_venv_dir galaxy_virtualenv_command galaxy_virtualenv_python galaxy_workflows galaxy_zergpool
 galaxy_zergpool_listen_addr galaxy_zergpool_listen_path galaxy_zergpool_socket_name
-""".split()
-)
+"""
+OTHERS = frozenset(_OTHERS.split())
 
 
 def family(role: str, inputs: Iterable[str]) -> list[str]:

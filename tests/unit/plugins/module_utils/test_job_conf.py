@@ -714,14 +714,19 @@ def test_what_galaxy_accepts_has_no_findings(name: str, text: str) -> None:
         ((' default="tpv"', ""), ("  default: tpv\n", ""), "error", "there is no default among big, cluster, local, long, tpv"),
         (('runner="slurm"', 'runner="pbs"'), ("runner: slurm", "runner: pbs"), "error", "'cluster': there is no runner 'pbs'"),
         (
-            ("        <destination id=\"local\"", "<destination id='old' runner='pbs'/>\n        <destination id=\"local\""),
+            ('        <destination id="local"', "<destination id='old' runner='pbs'/>\n        <destination id=\"local\""),
             ("    local:\n      runner", "    old: {runner: pbs}\n    local:\n      runner"),
             "warning",
             "'old': there is no runner 'pbs'",
         ),
         (('destination="big"', 'destination="gone"'), ("environment: big", "environment: gone"), "error", "tool 'bwa': no"),
         (('destination="local"/>\n    </tools>', 'destination="gone"/>\n    </tools>'), ("local\nlimits", "gone\nlimits"), "error", "tool 'local': no"),
-        (('destination="local"/>\n        </d', 'destination="gone"/>\n        </d'), ("environment: local\n    local", "environment: gone\n    local"), "error", "resubmit of "),
+        (
+            ('destination="local"/>\n        </d', 'destination="gone"/>\n        </d'),
+            ("environment: local\n    local", "environment: gone\n    local"),
+            "error",
+            "resubmit of ",
+        ),
         (('tag="long"', 'tag="gone"'), ("tag: long", "tag: gone"), "warning", "so this limits nothing"),
         (('id="local">2', 'id="gone">2'), ("id: local", "id: gone"), "warning", "so this limits nothing"),
         (('id="tpv" runner', 'id="cluster" runner'), ("    tpv:", "    cluster:"), "warning", "'cluster' is defined 2 times"),
@@ -729,9 +734,7 @@ def test_what_galaxy_accepts_has_no_findings(name: str, text: str) -> None:
     ],
 )
 @pytest.mark.parametrize("name", sorted(NAMED))
-def test_a_name_that_refers_to_nothing_is_found(
-    xml_change: tuple[str, str], yaml_change: tuple[str, str], severity: str, message: str, name: str
-) -> None:
+def test_a_name_that_refers_to_nothing_is_found(xml_change: tuple[str, str], yaml_change: tuple[str, str], severity: str, message: str, name: str) -> None:
     old, new = xml_change if name.endswith("xml") else yaml_change
     assert old in NAMED[name]
     text = NAMED[name].replace(old, new, 1)
@@ -747,16 +750,36 @@ def test_a_name_that_refers_to_nothing_is_found(
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("job_conf.yml", "handling:\n", "handling:\n  assign_with: [db-preassign]\n", "7: error: 'handling': Galaxy does not read 'assign_with' here: write assign"),
+        (
+            "job_conf.yml",
+            "handling:\n",
+            "handling:\n  assign_with: [db-preassign]\n",
+            "7: error: 'handling': Galaxy does not read 'assign_with' here: write assign",
+        ),
         ("job_conf.yml", "handling:\n", "handling:\n  max-grab: 3\n", "7: error: 'handling': Galaxy does not read 'max-grab' here: write max_grab"),
         ("job_conf.yml", "handling:\n", "handling:\n  colour: red\n", "7: warning: 'handling': Galaxy does not read 'colour' here: remove it"),
         ("job_conf.yml", "      plugins:", "      tag: [a]\n      plugins:", "9: error: handler 'handler0': Galaxy does not read 'tag' here: write tags"),
         ("job_conf.yml", "runners:", "destinations: {}\nrunners:", "1: error: the file: Galaxy does not read 'destinations' here: write execution"),
-        ("job_conf.yml", "  environment: big", "  environment: big\n  destination: big", "error: tool 'bwa': Galaxy does not read 'destination' here: write environment"),
-        ("job_conf.yml", "        environment: local\n", "        destination: local\n", "error: resubmit of environment 'cluster': Galaxy does not read 'destination'"),
+        (
+            "job_conf.yml",
+            "  environment: big",
+            "  environment: big\n  destination: big",
+            "error: tool 'bwa': Galaxy does not read 'destination' here: write environment",
+        ),
+        (
+            "job_conf.yml",
+            "        environment: local\n",
+            "        destination: local\n",
+            "error: resubmit of environment 'cluster': Galaxy does not read 'destination'",
+        ),
         ("job_conf.xml", "<handlers>", '<handlers assign="db-preassign">', "6: error: <handlers>: Galaxy does not read 'assign' here: write assign_with"),
         ("job_conf.xml", "<handlers>", '<handlers colour="red">', "6: warning: <handlers>: Galaxy does not read 'colour' here: remove it"),
-        ("job_conf.xml", '<handler id="handler0"', '<handler id="handler0" tag="a"', "7: error: handler 'handler0': Galaxy does not read 'tag' here: write tags"),
+        (
+            "job_conf.xml",
+            '<handler id="handler0"',
+            '<handler id="handler0" tag="a"',
+            "7: error: handler 'handler0': Galaxy does not read 'tag' here: write tags",
+        ),
         ("job_conf.xml", "<plugins>", "<runners/>\n<plugins>", "2: error: <job_conf>: Galaxy does not read 'runners' here: write plugins"),
         ("job_conf.xml", 'id="bwa" destination', 'id="bwa" environment', "error: tool 'bwa': Galaxy does not read 'environment' here: write destination"),
         ("job_conf.xml", 'id="slurm" type', 'id="slurm" worker="2" type', "4: error: plugin 'slurm': Galaxy does not read 'worker' here: write workers"),
@@ -861,7 +884,11 @@ def xml_documents(draw: st.DrawFn) -> str:
 @st.composite
 def yaml_documents(draw: st.DrawFn) -> str:
     """A job_conf.yml without handling."""
-    runners = draw(st.sampled_from(["execution: {}\n", "runners:\n    local:\n        workers: 4\n        # c\n", "runners: {local: {workers: 4}}\n", "runners: # c\n  x:\n"]))
+    runners = draw(
+        st.sampled_from(
+            ["execution: {}\n", "runners:\n    local:\n        workers: 4\n        # c\n", "runners: {local: {workers: 4}}\n", "runners: # c\n  x:\n"]
+        )
+    )
     before, after = (draw(st.lists(JUNK_YAML, max_size=3, unique=True)) for _part in range(2))
     text = "".join(f"{part}\n" for part in before) + runners + "".join(f"{part}\n" for part in after if part not in before) + "last: 1"
     return (draw(st.sampled_from(["", "---\n", "\ufeff# c\n"])) + text + draw(st.sampled_from(["\n", "", "\n\n# end\n"]))).replace("\n", draw(newlines))
@@ -870,7 +897,7 @@ def yaml_documents(draw: st.DrawFn) -> str:
 def outside(before: str, after: str) -> bool:
     """Whether I(after) is I(before) with something inserted in one place."""
     start = next((i for i, (old, new) in enumerate(zip(before, after)) if old != new), min(len(before), len(after)))
-    return any(before[:i] + after[i:len(after) - len(before) + i] + before[i:] == after for i in range(start + 1))
+    return any(before[:i] + after[i : len(after) - len(before) + i] + before[i:] == after for i in range(start + 1))
 
 
 @settings(deadline=None)
