@@ -49,6 +49,8 @@ _LONG = re.compile(r"(?<![A-Za-z0-9+_/.~-])(?:[./~]*)[A-Za-z0-9+_/.~-]{16,}={0,2
 _SHORTEST = 16
 _ALNUM = re.compile(r"[A-Za-z0-9]+")
 _PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+# A part of a name that tells a version
+_VERSION = re.compile(r"[vV]\d{1,3}")
 _HEXADECIMAL = re.compile(r"(?=[^\W_]*[a-fA-F])(?=[^\W_]*\d)[0-9a-fA-F]{16,}\Z")
 _UNPRONOUNCEABLE = re.compile(r"[b-df-hj-np-tv-xz]{5}")
 _MIXED = re.compile(r"(?<!\S)(?=\S*[a-z])(?=\S*[A-Z])(?=\S*\d)(?=\S*[!#$%^&*?])[^\s\"'(){}\[\]|\\/:;,=<>@]{10,}(?!\S)")
@@ -166,6 +168,8 @@ def _changes(part: str) -> int:
 def _worded(part: str) -> int:
     """How many characters of I(part) belong to words; one that stands alone may be an abbreviation, like SSL."""
     if part.isalpha() and len(part) <= 8 and (part[1:].islower() or part.isupper()):
+        return len(part)
+    if _VERSION.fullmatch(part):
         return len(part)
     pieces = _PIECE.findall(part)
     # More than every third letter begins a word: there are no such words.

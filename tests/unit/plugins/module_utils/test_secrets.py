@@ -88,6 +88,7 @@ def test_private_key_is_masked_line_by_line() -> None:
         ("database_connection", "sqlite:////srv/galaxy/database/universe.sqlite?isolation_level=IMMEDIATE"),
         ("database_connection", "postgresql:///galaxy?host=/var/run/postgresql"),
         ("admin_users", "admin@example.org,second.admin@example.org"),
+        ("tool_id", "galaxy_tool_v3_v3_v3_v3"),
         ("genome", "GRCh38.p14_GCF_000001405.40"),
         ("route-if-not", "empty:${UWSGI_FILE}${UWSGI_MODULE}${UWSGI_SCRIPT} break:403 Forbidden"),
         ("log-format", "request %(var.HTTP_X_REQUEST_ID) %(addr) %(method) %(uri) %(proto) %(status) %(rsize) bytes %(msecs) ms worker %(wid)"),
