@@ -11,7 +11,8 @@ PYTHON ?=
 SCENARIO ?=
 # One part of the benchmarks instead of all of them.
 PART ?=
-# What `make chaos` does: the schedule of a seed, so many steps of it or those from one number to another, with one service manager or both, on one release of Debian.
+# What `make chaos` does: the schedule of a seed, so many steps of it or those from one number to another, with one
+# service manager or both, on one release of Debian.
 SEED ?= 1
 STEPS ?= 20
 MANAGER ?=

@@ -11,7 +11,7 @@ from typing import Any, Callable
 def absent_files(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the items of M(galaxyops.uwsgi.file_set) that remove I(files): what lies in a directory comes before it.
 
-    A diff shows what is removed too, so what is sensitive stays so; a file of somebody else is not removed.
+    Each item keeps C(sensitive), because a diff shows the content of a removed file, and C(mark), which protects a file that no role wrote.
     """
     kept = ("mark", "sensitive")
     return [

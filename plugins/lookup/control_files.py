@@ -41,6 +41,8 @@ from typing import Any, Optional
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._mark import MARK
+
 SOURCE = Path(__file__).resolve().parents[2] / "templates" / "control"
 LAUNCHER = """\
 #!/bin/sh
@@ -57,7 +59,7 @@ def control_files(instance: str, kind: str) -> list[dict[str, Any]]:
     return [
         *({"path": path, "state": "directory", "mode": "0755"} for path in ("/usr/local/lib/galaxyops", library, f"{library}/control")),
         *({"path": f"{library}/control/{source.name}", "content": source.read_text(), "mode": "0644"} for source in sorted(SOURCE.glob("*.py"))),
-        {"path": command, "content": launcher, "mark": "galaxyops.uwsgi", "mode": "0755"},
+        {"path": command, "content": launcher, "mark": MARK, "mode": "0755"},
     ]
 
 

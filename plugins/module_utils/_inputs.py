@@ -93,7 +93,9 @@ def family(role: str, inputs: Iterable[str]) -> list[str]:
     return sorted(name for name in inputs if name == role or name.startswith(f"{role}_"))
 
 
-def problems(names: Iterable[str], roles: Iterable[str], inputs: Collection[str], allowed: Collection[str] = ()) -> tuple[list[str], list[str]]:
+def problems(
+    names: Iterable[str], roles: Iterable[str], inputs: Collection[str], allowed: Collection[str] = ()
+) -> tuple[list[str], list[str]]:
     """Say which of the variables I(names) are misspelled inputs of I(roles): as errors, and as warnings.
 
     What begins as the inputs of one of STRICT_ROLES do, or resembles one of those, is an error. Other roles have variables that begin with
@@ -131,7 +133,9 @@ def _closest(name: str, role: str, inputs: Iterable[str]) -> str:
 def _meant(name: str, inputs: Collection[str]) -> Iterator[str]:
     """The inputs that a name resembles, the most likely one first."""
     lower = name.lower()
-    distances = {candidate: distance(lower, candidate, 2) for candidate in inputs if abs(len(candidate) - len(lower)) <= 2}
+    distances = {
+        candidate: distance(lower, candidate, 2) for candidate in inputs if abs(len(candidate) - len(lower)) <= 2
+    }
     yield from (candidate for candidate, found in distances.items() if found is not None and found <= 1)
     yield from (candidate for candidate in inputs if _same_words(lower.split("_"), candidate.split("_")))
     # In a short word two letters are too much.
@@ -143,7 +147,8 @@ def _same_words(words: list[str], others: list[str]) -> bool:
     if len(words) != len(others) or words[0] != others[0]:
         return False
     return sorted(words) == sorted(others) or all(
-        min(len(word), len(other)) >= 3 and (word.startswith(other) or other.startswith(word)) for word, other in zip(words, others)
+        min(len(word), len(other)) >= 3 and (word.startswith(other) or other.startswith(word))
+        for word, other in zip(words, others)
     )
 
 

@@ -13,8 +13,8 @@ version_added: 1.1.0
 description:
   - Puts files and symbolic links back from a copy of them, such as C(cp --archive --parents) makes. Each gets the content, the owner, the mode
     and the times of its copy, in one step, so that no program ever reads half of one.
-  - Root may call it for files in directories that others can write to. It follows no link of a user to the files of somebody else, and a copy of
-    a file takes the place of such a link.
+  - Root can use the module in directories that other users can write to. The module does not follow a user's link to a file of another user. The
+    copy replaces such a link.
   - What is already as it was kept is not touched.
 author:
   - Galaxy operators (@galaxyops)
@@ -74,7 +74,11 @@ def is_kept(copy: str, path: str) -> bool:
     try:
         with safe_files.locate(path, follow=False) as place:
             found = place.status
-            same = found is not None and (found.st_mode, found.st_uid, found.st_gid) == (kept.st_mode, kept.st_uid, kept.st_gid)
+            same = found is not None and (found.st_mode, found.st_uid, found.st_gid) == (
+                kept.st_mode,
+                kept.st_uid,
+                kept.st_gid,
+            )
             return same and place.read() == safe_files.read(copy)
     except FileNotFoundError:
         return False
@@ -98,7 +102,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     copies = {path: os.path.join(module.params["backup"], path.lstrip("/")) for path in module.params["files"]}
-    missing = [f"{path} has no copy: {copy} does not exist" for path, copy in copies.items() if not os.path.lexists(copy)]
+    missing = [
+        f"{path} has no copy: {copy} does not exist" for path, copy in copies.items() if not os.path.lexists(copy)
+    ]
     if missing:
         module.fail_json(msg=f"{'; '.join(missing)}. Nothing has been changed.")
     path, restored = "", []

@@ -9,13 +9,11 @@ import os
 from pathlib import Path
 
 from . import _safe_files as safe_files
+from ._mark import has_mark
 
 RUN = Path(os.environ.get("GALAXYOPS_RUN", "/run"))
 ETC = Path(os.environ.get("GALAXYOPS_ETC", "/etc"))
 STATE = Path(os.environ.get("GALAXYOPS_STATE", "/var/lib/galaxyops"))
-
-# What a file has in its first line that a role of the collection wrote.
-MARK = "galaxyops.uwsgi"
 
 
 def read(path: Path) -> str:
@@ -28,7 +26,7 @@ def read(path: Path) -> str:
 
 def is_foreign(path: Path) -> bool:
     """Whether there is a file at a path that no role wrote."""
-    return path.exists() and MARK not in read(path)[:500]
+    return path.exists() and not has_mark(str(path))
 
 
 def write(path: Path, text: str) -> None:

@@ -48,15 +48,14 @@ class Process:
     @property
     def pid(self) -> int:
         """The process, or 0 when it does not live."""
-        pid = self.last_pid
-        return pid if pid and start_time(pid) == self._recorded("pid").get("born") else 0
+        recorded = self._recorded("pid")
+        pid = _number(recorded)
+        return pid if pid and start_time(pid) == recorded.get("born") else 0
 
     @property
     def last_pid(self) -> int:
         """The number of the process that was started last, whether it lives or not; 0 when there was none."""
-        pid = self._recorded("pid").get("pid")
-        # Whoever the directory belongs to has written the number, and may have written anything.
-        return pid if isinstance(pid, int) and 0 < pid < 2**31 else 0
+        return _number(self._recorded("pid"))
 
     @property
     def memory(self) -> int:
@@ -126,7 +125,13 @@ class Process:
     def _own_pid(self) -> int:
         """The process, or 0 when it does not live or belongs to somebody else than its directory does.
 
-        Whoever the directory belongs to has written the number, and may end no process but their own.
+        The application's user has written the number, and must not make root end a process of another user.
         """
         pid = self.pid
         return pid if pid and owner(pid) == self.directory.stat().st_uid else 0
+
+
+def _number(recorded: dict[str, Any]) -> int:
+    """The number of a process in what it has recorded; 0 where that is none, because its user may have written anything."""
+    pid = recorded.get("pid")
+    return pid if isinstance(pid, int) and 0 < pid < 2**31 else 0

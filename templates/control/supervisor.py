@@ -157,7 +157,7 @@ class Supervisor:
                     supervisorctl("update", name)
 
     def unknown(self, names: list[str]) -> list[str]:
-        """Programs of this kind that supervisor knows, are not among I(names), and are not of somebody else."""
+        """Programs of this kind that supervisor knows and a role wrote, and that are not among I(names)."""
         known = {name for name in states() if name.startswith(self.prefix)}
         # An instance called galaxy-web has programs that might be some of one called galaxy.
         others = tuple(f"{path.parent.name}-{word}-" for kind, word in PROGRAMS.items() for path in ETC.glob(f"{self.prefix[:-1]}*/{kind}.json"))

@@ -140,7 +140,7 @@ class Systemd:
                 systemctl("enable", *disabled)
 
     def unknown(self, names: list[str]) -> list[str]:
-        """Services of this kind that run or are enabled, are not among I(names), and are not of somebody else."""
+        """Services of this kind that run or are enabled, that a role wrote, and that are not among I(names)."""
         pattern = f"{self.prefix}*.service"
         running = systemctl("list-units", "--all", "--plain", "--no-legend", pattern).splitlines()
         enabled = (ETC / "systemd/system/multi-user.target.wants").glob(pattern)

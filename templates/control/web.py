@@ -210,12 +210,19 @@ class Web(Control):
 
         A uWSGI that is asked to stop just as it gives up by itself may wait for its workers until it is killed.
         """
-        with contextlib.suppress(StatsError):
-            if any(worker.applications for worker in ask(str(slot.directory / "stats.sock"), timeout=2).workers):
-                self.stop(slot)
-                return
-        slot.kill()
-        self.manager.stop(slot)
+        if self.has_application(slot):
+            self.stop(slot)
+        else:
+            slot.kill()
+            self.manager.stop(slot)
+
+    @staticmethod
+    def has_application(slot: Process) -> bool:
+        """Whether a worker of a slot has loaded the application, so that it may have requests."""
+        try:
+            return any(worker.applications for worker in ask(str(slot.directory / "stats.sock"), timeout=2).workers)
+        except StatsError:
+            return False
 
     def open(self) -> None:
         """Make the sockets that clients connect to."""

@@ -23,7 +23,10 @@ from page import Block, blocks  # noqa: E402 -- it lies where the line above say
 PAGE = ROOT / "docs" / "other-applications.md"
 EXAMPLES = {
     name: blocks(PAGE, heading)
-    for name, heading in {"pyramid": "A Pyramid application, step by step", "zope": "Zope, an application that only one process may open"}.items()
+    for name, heading in {
+        "pyramid": "A Pyramid application, step by step",
+        "zope": "Zope, an application that only one process may open",
+    }.items()
 }
 each_example = pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
 
@@ -56,16 +59,28 @@ def test_playbooks_set_inputs_of_the_roles_and_nothing_else(example: list[Block]
 
 @each_example
 def test_ansible_takes_the_playbooks(example: list[Block], tmp_path: Path) -> None:
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"),
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+    }
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory", "localhost,", "--syntax-check"]
     for block in playbooks(example):
         (tmp_path / "play.yml").write_text(block.text)
-        result = subprocess.run([*command, str(tmp_path / "play.yml")], env=environment, capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            [*command, str(tmp_path / "play.yml")], env=environment, capture_output=True, text=True, check=False
+        )
         assert result.returncode == 0, result.stderr
 
 
 def test_file_of_the_pyramid_application_has_no_fault() -> None:
     files = {block.file: block.text for block in EXAMPLES["pyramid"] if block.file}
-    assert set(files) == {"/srv/notes/lib/notes_app.py", "/srv/notes/notes.ini", "inventory.yml", "notes.yml", "notes-absent.yml"}
+    assert set(files) == {
+        "/srv/notes/lib/notes_app.py",
+        "/srv/notes/notes.ini",
+        "inventory.yml",
+        "notes.yml",
+        "notes-absent.yml",
+    }
     assert _paste_ini.check(files["/srv/notes/notes.ini"], "/srv/notes/notes.ini") == []
     assert "use = call:notes_app:main" in files["/srv/notes/notes.ini"]

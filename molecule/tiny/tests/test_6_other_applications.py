@@ -49,7 +49,12 @@ def run(container: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     options = [option for name, value in way.items() for option in ("--extra-vars", f"{name}={value}")]
 
     def play(name: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1"}
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"),
+            "ANSIBLE_FORCE_COLOR": "0",
+            "NO_COLOR": "1",
+        }
         command = ["ansible-playbook", "--inventory", str(directory / "inventory.yml"), *options, str(directory / name)]
         return subprocess.run(command, cwd=TOP, env=environment, capture_output=True, text=True, check=False)
 

@@ -82,8 +82,8 @@ def write(machine: Machine, step: Step, outcome: Outcome) -> str:
 def lose(step: Step, outcome: Outcome, hit: Hit) -> None:
     """Expect a process that was killed to lose what was under way.
 
-    A worker that is started again loads what is written. If that is broken it ends the other workers too, and the next
-    ones may have taken requests as the files come back between their starts.
+    uWSGI starts a new worker, which loads the configuration on disk. If the configuration is broken, uWSGI ends the
+    other workers too. The workers of the next start may have taken requests before the files come back.
     """
     if step.change in BROKEN:
         outcome.losses.append(Loss(hit.since - AROUND, None, 2 * UNDER_WAY))

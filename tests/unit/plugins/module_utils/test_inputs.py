@@ -81,9 +81,33 @@ def test_name_with_the_prefix_of_a_role_that_resembles_nothing_is_an_error() -> 
 @pytest.mark.parametrize(
     "name",
     [
-        *("galaxy_config", "galaxy_config_files", "galaxy_file_path", "galaxy_systemd_mode", "galaxy_user_name", "galaxy_job_config_file"),
-        *("galaxy_whatever_somebody_needs", "nginx_servers", "nginx_conf_http", "nginx_ssl_role", "nginx_port", "wsgi_processes"),
-        *("ansible_user", "inventory_hostname", "groups", "__uwsgi_checked", "_uwsgi_process", "nginx_proxy_site", "job_name", "restart", "x"),
+        *(
+            "galaxy_config",
+            "galaxy_config_files",
+            "galaxy_file_path",
+            "galaxy_systemd_mode",
+            "galaxy_user_name",
+            "galaxy_job_config_file",
+        ),
+        *(
+            "galaxy_whatever_somebody_needs",
+            "nginx_servers",
+            "nginx_conf_http",
+            "nginx_ssl_role",
+            "nginx_port",
+            "wsgi_processes",
+        ),
+        *(
+            "ansible_user",
+            "inventory_hostname",
+            "groups",
+            "__uwsgi_checked",
+            "_uwsgi_process",
+            "nginx_proxy_site",
+            "job_name",
+            "restart",
+            "x",
+        ),
     ],
 )
 def test_variable_of_something_else_is_not_named(name: str) -> None:
@@ -116,7 +140,8 @@ def test_every_input_and_variable_of_others_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "expected"), [("abc", "abc", 0), ("abc", "acb", 1), ("abc", "ab", 1), ("abc", "xbcd", 2), ("abc", "xyz", None), ("", "ab", 2)]
+    ("one", "other", "expected"),
+    [("abc", "abc", 0), ("abc", "acb", 1), ("abc", "ab", 1), ("abc", "xbcd", 2), ("abc", "xyz", None), ("", "ab", 2)],
 )
 def test_distance(one: str, other: str, expected: int | None) -> None:
     assert _inputs.distance(one, other, 2) == expected
@@ -138,12 +163,23 @@ def variables(node: Any, inside: bool = False) -> Iterator[str]:
             yield from variables(entry)
 
 
-@pytest.mark.parametrize("path", sorted([*ROOT.glob("molecule/**/*.yml"), *ROOT.glob("playbooks/**/*.yml")]), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    sorted([*ROOT.glob("molecule/**/*.yml"), *ROOT.glob("playbooks/**/*.yml")]),
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_own_playbooks_and_scenarios_have_no_unknown_variable(path: Path) -> None:
-    assert problems(*{name for document in yaml.safe_load_all(path.read_text()) for name in variables(document)}) == ([], [])
+    assert problems(*{name for document in yaml.safe_load_all(path.read_text()) for name in variables(document)}) == (
+        [],
+        [],
+    )
 
 
-@pytest.mark.parametrize("path", sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", *ROOT.glob("molecule/*/tests/*.py")]), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", *ROOT.glob("molecule/*/tests/*.py")]),
+    ids=lambda path: path.name,
+)
 def test_variables_that_are_written_somewhere_are_known(path: Path) -> None:
     lines = re.findall(r"^\s*[\"']?([a-z_]+)[\"']?: |[\"']([a-z_]+)=", path.read_text(), re.MULTILINE)
     names = {name for pair in lines for name in pair if PREFIX.fullmatch(name)}
