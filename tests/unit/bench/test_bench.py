@@ -148,7 +148,7 @@ def test_every_text_is_within_its_picture(part: str) -> None:
         content, begin = "".join(text.itertext()), float(text.attrib["x"])
         width = len(content) * float(text.attrib["font-size"]) * (0.66 if text.get("font-weight") == "bold" else 0.58)
         begin -= width if text.get("text-anchor") == "end" else 0
-        assert 0 <= begin and begin + width <= float(top.attrib["width"]), content
+        assert begin >= 0 and begin + width <= float(top.attrib["width"]), content
 
 
 def test_processes_of_the_picture_take_turns() -> None:
