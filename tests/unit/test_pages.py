@@ -86,7 +86,10 @@ def sources() -> str:
         ("The maintenance page", ["no web process of "]),
         ("A port is taken", ["is taken by a process that cannot be seen from here", "stop it or "]),
         ("A module is missing", ["did not start"]),
-        ("The disk is full", ["the file system is full: free some space and run again", "(the old file is intact)", "cannot keep a copy of the configuration in "]),
+        (
+            "The disk is full",
+            ["the file system is full: free some space and run again", "(the old file is intact)", "cannot keep a copy of the configuration in "],
+        ),
         ("`not what is written`", ["(not what is written: run the playbook, or "]),
     ],
 )
