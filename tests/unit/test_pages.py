@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The blocks of docs/other-applications.md can be run; a scenario runs those of the Pyramid application."""
+"""What the pages say can be done: the blocks of docs/other-applications.md, and the messages of docs/troubleshooting.md.
+
+A scenario runs the blocks of the Pyramid application.
+"""
 
 from __future__ import annotations
 
@@ -84,3 +87,46 @@ def test_file_of_the_pyramid_application_has_no_fault() -> None:
     }
     assert _paste_ini.check(files["/srv/notes/notes.ini"], "/srv/notes/notes.ini") == []
     assert "use = call:notes_app:main" in files["/srv/notes/notes.ini"]
+
+
+def sources() -> str:
+    """What the code may say, with each message in one line."""
+    files = [path for top in ("plugins", "roles", "templates") for path in sorted((ROOT / top).rglob("*.py"))]
+    return "\n".join(path.read_text() for path in files)
+
+
+@pytest.mark.parametrize(
+    ("heading", "messages"),
+    [
+        ("The maintenance page", ["no web process of "]),
+        ("A port is taken", ["is taken by a process that cannot be seen from here", "stop it or "]),
+        ("A module is missing", ["did not start"]),
+        (
+            "The disk is full",
+            ["the file system is full: free some space and run again", "(the old file is intact)", "cannot keep a copy of the configuration in "],
+        ),
+        ("`not what is written`", ["(not what is written: run the playbook, or "]),
+    ],
+)
+def test_troubleshooting_quotes_messages_as_they_are(heading: str, messages: list[str]) -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    code = sources()
+    for message in messages:
+        assert message in section
+        assert message in code
+
+
+def test_loop_for_files_that_differ_names_them(tmp_path: Path) -> None:
+    (block,) = [block.text for block in blocks(ROOT / "docs" / "troubleshooting.md", "`not what is written`") if block.language == "sh"]
+    running, there = tmp_path / "running", tmp_path / "etc"
+    there.mkdir()
+    for name, now in (("changed.ini", "new"), ("same.ini", "old")):
+        copy = running / str(there / name).lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text("old")
+        (there / name).write_text(now)
+    (running / "version").write_text("of no file")
+    script = block.replace("/var/lib/galaxyops/galaxy/web/running", str(running))
+    result = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, f"{there}/changed.ini\n"), result.stderr
