@@ -95,7 +95,8 @@ chaos: setup ## Break a host under load again and again, and check what has to h
 	@PYTHONPATH=molecule/utils containers/env python -m chaos --seed $(SEED) --steps $(STEPS) --release $(RELEASE) $(if $(MANAGER),--manager $(MANAGER))
 
 .PHONY: build
-build: setup ## The artifact to install or publish, in build/
+build: ## The artifact to install or publish, in build/; needs ansible-core alone
+	@command -v ansible-galaxy >/dev/null || { echo "make build needs ansible-core: pip install ansible-core, or make setup" >&2; exit 1; }
 	ansible-galaxy collection build --force --output-path build
 
 .PHONY: docs

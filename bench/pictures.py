@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
+# A picture is so wide, or wider where its texts leave less room than this for the bars.
 WIDTH = 960
-LABELS = 360
-NOTES = 210
+ROOM = 300
 LINE = 20
 OURS, OTHERS, SPREAD, TEXT, FAINT = "#2b6cb0", "#b8c4d0", "#1a202c", "#1a202c", "#5a6472"
 
@@ -62,6 +62,16 @@ def when_and_where(result: dict[str, Any]) -> str:
     return f"{result['date']}; {what}; load {machine['load'][0]:g} before"
 
 
+def width_of(content: str, size: int = 12, bold: bool = False) -> float:
+    """How wide a text is at most; the font is that of who looks at the picture."""
+    return len(content) * size * (0.68 if bold else 0.6)
+
+
+def content_of(row: Bar) -> str:
+    """What stands behind a bar."""
+    return number(row.median) + (f" · {row.note}" if row.note else "")
+
+
 def bars(title: str, subtitle: str, panels: Sequence[Panel], result: dict[str, Any]) -> str:
     """A picture of panels, one below the other."""
     parts: list[str] = []
@@ -73,7 +83,12 @@ def bars(title: str, subtitle: str, panels: Sequence[Panel], result: dict[str, A
     text(16, 48, subtitle, fill=FAINT)
     text(16, 65, when_and_where(result), fill=FAINT)
     y = 84
-    room = WIDTH - LABELS - NOTES - 16
+    rows = [row for panel in panels for row in panel.bars]
+    labels = max((width_of(row.label, bold=row.ours) for row in rows), default=0) + 24
+    notes = max((width_of(content_of(row)) for row in rows), default=0) + 24
+    heads = [width_of(subtitle), width_of(when_and_where(result)), *(width_of(f"{panel.title}   {panel.unit}", 13, bold=True) for panel in panels)]
+    width = max(WIDTH, round(labels + ROOM + notes), round(max(heads)) + 32)
+    room = width - labels - notes
     for panel in panels:
         y += 14
         unit = f'<tspan font-size="12" font-weight="normal" fill="{FAINT}">{escape(panel.unit)}</tspan>'
@@ -81,14 +96,13 @@ def bars(title: str, subtitle: str, panels: Sequence[Panel], result: dict[str, A
         scale = room / (max((row.greatest for row in panel.bars), default=0) or 1)
         for row in panel.bars:
             y += LINE
-            text(LABELS - 8, y, row.label, anchor="end", weight="bold" if row.ours else "normal")
-            parts.append(f'<rect x="{LABELS}" y="{y - 11}" width="{max(1, row.median * scale):.1f}" height="14" fill="{OURS if row.ours else OTHERS}"/>')
+            text(labels - 8, y, row.label, anchor="end", weight="bold" if row.ours else "normal")
+            parts.append(f'<rect x="{labels:g}" y="{y - 11}" width="{max(1, row.median * scale):.1f}" height="14" fill="{OURS if row.ours else OTHERS}"/>')
             if row.greatest > row.least:
-                least, greatest = LABELS + row.least * scale, LABELS + row.greatest * scale
+                least, greatest = labels + row.least * scale, labels + row.greatest * scale
                 parts.append(f'<path d="M{least:.1f} {y - 7}v6m0-3H{greatest:.1f}m0-3v6" stroke="{SPREAD}" fill="none"/>')
-            content = number(row.median) + (f" · {row.note}" if row.note else "")
-            text(LABELS + row.greatest * scale + 8, y, content)
+            text(labels + row.greatest * scale + 8, y, content_of(row))
         y += 14
     height = y + 10
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">'
-    return "\n".join([head, f"<title>{escape(title)}</title>", f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>', *parts, "</svg>", ""])
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="sans-serif">'
+    return "\n".join([head, f"<title>{escape(title)}</title>", f'<rect width="{width}" height="{height}" fill="#ffffff"/>', *parts, "</svg>", ""])

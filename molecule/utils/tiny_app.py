@@ -38,6 +38,8 @@ def app_factory(global_conf: dict[str, str], **local_conf: str) -> Callable[...,
         }
         if path == "/sleep":
             time.sleep(float(query["seconds"][0]))
+        elif path == "/raise":
+            raise RuntimeError("this request fails")
         elif path == "/upload":
             answer["bytes"] = sum(len(part) for part in iter(lambda: environ["wsgi.input"].read(65536), b""))
             if "journal" in local_conf:

@@ -11,9 +11,13 @@ from typing import Any, Callable
 def absent_files(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the items of M(galaxyops.uwsgi.file_set) that remove I(files): what lies in a directory comes before it.
 
-    A diff shows what is removed too, so what is sensitive stays so.
+    A diff shows what is removed too, so what is sensitive stays so; a file of somebody else is not removed.
     """
-    return [{"path": entry["path"], "state": "absent", **({"sensitive": True} if entry.get("sensitive") else {})} for entry in reversed(files)]
+    kept = ("mark", "sensitive")
+    return [
+        {"path": entry["path"], "state": "absent", **{name: entry[name] for name in kept if entry.get(name)}}
+        for entry in reversed(files)
+    ]
 
 
 class FilterModule:

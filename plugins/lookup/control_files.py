@@ -57,7 +57,7 @@ def control_files(instance: str, kind: str) -> list[dict[str, Any]]:
     return [
         *({"path": path, "state": "directory", "mode": "0755"} for path in ("/usr/local/lib/galaxyops", library, f"{library}/control")),
         *({"path": f"{library}/control/{source.name}", "content": source.read_text(), "mode": "0644"} for source in sorted(SOURCE.glob("*.py"))),
-        {"path": command, "content": launcher, "mode": "0755"},
+        {"path": command, "content": launcher, "mark": "galaxyops.uwsgi", "mode": "0755"},
     ]
 
 

@@ -33,6 +33,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._managed_file impo
     numeric_mode,
     read,
 )
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._mark import has_mark, whose
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._safe_files import Place, group_id, group_name, user_id, user_name
 
 _OCTAL = re.compile(r"0?o?[0-7]{3,4}")
@@ -57,6 +58,7 @@ class Item:
     mode: Optional[str] = None
     force: bool = True
     sensitive: bool = False
+    mark: str = ""
 
     @property
     def place(self) -> str:
@@ -67,6 +69,12 @@ class Item:
     def target(self) -> str:
         """What is written to: files and directories are looked for through links, links are themselves."""
         return os.path.realpath(self.path) if self.follows else self.place
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether a file is at the path that lacks the mark of the item, so that somebody else has written the file."""
+        # A link that leads nowhere leads to no file of anybody.
+        return bool(self.mark) and os.path.exists(self.path) and not has_mark(self.path, self.mark)
 
     @property
     def follows(self) -> bool:
@@ -239,6 +247,7 @@ class Planner:
             raise FileSetError(f"{item.path}: {item.target} is a device, socket or pipe, which is never replaced: remove it or the link to it first")
         if kind == "link":
             raise FileSetError(f"{item.path}: the link leads back to itself: remove it first")
+        self._refuse_foreign(item)
         before = read(item.path)
         properties = self._property_diff(item, before is not None)
         if before is None or (item.force and before != item.content):
@@ -263,13 +272,24 @@ class Planner:
         before = os.readlink(item.target) if kind else None
         if before == item.src or (before is not None and not item.force):
             return None
+        self._refuse_foreign(item)
         state = {"state": "link", "src": before} if before is not None else {"state": "absent"}
         return Change(item, "link", (_diff(item, state, {"state": "link", "src": item.src}),))
+
+    @staticmethod
+    def _refuse_foreign(item: Item) -> None:
+        if item.is_foreign:
+            raise FileSetError(
+                f"{item.path}: the file is {whose(item.path)} and lacks '{item.mark}' in its first lines, so it is never overwritten: move it away, "
+                "or choose a name that nobody else uses"
+            )
 
     def _plan_absent(self, item: Item) -> Optional[Change]:
         kind = _kind(item.place)
         if not kind:
             return None
+        if item.is_foreign:
+            return Change(item, "keep")
         if kind == "special":
             raise FileSetError(f"{item.path}: it is a device, socket or pipe, which is never removed: stop the service that it belongs to")
         if kind == "directory":

@@ -8,14 +8,42 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import re
+from collections.abc import Iterator
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._mark import first_text, has_mark, whose
 
-# What a file has in its first lines that a role of the collection wrote.
-_OURS = "galaxyops.uwsgi"
-_FIRST_LINES = 500
 _PACKAGED_UNITS = ("/usr/lib/systemd/system", "/lib/systemd/system")
-_UNITS = ("/etc/systemd/system", "/run/systemd/system", *_PACKAGED_UNITS)
+_OWN_UNITS = "/etc/systemd/system"
+_UNITS = (_OWN_UNITS, "/run/systemd/system", *_PACKAGED_UNITS)
+# Where supervisor reads programs
+_PROGRAMS = (
+    "/etc/supervisor/supervisord.conf",
+    "/etc/supervisor/conf.d/*.conf",
+    "/etc/supervisord.conf",
+    "/etc/supervisord.d/*.ini",
+)
+_SITES = ("/etc/nginx/sites-available/{0}.conf", "/etc/nginx/sites-enabled/{0}.conf")
+# What each role writes for an instance, by the variable that names the instance; a pattern stands for units of one slot or handler.
+_WEB_FILES = (
+    *(f"{_OWN_UNITS}/{{0}}-{name}" for name in ("web.service", "web@*.service", "web.socket", "web-*.socket", "log.service")),
+    "/etc/logrotate.d/{0}-log",
+    "/etc/supervisor/conf.d/{0}-web.conf",
+    "/usr/local/sbin/{0}-web",
+)
+_HANDLER_FILES = (
+    f"{_OWN_UNITS}/{{0}}-handler@*.service",
+    "/etc/supervisor/conf.d/{0}-handlers.conf",
+    "/usr/local/sbin/{0}-handlers",
+)
+_FILES = {
+    "uwsgi_instance": _WEB_FILES,
+    "job_handlers_instance": _HANDLER_FILES,
+    "nginx_proxy_instance": _SITES,
+}
+# What the programs of each role are called
+_PROGRAM_WORDS = {"uwsgi_instance": "web", "job_handlers_instance": "handler", "nginx_proxy_instance": ""}
 
 
 def is_ours(instance: str, root: str = "") -> bool:
@@ -26,15 +54,7 @@ def is_ours(instance: str, root: str = "") -> bool:
     commands = [f"{root}/usr/local/sbin/{instance}-{kind}" for kind in ("web", "handlers")]
     # Not nginx.conf itself, of which a line is ours.
     sites = glob.glob(f"{root}/etc/nginx/*/**/{glob.escape(instance)}.conf", recursive=True)
-    return any(map(_has_mark, (*commands, *sites)))
-
-
-def _has_mark(path: str) -> bool:
-    with contextlib.suppress(OSError):
-        if os.path.isfile(path):
-            with open(path, encoding="utf-8", errors="replace") as stream:
-                return _OURS in stream.read(_FIRST_LINES)
-    return False
+    return any(map(has_mark, (*commands, *sites)))
 
 
 def others(instance: str, config_file: str = "", root: str = "") -> list[str]:
@@ -72,15 +92,62 @@ def _is_taken(path: str) -> bool:
     return os.path.lexists(path)
 
 
+def strangers(instance: str, variable: str, root: str = "") -> Iterator[tuple[str, str]]:
+    """The files that a role would write for an instance and that lack the mark of the collection, with whose each is."""
+    patterns = _FILES.get(variable) or [pattern for files in _FILES.values() for pattern in files]
+    for pattern in patterns:
+        for path in sorted(glob.glob(root + pattern.format(glob.escape(instance)))):
+            if not has_mark(path):
+                yield path[len(root) :], whose(path)
+    # Supervisor runs one program of a name, whatever file has it.
+    word = _PROGRAM_WORDS.get(variable, "(?:web|handler)")
+    program = re.compile(rf"^\[(?:\w+-)?program:({re.escape(instance)}-{word}-[^\]]*)\]", re.MULTILINE)
+    for path in sorted(path for pattern in _PROGRAMS for path in glob.glob(root + pattern)) if word else ():
+        found = None if has_mark(path) else program.search(first_text(path, -1))
+        if found:
+            yield path[len(root) :], f"{whose(path)} and has the program {found.group(1)}"
+
+
+def gravity_targets(instance: str, root: str = "") -> list[str]:
+    """The targets of Gravity, which removes all services called as the target is, and so those of this instance."""
+    targets = glob.glob(f"{root}{_OWN_UNITS}/galaxy*.target")
+    stems = {path: os.path.splitext(os.path.basename(path))[0] for path in sorted(targets) if "Gravity" in first_text(path)}
+    return [path[len(root) :] for path, stem in stems.items() if f"{instance}-".startswith(f"{stem}-")]
+
+
+def free_name(instance: str, root: str = "") -> str:
+    """A name for the instance that nothing on the host has."""
+    word = re.sub(r"^galaxy(?=-|$)", "gx", instance)[:24]
+    names = [word, *(f"{word}{number}" for number in range(2, 100))] if word != instance else [f"{instance[:24]}-galaxy", f"gx-{instance[:24]}"]
+    return next((name for name in names if _is_free(name, root)), names[0])
+
+
+def _is_free(instance: str, root: str) -> bool:
+    return not (is_ours(instance, root) or others(instance, "", root) or gravity_targets(instance, root) or any(strangers(instance, "", root)))
+
+
 def findings(instance: str, variable: str, config_file: str = "", root: str = "") -> list[Finding]:
-    """What keeps a role from calling an instance so."""
-    if is_ours(instance, root):
-        return []
-    taken = others(instance, config_file, root)
+    """What keeps a role from calling an instance so: something else has the name, or a file that the role writes is not of the role."""
+    found = [] if variable == "nginx_proxy_instance" else gravity_targets(instance, root)
+    if found:
+        message = (
+            f"{variable} is {instance!r}, and this host has {found[0]} of Gravity: 'galaxyctl update' stops and removes every service called "
+            f"{os.path.splitext(os.path.basename(found[0]))[0]}-*, so those of this instance too. {_remedy(instance, variable, root)}, or give Gravity another "
+            "instance_name in the section gravity of galaxy.yml, and run galaxyctl update"
+        )
+        return [Finding(found[0], 0, "error", message)]
+    foreign = dict(strangers(instance, variable, root))
+    taken = list(dict.fromkeys([*foreign, *([] if is_ours(instance, root) else others(instance, config_file, root))]))
     if not taken:
         return []
+    named = [f"{path} ({foreign[path]})" if path in foreign else path for path in taken]
     message = (
-        f"{variable} is {instance!r}, and this host has {', '.join(taken)} already, which no role of this collection made: what the roles write would get "
-        f"between that. Choose another name, such as {instance}-galaxy"
+        f"{variable} is {instance!r}, and this host has {', '.join(named)} already, which no role of this collection made: what the roles write would get "
+        f"between that. {_remedy(instance, variable, root)}"
     )
     return [Finding(taken[0], 0, "error", message)]
+
+
+def _remedy(instance: str, variable: str, root: str) -> str:
+    follows = "" if variable == "uwsgi_instance" else f", which {variable} follows unless it is set"
+    return f"Choose another name, such as uwsgi_instance: {free_name(instance, root)}{follows}"

@@ -22,6 +22,7 @@ from functools import cached_property, lru_cache
 from typing import Any, NoReturn, Optional
 from xml.parsers import expat
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf_names as job_conf_names
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import MASK, is_secret, mask_line
 
@@ -358,7 +359,8 @@ def _parse_xml(text: str, path: str, name: str = "job_conf") -> _Element:
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
-        _fail(path, error.lineno, f"malformed XML at column {error.offset + 1}: {expat.ErrorString(error.code)}: correct it there or just before")
+        remedy = job_conf_names.other_format(text, "xml") or "correct it there or just before"
+        _fail(path, error.lineno, f"malformed XML at column {error.offset + 1}: {expat.ErrorString(error.code)}: {remedy}")
     root = top.children[0]
     if root.name != name:
         _fail(path, root.line, f"its root element is <{root.name}>, not <{name}>: is this Galaxy's job configuration?")
@@ -691,7 +693,8 @@ class _YamlText:
             mark = error.problem_mark or error.context_mark
             reason = ": ".join(part for part in (error.context, error.problem) if part)
             line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-            _fail(path, line, f"malformed YAML at column {column}: {reason}: correct it there or just before")
+            remedy = job_conf_names.other_format(text, "yaml") or "correct it there or just before"
+            _fail(path, line, f"malformed YAML at column {column}: {reason}: {remedy}")
         except yaml.YAMLError as error:
             line = len(_NEWLINE.findall(self.text[:getattr(error, "position", 0)])) + 1
             _fail(path, line, f"malformed YAML: {getattr(error, 'reason', error)}")
@@ -703,7 +706,14 @@ class _YamlText:
         self.tokens, self.starts, self.root, self.data = parsed.tokens, parsed.starts, parsed.root, parsed.data
         if self.root is not None and not isinstance(self.root, yaml.MappingNode):
             line = self.root.start_mark.line + 1
-            _fail(path, line, "its root is not a mapping with keys such as 'runners' and 'execution': is this Galaxy's job configuration?")
+            remedy = job_conf_names.other_format(text, "yaml") or "is this Galaxy's job configuration?"
+            _fail(path, line, f"its root is not a mapping with keys such as 'runners' and 'execution': {remedy}")
+
+    def refuse_another_file(self) -> None:
+        """Fail where nothing at the root is what a job configuration has."""
+        reason = job_conf_names.other_file([str(key) for key in self.data or {}])
+        if reason:
+            _fail(self.path, self.root.start_mark.line + 1, reason)
 
     def find(self, mapping: Any, key: str) -> Any:
         """The value node of I(key), or None; a key that is there twice is refused."""
@@ -1026,9 +1036,29 @@ def _load(content: bytes, path: str, kind: str) -> tuple[bytes, str, str]:
     return _decode(content, path, "" if kind == "xml" else "utf-8")
 
 
+def _read_job_conf(text: str, path: str, kind: str) -> Handling:
+    """Read a file of which it is not known yet that it is a job configuration."""
+    if kind == "yaml":
+        _YamlText(text, path).refuse_another_file()
+    return _read(text, path, kind)
+
+
 def read(content: bytes, path: str, kind: str) -> Handling:
     """Return what I(content) says about handlers; I(kind) is C(xml) or C(yaml)."""
-    return _read(_load(content, path, kind)[1], path, kind)
+    return _read_job_conf(_load(content, path, kind)[1], path, kind)
+
+
+def _names(content: bytes, path: str, kind: str) -> job_conf_names.Names:
+    """All that I(content) names."""
+    text = _load(content, path, kind)[1]
+    return job_conf_names.from_xml(_parse_xml(text, path)) if kind == "xml" else job_conf_names.from_yaml(_YamlText(text, path).root)
+
+
+def _name_problems(content: bytes, path: str, kind: str) -> list[Finding]:
+    """The names in I(content) that refer to nothing, and the keys that Galaxy does not read."""
+    names = _names(content, path, kind)
+    handlers = read(content, path, kind).handlers
+    return job_conf_names.unknown_keys(names, path) + job_conf_names.problems(names, handlers, path)
 
 
 def registered(content: bytes, path: str) -> tuple[Handler, ...]:
@@ -1051,6 +1081,8 @@ def workflow_schedulers(content: bytes, path: str) -> tuple[Handler, ...]:
 def references(content: bytes, path: str, kind: str) -> tuple[list[Reference], bool]:
     """Return who names a handler in I(content), and whether the default handler is told by something outside of it."""
     text = _load(content, path, kind)[1]
+    if _names(content, path, kind).handlers_elsewhere:
+        return [], True
     return _xml_references(_parse_xml(text, path)) if kind == "xml" else (_yaml_references(_YamlText(text, path)), False)
 
 
@@ -1082,7 +1114,7 @@ def _minimal_runner(text: str, path: str, kind: str) -> str:
 def _load_and_read(content: bytes, path: str, kind: str) -> tuple[bytes, str, str, Handling]:
     """Decode and read what is to be edited; duplicates in it are refused."""
     mark, text, encoding = _load(content, path, kind)
-    handling = _read(text, path, kind)
+    handling = _read_job_conf(text, path, kind)
     problems = duplicates(handling.handlers, path)
     if problems:
         raise JobConfError(problems)
@@ -1102,6 +1134,8 @@ def present(
     kept = {} if purge else {name: getattr(before, name) for name in _SETTINGS if getattr(wanted, name) is None}
     after = replace(wanted, handlers=(*foreign, *wanted.handlers), **kept)
     problems = handler_problems(wanted.handlers, path) + pool_problems(after, path)
+    if content is not None:
+        problems += job_conf_names.misspelled_handlers(_names(content, path, kind), path)
     if problems:
         raise JobConfError(problems)
     removed = tuple(name for name in before.by_id if name not in after.by_id)
@@ -1210,10 +1244,10 @@ def check_and_read(content: bytes, path: str) -> tuple[list[Finding], Handling]:
     try:
         handling = read(content, path, kind)
         named, elsewhere = references(content, path, kind)
+        problems = handler_problems(handling.handlers, path) + pool_problems(handling, path) + routing_problems(handling, named, path, elsewhere)
+        return problems + empty_problems(content, path, kind) + _name_problems(content, path, kind), handling
     except JobConfError as error:
         return error.findings, Handling()
-    problems = handler_problems(handling.handlers, path) + pool_problems(handling, path) + routing_problems(handling, named, path, elsewhere)
-    return problems + empty_problems(content, path, kind), handling
 
 
 def check(content: bytes, path: str) -> list[Finding]:
@@ -1237,11 +1271,14 @@ def check_changed(
         named, elsewhere = references(after, path, kind)
         lines = {handler.id: handler.line for handler in read(content, path, kind).handlers} if content is not None else {}
         known = {(reference.name, reference.who): reference.line for reference in references(content, path, kind)[0]} if content is not None else {}
+        names = _name_problems(after, path, kind)
+        places = {finding.message: finding.line for finding in _name_problems(content, path, kind)} if content is not None else {}
     except JobConfError as error:
         return error.findings, wanted
     # A line is one of the file as it is now.
     handling = replace(handling, line=0, handlers=tuple(replace(handler, line=lines.get(handler.id, 0)) for handler in handling.handlers))
     named = [replace(reference, line=known.get((reference.name, reference.who), 0)) for reference in named]
+    names = [replace(finding, line=places.get(finding.message, 0)) for finding in names]
     idle = idle_problems(handling, wanted.by_id, path)
     handling = replace(handling, handlers=(*handling.handlers, *attached))
-    return [*routing_problems(handling, named, path, elsewhere), *empty_problems(after, path, kind), *idle], handling
+    return [*routing_problems(handling, named, path, elsewhere), *empty_problems(after, path, kind), *names, *idle], handling

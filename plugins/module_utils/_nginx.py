@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Optional
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _processes as processes
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._reach import described, obstacle
 
 # Files that nginx reads once, beside its configuration.
 _TLS_FILE = re.compile(
@@ -40,6 +41,15 @@ class Worker(NamedTuple):
     # Seconds since the epoch
     started: float
     groups: frozenset[int]
+
+
+class Account(NamedTuple):
+    """Whom workers run as."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: list[int]
 
 
 def _read(path: str) -> str:
@@ -86,17 +96,23 @@ class Configuration:
         return self._paths(_TLS_FILE.findall(self.text))
 
     @property
-    def groups(self) -> list[int]:
-        """The groups that workers get as they start; none where nginx does not start as root."""
+    def account(self) -> Optional[Account]:
+        """Whom workers run as; None where nginx does not start as root, or there is no such user."""
         if os.geteuid() != 0:
-            return []
+            return None
         user, *group = self.value("user", "nobody").split()
         try:
-            account = pwd.getpwnam(user)
-            main = grp.getgrnam(group[0]).gr_gid if group else account.pw_gid
+            found = pwd.getpwnam(user)
+            main = grp.getgrnam(group[0]).gr_gid if group else found.pw_gid
         except KeyError:
-            return []
-        return sorted({*os.getgrouplist(user, main), main})
+            return None
+        return Account(user, found.pw_uid, main, sorted({*os.getgrouplist(user, main), main}))
+
+    @property
+    def groups(self) -> list[int]:
+        """The groups that workers get as they start; none where nginx does not start as root."""
+        account = self.account
+        return account.groups if account else []
 
     @property
     def fingerprint(self) -> str:
@@ -200,9 +216,22 @@ class Nginx:
             self.record()
 
 
-def run(command: Sequence[str], record: str, timeout: int, check_mode: bool) -> Optional[bool]:
+def unreachable(configuration: Configuration, directories: Sequence[str]) -> list[str]:
+    """Which directories the workers cannot send files of, and why, for a person."""
+    account = configuration.account
+    if not account:
+        return []
+    found = []
+    for directory in directories:
+        wall = obstacle(directory, account.uid, [account.gid, *account.groups])
+        if wall:
+            found.append(f"{directory}: {account.name} cannot enter {described(wall)}")
+    return found
+
+
+def run(configuration: Configuration, record: str, timeout: int, check_mode: bool) -> Optional[bool]:
     """Have a running nginx load what is on disk, unless it has: whether that was, or would be, needed; None where none runs."""
-    nginx = Nginx(Configuration(command), record)
+    nginx = Nginx(configuration, record)
     if not nginx.pid:
         return None
     if nginx.is_current:

@@ -334,13 +334,28 @@ def _set(document: Document, section: str, options: Mapping[str, object], before
 
 
 def remove_section(text: str, section: str) -> str:
-    """Remove I(section) from I(text), and the blank line that set_section() set it off with."""
-    document = parse(text)
-    target = document.find(section)
-    if target is None:
-        return text
+    """Remove I(section) from I(text), and the blank line that set_section() set it off with.
+
+    What is wrong in the section itself is no obstacle, because it goes: repeated options, lines that are none, or the
+    section being there more than once. What is wrong elsewhere is refused, as everywhere.
+    """
+    document, errors = _scan(text)
+    targets = [place for place in document.sections if place.name == section]
+    own = {line for place in targets for line in range(place.line, document.end(place) + 1)}
+    headers = {place.line for place in targets}
+    for error in errors:
+        # What looks like the start of another section, and is none, would take that with it.
+        if error.line not in own or (document.lines[error.line - 1].lstrip().startswith("[") and error.line not in headers):
+            raise error
+    for target in reversed(targets):
+        _remove(document, target)
+    return _checked_edit(document, section).render() if targets else text
+
+
+def _remove(document: Document, target: Section) -> None:
+    """Take the lines of one section out of the I(document)."""
     lines = document.lines
-    start, end = target.index, document.end(target)
+    start, end = target.index, min(document.end(target), len(lines))
     is_last = end == len(lines)
     stop = end if is_last else document.lead(end)
     while stop > target.tail and _is_blank(lines[stop - 1]):
@@ -352,7 +367,6 @@ def remove_section(text: str, section: str) -> str:
     elif stop == len(lines):
         document.ends_with_eol = True  # the line ending is that of a line that stays
     del lines[start:stop]
-    return _checked_edit(document, section).render()
 
 
 def _update(document: Document, section: Section, wanted: Mapping[str, Optional[str]], exclusive: bool) -> None:
@@ -369,16 +383,27 @@ def _update(document: Document, section: Section, wanted: Mapping[str, Optional[
         value = wanted.get(option.name)
         if value is None:
             dropped.update([option.index, *option.continuation])
-        elif value != option.value or (section.name == UWSGI and option.separator != "="):
+        elif not _is_written(value, option) or (section.name == UWSGI and option.separator != "="):
             dropped.update(option.continuation)
-            lines[option.index] = (_new_prefix(section, option) + value).rstrip() + _eol(lines[option.index])
+            lines[option.index] = _lines(_new_prefix(section, option), value, indent, _eol(lines[option.index]))
     # The indentation of the last option: with less, an indented header below would continue the new one.
-    added = [f"{indent}{name} = {value}".rstrip() + document.eol for name, value in wanted.items() if value is not None and name not in section.options]
+    added = [_lines(f"{indent}{name} = ", value, indent, document.eol) for name, value in wanted.items() if value is not None and name not in section.options]
     lines[section.index :] = [
         *(line for index, line in enumerate(lines[section.index : section.tail], section.index) if index not in dropped),
         *added,
         *lines[section.tail :],
     ]
+
+
+def _is_written(value: str, option: Option) -> bool:
+    """Whether I(option) has this I(value); where several lines start does not matter."""
+    return value == (option.value.lstrip() if "\n" in value else option.value)
+
+
+def _lines(prefix: str, value: str, indent: str, eol: str) -> str:
+    """The source of an option: its first line, and the further lines of its value indented below."""
+    first, *further = value.split("\n")
+    return "".join(f"{line.rstrip()}{eol}" for line in [prefix + first, *(f"{indent}    {line}" for line in further)])
 
 
 def _new_prefix(section: Section, option: Option) -> str:
@@ -393,14 +418,14 @@ def _add(document: Document, section: str, options: Mapping[str, str], before: O
     lines = document.lines
     follower = document.find(before) if before else None
     indent = _indent(lines[follower.index]) if follower else ""
-    block = [f"[{section}]", *(f"{indent}{name} = {value}".rstrip() for name, value in options.items())]
+    block = [f"[{section}]{document.eol}", *(_lines(f"{indent}{name} = ", value, indent, document.eol) for name, value in options.items())]
     at = len(lines)
     if follower:
         at = document.lead(follower.index)
-        block.append("")
+        block.append(document.eol)
     elif lines:
-        block.insert(0, "")
-    lines[at:at] = [line + document.eol for line in block]
+        block.insert(0, document.eol)
+    lines[at:at] = block
 
 
 def _checked_edit(document: Document, section: str) -> Document:
@@ -445,12 +470,15 @@ def _checked_value(section: str, name: str, value: object) -> Optional[str]:
         )
     if not isinstance(value, (str, int, float)):
         raise PasteIniError(f"is a {type(value).__name__}: give a string, a number, a boolean, or null to remove the option", 0, section, name)
-    text = str(value).lower() if isinstance(value, bool) else str(value).strip()
+    text = str(value).lower() if isinstance(value, bool) else "\n".join(line.strip() for line in re.split("\r?\n", str(value))).strip()
     shown = mask_value(name, text)
-    if "\n" in text or "\r" in text:
+    if section == UWSGI and ("\n" in text or "\r" in text):
         raise PasteIniError(f"its value {shown!r} has more than one line, which uWSGI cannot read: write it in one", 0, section, name)
-    if _has_control_character(text):
+    if any(_has_control_character(line) for line in text.split("\n")):
         raise PasteIniError(f"its value {shown!r} contains a control character: remove it", 0, section, name)
+    if any(_is_comment(line) for line in text.split("\n")[1:]):
+        message = f"its value {shown!r} has a line that starts with '#' or ';', which Paste Deploy takes for a comment: remove the line"
+        raise PasteIniError(message, 0, section, name)
     if _INLINE_COMMENT.search(text):
         raise PasteIniError(
             f"its value {shown!r} seems to end in a comment, which neither uWSGI nor Paste Deploy removes: drop the comment, "

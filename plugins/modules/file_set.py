@@ -129,6 +129,13 @@ options:
         description: Whether the content is a secret. Then the diff says only that it differs, and it is blotted out of the output of O(validate).
         type: bool
         default: false
+      mark:
+        description:
+          - A word that the first lines of the file have, such as the name of the role that writes it. A file that is there and lacks the
+            word is somebody else's. Such a file is never overwritten, which is an error, and never removed, in which case it is returned in RV(kept).
+          - A link is somebody else's when the file that it leads to lacks the word.
+        type: str
+        default: ''
   validate:
     description:
       - A command that checks the outcome, such as C(nginx -t). It runs without a shell once everything is in place, and only
@@ -191,7 +198,7 @@ changed_files:
   returned: success
   sample: [/etc/nginx/sites-available/galaxy, /etc/nginx/sites-enabled/galaxy]
 kept:
-  description: The directories that were to be absent but stay, because they are not empty or cannot be removed.
+  description: What was to be absent but stays; a directory that is not empty or cannot be removed, a file that lacks the O(files[].mark).
   type: list
   elements: str
   returned: success
@@ -338,6 +345,7 @@ def main() -> None:
                     "mode": {"type": "raw"},
                     "force": {"type": "bool", "default": True},
                     "sensitive": {"type": "bool", "default": False, "no_log": False},
+                    "mark": {"type": "str", "default": ""},
                 },
             },
             "validate": {"type": "str"},

@@ -53,6 +53,12 @@ options:
     description:
       - The group that O(socket) is to have.
     type: str
+  directories:
+    description:
+      - Directories whose files nginx is to send. See RV(unreachable).
+    type: list
+    elements: path
+    default: []
 notes:
   - If nginx refuses the configuration on disk, the module fails with nginx's reason. So does a configuration that nginx does not load within O(timeout).
 """
@@ -73,6 +79,14 @@ socket_differs:
   returned: success
   type: bool
   sample: false
+unreachable:
+  description:
+    - Which of O(directories) the workers of nginx cannot reach, each with the directory on the way that they cannot enter. Each request for a file there
+      is answered with 404. A directory that does not exist is not among them.
+  returned: success
+  type: list
+  elements: str
+  sample: ["/data/datasets: www-data cannot enter /data (mode 0750, root:galaxy)"]
 """
 
 import grp
@@ -83,7 +97,7 @@ from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._nginx import NginxError, run
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._nginx import Configuration, NginxError, run, unreachable
 
 
 def differs(path: Optional[str], group: Optional[str]) -> bool:
@@ -104,17 +118,18 @@ def main() -> None:
             "timeout": {"type": "int", "default": 60},
             "socket": {"type": "path"},
             "socket_group": {"type": "str"},
+            "directories": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
     program, *arguments = module.params["command"] or ["nginx"]
     found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+    loaded, walls = None, []
     try:
-        loaded = (
-            run([found, *arguments], module.params["record"], module.params["timeout"], module.check_mode)
-            if found
-            else None
-        )
+        if found:
+            configuration = Configuration([found, *arguments])
+            loaded = run(configuration, module.params["record"], module.params["timeout"], module.check_mode)
+            walls = unreachable(configuration, module.params["directories"])
     except NginxError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
@@ -123,6 +138,7 @@ def main() -> None:
         changed=bool(loaded),
         running=loaded is not None,
         socket_differs=differs(module.params["socket"], module.params["socket_group"]),
+        unreachable=walls,
     )
 
 

@@ -47,6 +47,7 @@ options:
       - A list is refused, because Paste Deploy dies of a repeated option. Write the repeated lines into a file of their
         own, and name that file in an option C(include).
       - In a section that Paste Deploy reads, such as C([app:main]), a V(%) that stands for itself is written V(%%).
+      - A value of several lines is written as indented lines. In C([uwsgi]) it is refused, because uWSGI cannot read it.
       - Names are case-sensitive.
     type: dict
     default: {}
@@ -67,6 +68,7 @@ options:
       - With V(present), the section is there and has the O(options).
       - With V(absent), it is not. This takes away exactly what V(present) added to a file that did not have the section;
         a file that O(create) made stays behind empty.
+      - A section that is to be removed need not be readable. Repeated options in it are no obstacle.
     type: str
     choices: [present, absent]
     default: present
@@ -122,6 +124,16 @@ EXAMPLES = r"""
       static_enabled: false
       nginx_x_accel_redirect_base: /_x_accel_redirect
       log_destination:  # removed
+
+- name: Set an option to several lines
+  galaxyops.uwsgi.paste_section:
+    path: /srv/pyramid/production.ini
+    section: app:main
+    exclusive: false
+    options:
+      pyramid.includes: |
+        pyramid_tm
+        pyramid_debugtoolbar
 
 - name: Remove the Paste server that uWSGI replaces
   galaxyops.uwsgi.paste_section:

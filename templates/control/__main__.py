@@ -3,15 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Control the web processes (INSTANCE-web) or job handlers (INSTANCE-handlers) of one instance.
 
-The roles call this after writing their files; people and cron jobs may call it too. What there is to run stands in
-/etc/INSTANCE/web.json and handlers.json, which the roles write.
-
-Exit codes:
-  0  done
-  1  a process did not start; what served before serves on
-  2  wrong usage or configuration
-  3  (status only) something is stopped, or does not run what is written
-  4  refused, because it would interrupt the service or needs more memory than there is; nothing has changed
+The roles call this command after they have written their files; people and cron jobs may call the command too. The roles
+write /etc/INSTANCE/web.json and handlers.json, which list the processes.
 """
 
 from __future__ import annotations
@@ -29,6 +22,15 @@ from .handlers import Handlers
 from .logs import Copy
 from .web import POOL, SystemdSocket, Web
 
+EXIT_CODES = """\
+Exit codes:
+    0  done
+    1  a process did not start; the previous processes keep serving
+    2  wrong usage or configuration
+    3  (status only) a process is stopped, or does not match the files on disk
+    4  refused, because it would interrupt the service or needs more memory than there is; nothing has changed
+"""
+
 
 def control_for(instance: str, kind: str) -> Control:
     """The control of one kind of processes, with the service manager that its configuration names."""
@@ -40,32 +42,44 @@ def control_for(instance: str, kind: str) -> Control:
     return control
 
 
+def wide(prog: str) -> argparse.HelpFormatter:
+    """A help with its own line breaks, and a line for each command."""
+    return argparse.RawDescriptionHelpFormatter(prog, width=120)
+
+
 def parser_for(instance: str, kind: str) -> argparse.ArgumentParser:
-    """The commands of one kind."""
-    parser = argparse.ArgumentParser(prog=f"{instance}-{kind}", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("status", help="print what runs, and whether it is what is written")
-    restart = commands.add_parser("restart", help="replace the processes without an interruption")
+    """The commands of one kind: those for people first, those of the service manager apart from them."""
+    name = f"{instance}-{kind}"
+    head = f"{__doc__}\nRun it as root: sudo {name} status\n"
+    parser = argparse.ArgumentParser(prog=name, description=head, formatter_class=wide)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+    commands.add_parser("status", help="report the processes, and whether they match the files on disk")
+    restart = commands.add_parser("restart", help="replace the processes without downtime")
     if kind == "handlers":
         restart.add_argument("names", nargs="*", metavar="HANDLER", help="only these")
     else:
-        check = commands.add_parser("check", help="tell whether what is written works, and touch nothing that serves")
-        check.add_argument("--unless-proven", action="store_true", help="do nothing when it was proved before, or nothing serves")
-        commands.add_parser("boot", help="called by the service manager when the host starts")
-        commands.add_parser("log", help="called by the service manager to copy the log to files")
+        check = commands.add_parser("check", help="test the files on disk in a candidate, and touch nothing that serves")
+        check.add_argument("--unless-proven", action="store_true", help="do nothing if these files have passed before, or nothing serves")
         commands.add_parser("socket-group", help="give the sockets to uwsgi_socket_group as soon as nginx's workers are in it")
-        record = commands.add_parser("record-socket", help="called by a socket's unit as it starts")
-        record.add_argument("unit")
-    apply = commands.add_parser("apply", help="start what is missing, replace what does not run what is written")
+    apply = commands.add_parser("apply", help="start what is missing, and replace the processes that do not match the files on disk")
     apply.add_argument("--check", action="store_true", help="only print what would be done")
-    apply.add_argument("--restore", action="store_true", help="put the files back that last worked if it does not start")
+    apply.add_argument("--restore", action="store_true", help="roll the files back to the known-good copies if the processes do not start")
     commands.add_parser("remove", help="stop and disable the processes")
-    for name, text in (
-        ("become", "called by the service manager to start a process"),
-        ("ready", "called by it once the process was started"),
-        ("failed", "called by it when a process has ended by itself"),
-    ):
-        commands.add_parser(name, help=text).add_argument("name")
+    manager = {
+        "become": "start a process",
+        "ready": "wait until the process answers",
+        "failed": "note that a process has ended by itself",
+        **({"boot": "start when the host starts", "log": "copy the log to files", "record-socket": "note the start of a socket"} if kind == "web" else {}),
+    }
+    for command, text in manager.items():
+        # Without a help of its own it is not among the commands for people.
+        arguments = commands.add_parser(command, description=text)
+        if command == "record-socket":
+            arguments.add_argument("unit")
+        elif command not in ("boot", "log"):
+            arguments.add_argument("name")
+    lines = [f"    {command:<14}{text}" for command, text in manager.items()]
+    parser.epilog = "\n".join(["The service manager calls these, and people do not:", *lines, "", EXIT_CODES])
     return parser
 
 
@@ -148,7 +162,8 @@ def main(instance: str, kind: str, arguments: Optional[list[str]] = None) -> int
         say(str(error), sys.stderr)
         return error.exit_code
     except OSError as error:
-        say(f"{error.filename}: {error.strerror}" if error.filename else str(error), sys.stderr)
+        hint = f"; run {instance}-{kind} as root: sudo {instance}-{kind} ..." if isinstance(error, PermissionError) and os.geteuid() != 0 else ""
+        say((f"{error.filename}: {error.strerror}" if error.filename else str(error)) + hint, sys.stderr)
         return 1
     finally:
         # The help is printed by Python, which would complain at its very end of a reader that is gone.

@@ -14,6 +14,9 @@ RUN = Path(os.environ.get("GALAXYOPS_RUN", "/run"))
 ETC = Path(os.environ.get("GALAXYOPS_ETC", "/etc"))
 STATE = Path(os.environ.get("GALAXYOPS_STATE", "/var/lib/galaxyops"))
 
+# What a file has in its first line that a role of the collection wrote.
+MARK = "galaxyops.uwsgi"
+
 
 def read(path: Path) -> str:
     """Read a small file; empty where there is none, or something that no such file is: its directory may belong to anybody."""
@@ -21,6 +24,11 @@ def read(path: Path) -> str:
         return safe_files.read(path, safe_files.SMALL).decode()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, safe_files.UnsafeFile, UnicodeDecodeError):
         return ""
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether there is a file at a path that no role wrote."""
+    return path.exists() and MARK not in read(path)[:500]
 
 
 def write(path: Path, text: str) -> None:

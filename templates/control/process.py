@@ -48,10 +48,15 @@ class Process:
     @property
     def pid(self) -> int:
         """The process, or 0 when it does not live."""
-        recorded = self._recorded("pid")
-        pid = recorded.get("pid")
+        pid = self.last_pid
+        return pid if pid and start_time(pid) == self._recorded("pid").get("born") else 0
+
+    @property
+    def last_pid(self) -> int:
+        """The number of the process that was started last, whether it lives or not; 0 when there was none."""
+        pid = self._recorded("pid").get("pid")
         # Whoever the directory belongs to has written the number, and may have written anything.
-        return pid if isinstance(pid, int) and 0 < pid < 2**31 and start_time(pid) == recorded.get("born") else 0
+        return pid if isinstance(pid, int) and 0 < pid < 2**31 else 0
 
     @property
     def memory(self) -> int:

@@ -11,6 +11,7 @@ instance comes from systemd or goes to it, those that systemd runs are none of t
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -18,11 +19,14 @@ from pathlib import Path
 from .common import MANAGERS, Control
 from .errors import ControlError, say
 from .log_tail import log_tail
-from .paths import ETC
+from .paths import ETC, is_foreign, read
 from .process import Process
 from .systemd import Systemd, systemctl
 
 LOGS = Path("/var/log/supervisor")
+
+# What uWSGI says when it is asked to stop
+STOPS = "graceful shutdown triggered"
 
 # What a program of each kind has in its name
 PROGRAMS = {"web": "web", "handlers": "handler"}
@@ -126,8 +130,8 @@ class Supervisor:
         process.terminate(self.control.config["stop_timeout"])
 
     def is_asked_to_stop(self, process: Process) -> bool:
-        """Whether somebody has the program stopped: supervisor starts none again that it was asked to stop."""
-        return False
+        """Whether somebody has had the program stopped, which is to start again now: C(supervisorctl restart) does that."""
+        return self.says(process, STOPS)
 
     def run_apart(self, command: list[str]) -> None:
         """Run a command in a session of its own."""
@@ -136,8 +140,11 @@ class Supervisor:
 
     def says(self, process: Process, words: str) -> bool:
         """Whether the program has said these words since it was started."""
-        log = LOGS / f"{process.service}.log"
-        return words in log.read_text(errors="replace").rpartition(f"become {process.service}, pid {process.pid}\n")[2]
+        try:
+            log = (LOGS / f"{process.service}.log").read_text(errors="replace")
+        except FileNotFoundError:
+            return False
+        return words in log.rpartition(f"become {process.service}, pid {process.last_pid}\n")[2]
 
     def load(self, names: list[str], check: bool) -> None:
         """Make supervisor know what starts with the host; the other programs are made known when they are started."""
@@ -150,11 +157,18 @@ class Supervisor:
                     supervisorctl("update", name)
 
     def unknown(self, names: list[str]) -> list[str]:
-        """Programs of this kind that supervisor knows, and are not among I(names)."""
+        """Programs of this kind that supervisor knows, are not among I(names), and are not of somebody else."""
         known = {name for name in states() if name.startswith(self.prefix)}
         # An instance called galaxy-web has programs that might be some of one called galaxy.
         others = tuple(f"{path.parent.name}-{word}-" for kind, word in PROGRAMS.items() for path in ETC.glob(f"{self.prefix[:-1]}*/{kind}.json"))
-        return sorted(name for name in known - {*names, *self.boot_programs} if not name.startswith(others))
+        unknown = {name for name in known - {*names, *self.boot_programs} if not name.startswith(others)}
+        return sorted(unknown - self._foreign() if unknown else unknown)
+
+    def _foreign(self) -> set[str]:
+        """The programs in files of supervisor that no role wrote."""
+        directories = {Path(path).parent for path in self.control.config.get("definitions", {}).get("supervisor", [])}
+        files = [path for directory in directories for path in (*directory.glob("*.conf"), directory.parent / "supervisord.conf")]
+        return {name for path in files if is_foreign(path) for name in re.findall(r"^\[(?:\w+-)?program:([^\]]+)\]", read(path), re.MULTILINE)}
 
     def forget(self, name: str) -> None:
         """Stop a program and make supervisor know it no more."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from pathlib import Path
 
 from .common import MANAGERS, Control
 from .errors import ControlError, say
 from .log_tail import log_tail
-from .paths import ETC
+from .paths import ETC, is_foreign
 from .process import Process
 
 # The seconds that systemd may take to execute itself anew, as an upgrade of libc has it do: nobody answers meanwhile.
@@ -139,11 +140,18 @@ class Systemd:
                 systemctl("enable", *disabled)
 
     def unknown(self, names: list[str]) -> list[str]:
-        """Services of this kind that run or are enabled, and are not among I(names)."""
+        """Services of this kind that run or are enabled, are not among I(names), and are not of somebody else."""
         pattern = f"{self.prefix}*.service"
         running = systemctl("list-units", "--all", "--plain", "--no-legend", pattern).splitlines()
         enabled = (ETC / "systemd/system/multi-user.target.wants").glob(pattern)
-        return sorted(({line.split()[0] for line in running} | {path.name for path in enabled}) - {*names})
+        found = ({line.split()[0] for line in running} | {path.name for path in enabled}) - {*names}
+        return sorted(name for name in found if not self._is_foreign(name))
+
+    def _is_foreign(self, name: str) -> bool:
+        """Whether a service runs by a unit that no role wrote, such as a unit of Gravity; the unit of a role may be gone already."""
+        directories = (ETC / "systemd/system", Path("/usr/lib/systemd/system"))
+        units = [directory / unit for unit in (name, self.name("")) for directory in directories]
+        return next((is_foreign(unit) for unit in units if unit.exists()), False)
 
     def forget(self, name: str) -> None:
         """Stop a service and do not start it with the host any more."""

@@ -46,6 +46,15 @@ def test_there_are_roles() -> None:
 
 
 @each_role
+def test_each_entry_point_says_what_it_does_itself(role: Path) -> None:
+    specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
+    for key in ("short_description", "description"):
+        said = [str(spec[key]) for spec in specs.values()]
+        assert len(set(said)) == len(said), f"ansible-doc -t role -l shows the same for {', '.join(specs)}"
+    assert all(spec["options"] == specs["main"]["options"] for spec in specs.values())
+
+
+@each_role
 def test_names_begin_with_the_name_of_the_role(role: Path) -> None:
     names = {*options_of(role), *defaults_of(role)}
     assert [name for name in sorted(names) if not f"{name}_".startswith(f"{role.name}_")] == []

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,7 +59,7 @@ def installed(collections: Path) -> Path:
 
 def test_only_what_a_user_needs_is_in_it(installed: Path) -> None:
     written_by_galaxy = {"FILES.json", "MANIFEST.json"}
-    documents = {"CHANGELOG.rst", "LICENSE", "README.md", "SECURITY.md", "changelogs", "docs"}
+    documents = {"bench", "CHANGELOG.rst", "LICENSE", "README.md", "SECURITY.md", "changelogs", "docs"}
     assert {path.name for path in installed.iterdir()} == written_by_galaxy | documents | {"meta", "playbooks", "plugins", "roles", "templates"}
 
 
@@ -66,6 +68,31 @@ def test_nothing_is_missing(installed: Path, directory: str) -> None:
     expected = files_in(ROOT / directory)
     assert expected
     assert files_in(installed / directory) == expected
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="no make here")
+def test_artifact_is_built_with_ansible_core_alone() -> None:
+    """Without the virtualenv of the developers, which takes 700 MB."""
+    process = subprocess.run(["make", "-n", "build", "VENV=nowhere"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert "ansible-galaxy collection build" in process.stdout
+    assert "tools/setup" not in process.stdout
+
+
+def test_of_the_benchmarks_there_are_the_results_alone(installed: Path) -> None:
+    assert {path.name for path in (installed / "bench").iterdir()} == {"results"}
+    assert files_in(installed / "bench" / "results") == files_in(ROOT / "bench" / "results")
+
+
+def test_every_link_of_a_page_leads_to_something(installed: Path) -> None:
+    """Pictures too, so that the pages can be read on the controller, and where a site shows the artifact."""
+    missing = [
+        f"{page.relative_to(installed)}: {target}"
+        for page in installed.rglob("*.md")
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text())
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert missing == []
 
 
 def test_nothing_is_left_over(installed: Path) -> None:

@@ -45,7 +45,7 @@ ALLOWED = {
     },
     "only where nobody but root can write": {
         "plugins/module_utils/_managed_file.py": ["_set_others"],
-        "plugins/module_utils/_instance.py": ["_has_mark"],
+        "plugins/module_utils/_mark.py": ["first_text"],
         "plugins/module_utils/_nginx.py": ["_read", "Configuration.fingerprint", "Nginx.record"],
         "templates/control/common.py": ["Control.remove"],
         "templates/control/handlers.py": ["Handlers.own_environment", "Handlers.last_settings"],

@@ -52,6 +52,11 @@ def test_application_learns_what_the_client_really_asked_for(site: Any) -> None:
     assert "UWSGI_FILE" not in environ
 
 
+def test_exception_of_the_application_is_an_error_500_and_no_maintenance(site: Any) -> None:
+    response = site.get("/raise")
+    assert (response.status_code, response.text.strip()) == (500, "Internal Server Error")
+
+
 def test_answers_with_tls(site: Any) -> None:
     answer = site.tls_get("/")
     assert answer.json()["environ"]["wsgi.url_scheme"] == "https"

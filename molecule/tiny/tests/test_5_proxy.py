@@ -92,6 +92,16 @@ def test_what_a_killed_run_has_left_unloaded_is_loaded(host: Any, play: Any, sit
     assert "changed=0 " in play(*variables).stdout
 
 
+def test_directory_that_nginx_cannot_enter_is_named(host: Any, play: Any) -> None:
+    """Each file there would be a 404."""
+    mode = host.check_output("stat -c %a /srv/tiny/data")
+    host.check_output("chmod 0700 /srv/tiny/data")
+    result = play("molecule/tiny/nginx_alone.yml", "--extra-vars", json.dumps(OPTIONS))
+    host.check_output(f"chmod {mode} /srv/tiny/data")
+    assert result.returncode != 0
+    assert "www-data cannot enter /srv/tiny/data (mode 0700, " in result.stdout, result.stdout
+
+
 def test_link_to_a_file_of_somebody_else_is_not_sent(host: Any, site: Any) -> None:
     """A job could make one to the datasets of another instance."""
     host.check_output("cd /srv/tiny/data && ln -sf /srv/tiny/one/hello.txt foreign && chown -h tiny: foreign && ln -sf letters.txt own")

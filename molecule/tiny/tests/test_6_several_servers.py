@@ -139,6 +139,15 @@ def test_two_are_served_on_one_site_by_their_prefixes(host: Any, play: Any, site
         assert f"/{name}/static/name.txt" in [entry["uri"] for entry in log]
 
 
+def test_a_site_must_not_say_who_the_user_of_another_server_is(play: Any) -> None:
+    """What the site hands to its own application would be handed to the one beside it too."""
+    one = {**ON_ONE_SITE[1], "nginx_proxy_server_snippet": "uwsgi_param HTTP_REMOTE_USER $ssl_client_s_dn;"}
+    result = play("molecule/tiny/servers.yml", "--extra-vars", json.dumps({"galaxy_servers": [one]}))
+    assert result.returncode != 0
+    assert "sets a header that tells another instance on its site who the user is" in " ".join(result.stdout.split()), result.stdout
+    assert "changed=0 " in result.stdout, result.stdout
+
+
 def test_the_server_with_the_site_is_not_removed_while_another_is_served_on_it(play: Any) -> None:
     variables = {"site_hosts": "molecule", "galaxy_servers": [{"name": "one", "state": "absent"}]}
     result = play("playbooks/site.yml", "--extra-vars", json.dumps(variables))

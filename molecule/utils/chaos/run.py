@@ -13,7 +13,7 @@ from .invariants import check
 from .machine import Failure, Machine
 from .schedule import Step
 
-RATES = Rates(get=20, post=5, slow=1, post_path="/upload?name={name}", timeout=45)
+RATES = Rates(get=20, post=5, slow=1, post_path="/upload?name={name}", timeout=90)
 
 
 def one(machine: Machine, step: Step, serving: str, say: Callable[[str], None]) -> list[str]:

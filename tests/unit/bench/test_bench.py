@@ -133,6 +133,30 @@ def test_a_picture_is_well_formed_and_says_when_and_where() -> None:
     assert "2 · p99 4 ms" in texts
 
 
+@pytest.mark.parametrize("part", ["deploying", "growth", "long", "memory", "service", "serving"])
+def test_every_text_is_within_its_picture(part: str) -> None:
+    """Also with DejaVu Sans, the widest of the fonts that sans-serif stands for."""
+    if part == "long":
+        long = "a label that is much longer than the label of any bar that there is today"
+        panel = Panel("panel", "s", [Bar(long, 2, 1, 3, f"{long}, and a note that is longer still", ours=True)])
+        machine = {"cores": 2, "cpu": "fast", "memory_gib": 4, "kernel": "6.1.0", "load": [0.5]}
+        picture = bars("A", "rounds", [panel], {"date": "2026-11-26", "machine": machine})
+    else:
+        picture = (ROOT / "bench" / "results" / f"{part}.svg").read_text()
+    top = ElementTree.fromstring(picture)
+    for text in top.iter("{http://www.w3.org/2000/svg}text"):
+        content, begin = "".join(text.itertext()), float(text.attrib["x"])
+        width = len(content) * float(text.attrib["font-size"]) * (0.66 if text.get("font-weight") == "bold" else 0.58)
+        begin -= width if text.get("text-anchor") == "end" else 0
+        assert begin >= 0 and begin + width <= float(top.attrib["width"]), content
+
+
+def test_processes_of_the_picture_take_turns() -> None:
+    text = (ROOT / "docs" / "processes.svg").read_text()
+    assert "both slots take turns" in text
+    assert "only during" not in text
+
+
 def test_the_parts_of_a_handover() -> None:
     lines = [[0.1, "prove galaxy-web@candidate.service"], [20.1, "start galaxy-web@2.service beside galaxy-web@1.service"], [40.6, "stop galaxy-web@1.service"]]
     assert handover_parts({"lines": lines, "seconds": 42.0}) == {"begin": 0.1, "prove": 20, "start": 20.5, "stop": 1.4, "all": 42}

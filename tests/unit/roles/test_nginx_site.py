@@ -28,6 +28,8 @@ from typing import Any, Callable
 import pytest
 import yaml
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._uwsgi_formats import configuration, text
+
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "nginx_proxy"
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -350,14 +352,23 @@ class Served:
         self.port = port
         self.tls_port = tls_port
 
-    def get(self, path: str, *headers: tuple[str, str], source: str = "127.0.0.1", certificate: Path | None = None) -> list[tuple[str, str]]:
+    def ask(self, path: str) -> tuple[int, str]:
+        """The status and the body of a response."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("GET", path)
+        with contextlib.closing(connection), connection.getresponse() as response:
+            return response.status, response.read().decode()
+
+    def get(
+        self, path: str, *headers: tuple[str, str], source: str = "127.0.0.1", certificate: Path | None = None, method: str = "GET"
+    ) -> list[tuple[str, str]]:
         """What an application gets of a request, or the status in the place of a name."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10, source_address=(source, 0))
         if certificate:
             context = ssl._create_unverified_context()
             context.load_cert_chain(certificate)
             connection = http.client.HTTPSConnection("127.0.0.1", self.tls_port, timeout=10, context=context)
-        connection.putrequest("GET", path)
+        connection.putrequest(method, path)
         for name, value in headers:
             connection.putheader(name, value)
         connection.endheaders()
@@ -553,12 +564,108 @@ def test_request_that_fits_into_no_packet_is_refused_with_the_reason(serve: Serv
     for top in ("/galaxy/", "/training/"):
         assert status_of(site.get(top, ("Cookie", "x" * 60_000))) == "200"
         assert status_of(site.get(top + "x" * 10_000)) == "200"
+        assert [status_of(site.get(f"{top}{'x' * size}")) for size in (21_000, 22_000)] == ["200", "414"]
         assert status_of(site.get(top + "x" * 33_000)) == "414"
         assert status_of(site.get(top + "x" * 70_000)) == "414"
         assert status_of(site.get(top, ("Cookie", "x" * 70_000))) == "431"
         assert status_of(site.get(top, *[(f"X-{number}", "x" * 100) for number in range(900)])) == "431"
         assert status_of(site.get(top + "x" * 15_000, ("Cookie", "x" * 50_000))) == "431"
         assert status_of(site.get(top, *[(f"X-{number}", "x") for number in range(95)])) == "200"
+
+
+class Dying(socketserver.ThreadingTCPServer):
+    """What speaks ASGI, and ends before it has answered."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    class Handler(socketserver.StreamRequestHandler):
+        """One request."""
+
+        def handle(self) -> None:
+            """Read it."""
+            self.rfile.readline()
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), self.Handler)
+
+
+def test_what_may_have_been_done_is_not_done_by_a_worker_again(serve: Serve, tmp_path: Path) -> None:
+    """A request that an ASGI process has got."""
+    (tmp_path / "_maintenance.html").write_text("Later.")
+    methods, path = ("GET", "POST", "PUT", "PATCH", "DELETE"), "/galaxy/api/events/stream"
+    with Dying() as dying:
+        threading.Thread(target=dying.serve_forever, daemon=True).start()
+        moved = {"unix:/run/galaxy/asgi.sock": f"127.0.0.1:{dying.server_address[1]}", "/var/www/galaxy/": f"{tmp_path}/"}
+        site = serve("asgi", **moved)
+        found = [status_of(site.get(path, method=method)) for method in methods]
+        dying.shutdown()
+    assert found == ["200", "503", "503", "503", "503"]
+    # Nobody listens: nothing can have been done.
+    assert [status_of(site.get(path, method=method)) for method in methods] == ["200"] * 5
+
+
+FAILING = """
+import os
+
+def app_factory(global_conf, **local_conf):
+    def application(environ, start_response):
+        path = environ["PATH_INFO"]
+        if path == "/raise":
+            raise RuntimeError("not for visitors")
+        if path == "/dies":
+            os._exit(1)
+        start_response("500 Own" if path.startswith("/own") else "200 OK", [("Content-Type", "text/plain")])
+        return [] if path == "/own-empty" else [b"of the application"]
+    return application
+"""
+UWSGI = Path(sys.prefix) / "bin" / "uwsgi"
+
+
+@pytest.fixture
+def uwsgi(tmp_path: Path) -> Iterator[str]:
+    """A real uWSGI with the role's routes and an application that fails; the socket of it."""
+    (tmp_path / "failing.py").write_text(FAILING)
+    paste_file, address = tmp_path / "failing.ini", f"127.0.0.1:{free_port()}"
+    options = yaml.safe_load((ROOT / "roles" / "uwsgi" / "vars" / "main.yml").read_text())["__uwsgi_options_default"]
+    options = {name: value for name, value in options.items() if "{{" not in str(value)}
+    options |= {"lazy-apps": True, "pythonpath": str(tmp_path), "threads": 2}
+    made = configuration({**options, "socket": address}, "paste", str(paste_file), str(tmp_path), f"{tmp_path}/include.ini")
+    section = "".join(f"{name} = {text(value)}\n" for name, value in made.section.items())
+    paste_file.write_text(f"[uwsgi]\n{section}\n[app:main]\npaste.app_factory = failing:app_factory\n")
+    for path, content in made.files.items():
+        Path(path).write_text(content)
+    process = subprocess.Popen([str(UWSGI), *made.argv], stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    lines = []
+    try:
+        for line in process.stderr:
+            lines.append(line)
+            if "ready in" in line:
+                break
+        assert "ready in" in lines[-1], "".join(lines)
+        yield address
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_address_counts_twice_where_there_is_no_prefix(serve: Serve) -> None:
+    site = serve("plain")
+    for begin in ("/", "/?"):
+        assert [status_of(site.get(begin + "x" * size)) for size in (32_000, 33_000)] == ["200", "414"]
+
+
+@pytest.mark.skipif(not UWSGI.exists(), reason="no uWSGI here; the scenarios have one")
+def test_exception_of_the_application_is_an_error_500_and_no_maintenance(serve: Serve, uwsgi: str, tmp_path: Path) -> None:
+    """The maintenance page is for when nobody answers, and for a request whose worker dies."""
+    (tmp_path / "_maintenance.html").write_text("the maintenance page")
+    site = serve("plain", **{"unix:/run/galaxy/web.sock": uwsgi, "/var/www/galaxy": str(tmp_path)})
+    assert site.ask("/raise") == (500, "Internal Server Error\r\n")
+    assert site.ask("/own") == (500, "of the application")
+    assert site.ask("/own-empty") == (500, "")
+    assert site.ask("/") == (200, "of the application")
+    assert site.ask("/dies") == (503, "the maintenance page")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")

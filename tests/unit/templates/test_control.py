@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import pwd
+import re
 import shutil
 import socket
 import socketserver
@@ -410,6 +411,36 @@ def test_a_user_who_is_gone_is_named(command: Any, etc: Path) -> None:
     assert "this host has no group no-such-group: " in command("web", "become", "1").stderr
 
 
+@pytest.mark.parametrize(
+    ("kind", "people", "manager"),
+    [
+        ("web", "status restart check socket-group apply remove", "become ready failed boot log record-socket"),
+        ("handlers", "status restart apply remove", "become ready failed"),
+    ],
+)
+def test_help_tells_what_people_call_from_what_the_service_manager_calls(command: Any, kind: str, people: str, manager: str) -> None:
+    result = command(kind, "--help")
+    assert result.returncode == 0
+    head, _title, rest = result.stdout.partition("\ncommands:\n")
+    ours, _title, theirs = rest.partition("\nThe service manager calls these, and people do not:\n")
+    assert f"sudo galaxy-{kind} status" in head
+    assert re.findall(r"(?m)^    ([a-z-]+)(?: |$)", ours) == people.split()
+    assert re.findall(r"(?m)^    ([a-z-]+) ", theirs) == manager.split()
+
+
+@pytest.mark.usefixtures("control")
+def test_who_is_not_root_is_told_to_be(monkeypatch: Any, capsys: Any) -> None:
+    def refuse(*_arguments: Any) -> int:
+        raise PermissionError(13, "Permission denied", "/run/galaxy/lock")
+
+    program = importlib.import_module("control.__main__")
+    monkeypatch.setattr(program, "run_with", refuse)
+    for uid, hint in ((1000, "; run galaxy-web as root: sudo galaxy-web ..."), (0, "")):
+        monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
+        assert program.main("galaxy", "web", ["status"]) == 1
+        assert capsys.readouterr().err == f"/run/galaxy/lock: Permission denied{hint}\n"
+
+
 @pytest.mark.parametrize("arguments", [[], ["reload"], ["ready"], ["become"], ["apply", "--now"]])
 def test_wrong_usage_is_told(command: Any, etc: Path, arguments: list[str]) -> None:
     write(etc, "web")
@@ -449,7 +480,7 @@ def test_what_cannot_be_read_is_told_without_a_traceback(command: Any, etc: Path
 def test_its_help_tells_the_exit_codes(command: Any) -> None:
     result = command("web", "--help")
     assert result.returncode == 0
-    assert "0  done\n  1  a process did not start" in result.stdout
+    assert "0  done\n    1  a process did not start" in result.stdout
 
 
 # --- Whether a new web process works ----------------------------------------------------------------------------------
@@ -1119,6 +1150,29 @@ def test_who_has_definitions_and_is_not_chosen_is_to_be_left(both: Any, capsys: 
     assert processes.left_behind() == 0
 
 
+@pytest.mark.parametrize(
+    "log, asked",
+    [
+        ("become galaxy-web-1, pid 41\nspawned\ngraceful shutdown triggered...\ngoodbye to uWSGI.\n", True),
+        ("become galaxy-web-1, pid 41\nspawned\n", False),
+        ("become galaxy-web-1, pid 40\ngraceful shutdown triggered...\nbecome galaxy-web-1, pid 41\nspawned\n", False),
+        (None, False),
+    ],
+)
+def test_a_program_that_somebody_has_restarted_did_not_fail(
+    control: Modules, both: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str | None, asked: bool
+) -> None:
+    """Otherwise C(supervisorctl restart) soon after a change would take the change back."""
+    web = both("web", "supervisor")
+    monkeypatch.setattr(control.supervisor, "LOGS", tmp_path)
+    if log is not None:
+        (tmp_path / "galaxy-web-1.log").write_text(log)
+    slot = web.slots()[0]
+    slot.directory.mkdir(parents=True)
+    (slot.directory / "pid").write_text(json.dumps({"pid": 41, "born": "long ago"}))
+    assert web.manager.is_asked_to_stop(slot) == asked
+
+
 @pytest.mark.parametrize("kind", ["web", "handlers"])
 def test_what_systemd_runs_is_none_of_supervisors(both: Any, kind: str) -> None:
     """Both record their processes in the same places."""
@@ -1146,6 +1200,40 @@ def test_programs_of_another_instance_are_none_of_this_one(both: Any, etc: Path,
         manager = both(kind, "supervisor").manager
         monkeypatch.setattr(sys.modules[type(manager).__module__], "supervisorctl", lambda *_arguments, **_options: known)
         assert manager.unknown(["galaxy-web-1", "galaxy-handler-a"]) == unknown
+
+
+@pytest.mark.parametrize("kind", ["web", "handlers"])
+@pytest.mark.parametrize("file", ["@.service", "@9.service"])
+def test_service_of_somebody_else_is_none_of_this_instance(
+    both: Any, etc: Path, monkeypatch: pytest.MonkeyPatch, kind: str, file: str
+) -> None:
+    """Gravity and other roles call their units by the same names."""
+    manager = both(kind, "systemd").manager
+    units = etc / "systemd" / "system"
+    units.mkdir(parents=True, exist_ok=True)
+    prefix = manager.prefix.rstrip("@")
+    monkeypatch.setattr(sys.modules[type(manager).__module__], "systemctl", lambda *_arguments, **_options: f"{prefix}@9.service loaded active")
+    (units / f"{prefix}@.service").write_text("# Managed by the role galaxyops.uwsgi.job_handlers\n")
+    assert manager.unknown([]) == [f"{prefix}@9.service"]
+    (units / f"{prefix}{file}").write_text("; This file is maintained by Gravity\n")
+    assert manager.unknown([]) == []
+    (units / f"{prefix}{file}").unlink()
+    assert manager.unknown([]) == [f"{prefix}@9.service"], "the unit of a role is gone, and the process still runs"
+
+
+@pytest.mark.parametrize("kind", ["web", "handlers"])
+def test_program_of_somebody_else_is_none_of_this_instance(both: Any, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    manager = both(kind, "supervisor").manager
+    name = manager.name("9")
+    monkeypatch.setattr(sys.modules[type(manager).__module__], "supervisorctl", lambda *_arguments, **_options: f"{name} RUNNING")
+    assert manager.unknown([]) == [name]
+    (definition,) = manager.control.config["definitions"]["supervisor"]
+    Path(definition).parent.mkdir(parents=True, exist_ok=True)
+    mine = Path(definition).parent / "mine.conf"
+    mine.write_text(f"[program:{name}]\ncommand = sleep 9\n")
+    assert manager.unknown([]) == []
+    mine.write_text(f"; galaxyops.uwsgi\n[program:{name}]\ncommand = sleep 9\n")
+    assert manager.unknown([]) == [name]
 
 
 def test_what_ended_processes_have_left_is_swept(both: Any) -> None:

@@ -15,3 +15,7 @@ def test_what_lies_in_a_directory_is_removed_before_it() -> None:
 
 def test_what_is_secret_stays_so_when_it_is_removed() -> None:
     assert absent_files([{"path": "/etc/a", "content": "x", "sensitive": True}]) == [{"path": "/etc/a", "state": "absent", "sensitive": True}]
+
+
+def test_mark_stays_so_that_no_file_of_somebody_else_is_removed() -> None:
+    assert absent_files([{"path": "/etc/a", "content": "x", "mark": "us"}]) == [{"path": "/etc/a", "state": "absent", "mark": "us"}]

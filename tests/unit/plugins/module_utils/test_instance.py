@@ -13,6 +13,11 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._instance import f
 
 OURS = "# Written by Ansible (galaxyops.uwsgi.nginx_proxy): the next run overwrites what you change here.\n"
 
+UNIT = "# Managed by the role galaxyops.uwsgi.uwsgi: changes made here are lost.\n[Unit]\n"
+GRAVITY = ";\n; This file is maintained by Gravity - CHANGES WILL BE OVERWRITTEN\n;\n\n[Unit]\n"
+GALAXY_SYSTEMD = "[Unit]\nDescription=Galaxy Handlers\nAfter=network.target\n"
+ROLES = ("uwsgi_instance", "job_handlers_instance", "nginx_proxy_instance")
+
 
 def put(root: Path, path: str, text: str = "") -> None:
     file = root / path.lstrip("/")
@@ -29,7 +34,7 @@ def put(root: Path, path: str, text: str = "") -> None:
         ("/var/www/ssh/index.html", "/var/www/ssh"),
         ("/usr/lib/systemd/system/ssh.service", "/usr/lib/systemd/system/ssh.service"),
         ("/usr/lib/systemd/system/ssh.slice", "/usr/lib/systemd/system/ssh.slice"),
-        ("/etc/systemd/system/ssh-web@.service", "/etc/systemd/system/ssh-web@.service"),
+        ("/etc/systemd/system/ssh-web@.service", "/etc/systemd/system/ssh-web@.service (of somebody else)"),
         ("/etc/systemd/system/ssh-handler@.service", "/etc/systemd/system/ssh-handler@.service"),
     ],
 )
@@ -67,7 +72,7 @@ def test_name_that_nothing_has_is_free(tmp_path: Path) -> None:
 )
 def test_instance_of_ours_keeps_its_name(tmp_path: Path, path: str, text: str) -> None:
     for other in ("/etc/galaxy/x", "/run/galaxy/web.sock", "/var/www/galaxy/_maintenance.html", "/etc/systemd/system/galaxy-web.service"):
-        put(tmp_path, other)
+        put(tmp_path, other, UNIT)
     assert findings("galaxy", "uwsgi_instance", root=str(tmp_path)) != []
     put(tmp_path, path, text)
     assert findings("galaxy", "uwsgi_instance", root=str(tmp_path)) == []
@@ -83,3 +88,99 @@ def test_unit_in_a_directory_of_two_names_is_named_once(tmp_path: Path) -> None:
     put(tmp_path, "/usr/lib/systemd/system/ssh.service")
     (tmp_path / "lib").symlink_to("usr/lib")
     assert others("ssh", root=str(tmp_path)) == ["/usr/lib/systemd/system/ssh.service"]
+
+
+def ours(root: Path, instance: str = "galaxy") -> None:
+    """An instance that the roles have written before."""
+    put(root, f"/etc/{instance}/web.json")
+    put(root, f"/etc/systemd/system/{instance}-web@.service", UNIT)
+    put(root, f"/etc/systemd/system/{instance}-handler@.service", UNIT)
+    put(root, f"/etc/supervisor/conf.d/{instance}-web.conf", f"; {UNIT[2:]}[program:{instance}-web-pool]\n")
+    put(root, f"/etc/nginx/sites-available/{instance}.conf", OURS)
+
+
+def messages(root: Path, instance: str = "galaxy") -> dict[str, str]:
+    """What each role says against the name, by the variable of the name."""
+    found = {variable: findings(instance, variable, root=str(root)) for variable in ROLES}
+    return {variable: finding.message for variable, list_ in found.items() for finding in list_}
+
+
+@pytest.mark.parametrize("is_ours", [False, True])
+@pytest.mark.parametrize(
+    ("path", "text", "owner", "variable"),
+    [
+        ("/etc/systemd/system/galaxy-handler@.service", GRAVITY, "of Gravity", "job_handlers_instance"),
+        ("/etc/systemd/system/galaxy-handler@.service", GALAXY_SYSTEMD, "usegalaxy_eu.galaxy_systemd", "job_handlers_instance"),
+        ("/etc/systemd/system/galaxy-handler@0.service", "[Unit]\n", "of somebody else", "job_handlers_instance"),
+        ("/etc/systemd/system/galaxy-web.service", "# Ansible managed\n", "of somebody else: 'Ansible managed'", "uwsgi_instance"),
+        ("/etc/systemd/system/galaxy-web.socket", "", "of somebody else", "uwsgi_instance"),
+        ("/etc/systemd/system/galaxy-web-8080.socket", "", "of somebody else", "uwsgi_instance"),
+        ("/etc/systemd/system/galaxy-log.service", "[Unit]\n", "of somebody else", "uwsgi_instance"),
+        ("/etc/supervisor/conf.d/galaxy-web.conf", "[program:x]\n", "of somebody else", "uwsgi_instance"),
+        ("/etc/supervisor/conf.d/mine.conf", "[program:galaxy-web-1]\n", "has the program galaxy-web-1", "uwsgi_instance"),
+        ("/etc/supervisor/supervisord.conf", "[x]\n" * 500 + "[program:galaxy-handler-main]\n", "galaxy-handler-main", "job_handlers_instance"),
+        ("/etc/supervisor/conf.d/galaxy-handlers.conf", "[program:x]\n", "of somebody else", "job_handlers_instance"),
+        ("/etc/nginx/sites-available/galaxy.conf", "server {}\n", "of somebody else", "nginx_proxy_instance"),
+        ("/etc/nginx/sites-enabled/galaxy.conf", "server {}\n", "of somebody else", "nginx_proxy_instance"),
+        ("/usr/local/sbin/galaxy-web", "#!/bin/sh\n", "of somebody else", "uwsgi_instance"),
+    ],
+)
+def test_file_of_somebody_else_stops_the_role_that_writes_it(tmp_path: Path, path: str, text: str, owner: str, variable: str, is_ours: bool) -> None:
+    if is_ours:
+        ours(tmp_path)
+    put(tmp_path, path, text)
+    said = messages(tmp_path)
+    assert f"{variable} is 'galaxy', and this host has {path} (" in said[variable]
+    assert owner in said[variable] and "Choose another name, such as uwsgi_instance: gx" in said[variable]
+    if is_ours:
+        assert list(said) == [variable], "the other roles write other files"
+
+
+def test_masked_unit_is_named(tmp_path: Path) -> None:
+    ours(tmp_path)
+    (tmp_path / "etc/systemd/system/galaxy-web.service").symlink_to("/dev/null")
+    assert "galaxy-web.service (masked by 'systemctl mask')" in messages(tmp_path)["uwsgi_instance"]
+
+
+@pytest.mark.parametrize("is_ours", [False, True])
+@pytest.mark.parametrize(
+    ("target", "instance", "refused"),
+    [
+        ("galaxy", "galaxy", True),
+        ("galaxy", "galaxy-test", True),
+        ("galaxy-main", "galaxy-main", True),
+        ("galaxy-main", "galaxy-main-two", True),
+        ("galaxy", "galaxytest", False),
+        ("galaxy", "gx", False),
+        ("galaxy-main", "galaxy", False),
+        ("galaxy-main", "galaxy-mainly", False),
+    ],
+)
+def test_names_of_gravity_are_refused(tmp_path: Path, target: str, instance: str, refused: bool, is_ours: bool) -> None:
+    if is_ours:
+        ours(tmp_path, instance)
+    put(tmp_path, f"/etc/systemd/system/{target}.target", GRAVITY.replace("[Unit]", "; GRAVITY=ab12\n\n[Unit]"))
+    said = messages(tmp_path, instance)
+    assert list(said) == (["uwsgi_instance", "job_handlers_instance"] if refused else [])
+    if refused:
+        assert f"/etc/systemd/system/{target}.target of Gravity: 'galaxyctl update' stops and removes" in said["uwsgi_instance"]
+        assert "uwsgi_instance: gx" in said["uwsgi_instance"]
+
+
+def test_target_of_somebody_else_called_galaxy_is_no_reason(tmp_path: Path) -> None:
+    put(tmp_path, "/etc/systemd/system/galaxy.target", "[Unit]\nDescription=All of Galaxy\n")
+    assert messages(tmp_path) == {}
+
+
+def test_name_that_is_offered_is_free(tmp_path: Path) -> None:
+    put(tmp_path, "/etc/systemd/system/galaxy.target", GRAVITY)
+    ours(tmp_path, "gx")
+    put(tmp_path, "/etc/systemd/system/gx2-web.service")
+    assert "uwsgi_instance: gx3" in messages(tmp_path)["uwsgi_instance"]
+
+
+def test_instances_of_ours_are_not_in_each_others_way(tmp_path: Path) -> None:
+    for instance in ("galaxy", "galaxy-web", "galaxy-handler"):
+        ours(tmp_path, instance)
+    for instance in ("galaxy", "galaxy-web", "galaxy-handler"):
+        assert messages(tmp_path, instance) == {}

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -612,6 +614,224 @@ def test_what_cannot_be_changed_is_found() -> None:
     assert "none of .xml" in check_changed(None, "job_conf", Handling((Handler("a"),)))[0][0].message
 
 
+# --- Names ------------------------------------------------------------------------------------------------------------
+
+NAMED_XML = """\
+<job_conf>
+    <plugins>
+        <plugin id="local" type="runner" load="galaxy.jobs.runners.local:LocalJobRunner"/>
+        <plugin id="slurm" type="runner" load="galaxy.jobs.runners.slurm:SlurmJobRunner"/>
+    </plugins>
+    <handlers>
+        <handler id="handler0"><plugin id="slurm"/></handler>
+    </handlers>
+    <destinations default="tpv">
+        <destination id="tpv" runner="dynamic"><param id="function">map_tool_to_destination</param></destination>
+        <destination id="cluster" runner="slurm" tags="big, long">
+            <resubmit condition="memory_limit_reached" destination="local"/>
+        </destination>
+        <destination id="local" runner="local"/>
+    </destinations>
+    <tools>
+        <tool id="bwa" destination="big"/>
+        <tool class="local" destination="local"/>
+    </tools>
+    <limits>
+        <limit type="destination_user_concurrent_jobs" tag="long">2</limit>
+        <limit type="destination_total_concurrent_jobs" id="local">2</limit>
+    </limits>
+</job_conf>
+"""
+NAMED_YAML = """\
+runners:
+  local:
+    load: galaxy.jobs.runners.local:LocalJobRunner
+  slurm:
+    load: galaxy.jobs.runners.slurm:SlurmJobRunner
+handling:
+  processes:
+    handler0:
+      plugins: [slurm]
+      environment: {A: b}
+execution:
+  default: tpv
+  environments:
+    tpv:
+      runner: dynamic_tpv
+      tpv_config_files: [/srv/galaxy/tpv.yml]
+    cluster:
+      runner: slurm
+      tags: [big, long]
+      resubmit:
+      - condition: memory_limit_reached
+        environment: local
+    local:
+      runner: local
+tools:
+- id: bwa
+  environment: big
+  source: trackster
+- class: local
+  environment: local
+limits:
+- type: environment_user_concurrent_jobs
+  tag: long
+  value: 2
+- type: environment_total_concurrent_jobs
+  id: local
+  value: 2
+"""
+NAMED = {"job_conf.xml": NAMED_XML, "job_conf.yml": NAMED_YAML}
+
+
+def listed(text: str) -> str:
+    """The YAML file with its environments in a list."""
+    return re.sub(r"(?m)^    (\w+):\n      runner", r"    - id: \1\n      runner", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *NAMED.items(),
+        ("job_conf.yml", listed(NAMED_YAML)),
+        ("job_conf.yml", NAMED_YAML.replace("    local:\n      runner", "    local: &l\n      runner") + "x: *l\n"),
+        ("job_conf.xml", NAMED_XML.replace("<destinations default", "<destinations default_from_environ='X' default").replace('"tpv">', '"nowhere">')),
+        ("job_conf.xml", NAMED_XML.replace('default="tpv"', 'default="small"').replace("</destinations>", '<expand macro="m" id="small"/></destinations>')),
+        ("job_conf.xml", NAMED_XML.replace('destination="big"', 'destination="@BIG@"').replace('runner="slurm"', 'runner="@RUNNER@"')),
+        ("job_conf.xml", NAMED_XML.replace("    <handler id", '    <expand macro="h"/>\n<handler id').replace('"bwa"', '"bwa" handler="h"')),
+        ("job_conf.yml", NAMED_YAML.replace("    local:\n      runner: local", "    <<: {local: {runner: local}}")),
+    ],
+)
+def test_what_galaxy_accepts_has_no_findings(name: str, text: str) -> None:
+    assert [str(finding) for finding in check(text.encode(), name) if "does not read 'x'" not in finding.message] == []
+
+
+@pytest.mark.parametrize(
+    ("xml_change", "yaml_change", "severity", "message"),
+    [
+        (('<plugin id="slurm"/>', '<plugin id="pbs"/>'), ("plugins: [slurm]", "plugins: [pbs]"), "error", "handler 'handler0': there is no runner 'pbs'"),
+        (('default="tpv"', 'default="nowhere"'), ("default: tpv", "default: nowhere"), "error", "default 'nowhere' is neither the id nor a tag"),
+        ((' default="tpv"', ""), ("  default: tpv\n", ""), "error", "there is no default among big, cluster, local, long, tpv"),
+        (('runner="slurm"', 'runner="pbs"'), ("runner: slurm", "runner: pbs"), "error", "'cluster': there is no runner 'pbs'"),
+        (
+            ('        <destination id="local"', "<destination id='old' runner='pbs'/>\n        <destination id=\"local\""),
+            ("    local:\n      runner", "    old: {runner: pbs}\n    local:\n      runner"),
+            "warning",
+            "'old': there is no runner 'pbs'",
+        ),
+        (('destination="big"', 'destination="gone"'), ("environment: big", "environment: gone"), "error", "tool 'bwa': no"),
+        (('destination="local"/>\n    </tools>', 'destination="gone"/>\n    </tools>'), ("local\nlimits", "gone\nlimits"), "error", "tool 'local': no"),
+        (
+            ('destination="local"/>\n        </d', 'destination="gone"/>\n        </d'),
+            ("environment: local\n    local", "environment: gone\n    local"),
+            "error",
+            "resubmit of ",
+        ),
+        (('tag="long"', 'tag="gone"'), ("tag: long", "tag: gone"), "warning", "so this limits nothing"),
+        (('id="local">2', 'id="gone">2'), ("id: local", "id: gone"), "warning", "so this limits nothing"),
+        (('id="tpv" runner', 'id="cluster" runner'), ("    tpv:", "    cluster:"), "warning", "'cluster' is defined 2 times"),
+        (('plugin id="local"', 'plugin id="slurm"'), ("  local:\n    load", "  slurm:\n    load"), "warning", "'slurm' is defined 2 times"),
+    ],
+)
+@pytest.mark.parametrize("name", sorted(NAMED))
+def test_a_name_that_refers_to_nothing_is_found(xml_change: tuple[str, str], yaml_change: tuple[str, str], severity: str, message: str, name: str) -> None:
+    old, new = xml_change if name.endswith("xml") else yaml_change
+    assert old in NAMED[name]
+    text = NAMED[name].replace(old, new, 1)
+    (finding, *_others) = [found for found in check(text.encode(), name) if message in found.message]
+    assert finding.severity == severity
+    assert finding.line > 0
+    # The same before a change of the handlers
+    wanted = read(text.encode(), name, file_format(name))
+    changed = check_changed(text.encode(), name, replace(wanted, max_grab=3))[0]
+    assert [(found.severity, found.line) for found in changed if message in found.message] == [(severity, finding.line)]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        (
+            "job_conf.yml",
+            "handling:\n",
+            "handling:\n  assign_with: [db-preassign]\n",
+            "7: error: 'handling': Galaxy does not read 'assign_with' here: write assign",
+        ),
+        ("job_conf.yml", "handling:\n", "handling:\n  max-grab: 3\n", "7: error: 'handling': Galaxy does not read 'max-grab' here: write max_grab"),
+        ("job_conf.yml", "handling:\n", "handling:\n  colour: red\n", "7: warning: 'handling': Galaxy does not read 'colour' here: remove it"),
+        ("job_conf.yml", "      plugins:", "      tag: [a]\n      plugins:", "9: error: handler 'handler0': Galaxy does not read 'tag' here: write tags"),
+        ("job_conf.yml", "runners:", "destinations: {}\nrunners:", "1: error: the file: Galaxy does not read 'destinations' here: write execution"),
+        (
+            "job_conf.yml",
+            "  environment: big",
+            "  environment: big\n  destination: big",
+            "error: tool 'bwa': Galaxy does not read 'destination' here: write environment",
+        ),
+        (
+            "job_conf.yml",
+            "        environment: local\n",
+            "        destination: local\n",
+            "error: resubmit of environment 'cluster': Galaxy does not read 'destination'",
+        ),
+        ("job_conf.xml", "<handlers>", '<handlers assign="db-preassign">', "6: error: <handlers>: Galaxy does not read 'assign' here: write assign_with"),
+        ("job_conf.xml", "<handlers>", '<handlers colour="red">', "6: warning: <handlers>: Galaxy does not read 'colour' here: remove it"),
+        (
+            "job_conf.xml",
+            '<handler id="handler0"',
+            '<handler id="handler0" tag="a"',
+            "7: error: handler 'handler0': Galaxy does not read 'tag' here: write tags",
+        ),
+        ("job_conf.xml", "<plugins>", "<runners/>\n<plugins>", "2: error: <job_conf>: Galaxy does not read 'runners' here: write plugins"),
+        ("job_conf.xml", 'id="bwa" destination', 'id="bwa" environment', "error: tool 'bwa': Galaxy does not read 'environment' here: write destination"),
+        ("job_conf.xml", 'id="slurm" type', 'id="slurm" worker="2" type', "4: error: plugin 'slurm': Galaxy does not read 'worker' here: write workers"),
+        ("job_conf.xml", 'id="local" runner', 'id="local" plugin="x" runner', "error: destination 'local': Galaxy does not read 'plugin' here: write runner"),
+    ],
+)
+def test_a_key_that_galaxy_does_not_read_is_named(name: str, old: str, new: str, message: str) -> None:
+    assert old in NAMED[name]
+    (finding,) = check(NAMED[name].replace(old, new, 1).encode(), name)
+    assert message in f"{finding.line}: {finding.severity}: {finding.message}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("yaml", "runners: {}\nhandling:\n  assign_with: [db-preassign]\n"),
+        ("yaml", "runners: {}\nhandling:\n  processes:\n    handler0: {tag: [a]}\n"),
+        ("yaml", "runners: {}\nhandlers: {processes: {a: }}\n"),
+        ("xml", '<job_conf>\n<handlers assign="db-preassign"/></job_conf>'),
+        ("xml", '<job_conf>\n<handlers><handler name="handler0"/></handlers></job_conf>'),
+        ("xml", '<job_conf>\n<handling><handler id="handler0"/></handling></job_conf>'),
+    ],
+)
+def test_a_misspelled_key_is_not_doubled(kind: str, text: str) -> None:
+    with pytest.raises(JobConfError, match="does not read"):
+        present(text.encode(), "f", kind, TWO)
+    # What goes need not be right.
+    assert absent(text.encode(), "f", kind).handlers == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("galaxy:\n  job_config_file: job_conf.yml\n", "its keys are galaxy, so this is Galaxy's own configuration"),
+        ("# c\ngravity: {}\nuwsgi: {}\ngalaxy: {}\n", "f:2: its keys are galaxy, gravity, uwsgi, so this is Galaxy's own"),
+        ("galaxy_root: /srv/galaxy\njob_handlers: 2\na: 1\nb: 2\n", "its keys are a, b, galaxy_root, ..., so this is another file"),
+        ("[app:main]\nuse = egg:x\n", "the file is an INI file"),
+        ("; c\n[uwsgi]\nprocesses = 2\n", "the file is an INI file"),
+        ("<job_conf>\n</job_conf>\n", "the file is XML"),
+        ("- hosts: all\n", "its root is not a mapping"),
+    ],
+)
+def test_another_file_is_refused(text: str, message: str) -> None:
+    for attempt in (lambda: present(text.encode(), "f", "yaml", TWO), lambda: absent(text.encode(), "f", "yaml"), lambda: read(text.encode(), "f", "yaml")):
+        with pytest.raises(JobConfError) as caught:
+            attempt()
+        assert message in str(caught.value)
+    if "XML" not in message:
+        assert message in str(check(text.encode(), "f")[0])
+        assert "not XML" in str(check(text.encode(), "f.xml")[0]) or "INI" in message
+
+
 # --- Properties -------------------------------------------------------------------------------------------------------
 
 names = st.text("abXY01_-.", min_size=1, max_size=4)
@@ -664,7 +884,11 @@ def xml_documents(draw: st.DrawFn) -> str:
 @st.composite
 def yaml_documents(draw: st.DrawFn) -> str:
     """A job_conf.yml without handling."""
-    runners = draw(st.sampled_from(["", "runners:\n    local:\n        workers: 4\n        # c\n", "runners: {local: {workers: 4}}\n", "runners: # c\n  x:\n"]))
+    runners = draw(
+        st.sampled_from(
+            ["execution: {}\n", "runners:\n    local:\n        workers: 4\n        # c\n", "runners: {local: {workers: 4}}\n", "runners: # c\n  x:\n"]
+        )
+    )
     before, after = (draw(st.lists(JUNK_YAML, max_size=3, unique=True)) for _part in range(2))
     text = "".join(f"{part}\n" for part in before) + runners + "".join(f"{part}\n" for part in after if part not in before) + "last: 1"
     return (draw(st.sampled_from(["", "---\n", "\ufeff# c\n"])) + text + draw(st.sampled_from(["\n", "", "\n\n# end\n"]))).replace("\n", draw(newlines))
@@ -673,7 +897,7 @@ def yaml_documents(draw: st.DrawFn) -> str:
 def outside(before: str, after: str) -> bool:
     """Whether I(after) is I(before) with something inserted in one place."""
     start = next((i for i, (old, new) in enumerate(zip(before, after)) if old != new), min(len(before), len(after)))
-    return any(before[:i] + after[i:len(after) - len(before) + i] + before[i:] == after for i in range(start + 1))
+    return any(before[:i] + after[i : len(after) - len(before) + i] + before[i:] == after for i in range(start + 1))
 
 
 @settings(deadline=None)

@@ -219,6 +219,42 @@ def test_removing_a_section_removes_nothing_else(parts: tuple[str, str, str]) ->
     assert remove_section(result, "uwsgi") == result
 
 
+lines_of_values = st.one_of(
+    st.sampled_from(["a b", "[x]", "a = b", "=", "", " padded "]), st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=3)
+)
+multi_line_values = st.lists(lines_of_values, max_size=4).map("\n".join)
+
+
+@given(without_target, st.dictionaries(keys, multi_line_values, max_size=4), st.dictionaries(keys, multi_line_values, max_size=4), followers)
+def test_values_of_several_lines_read_as_they_are_and_go_again(text: str, first: dict[str, object], second: dict[str, object], before: Optional[str]) -> None:
+    result = set_section(text, "app:new", first, before)
+    assert {name: value.lstrip("\n") for name, value in read(result)["app:new"].items()} == stripped(first)
+    assert set_section(result, "app:new", first, before) == result
+    assert remove_section(result, "app:new") == text
+    result = set_section(result, "app:new", second)
+    assert read(result) == {**read(text), "app:new": stripped(second)}
+    # Blank lines stay where a value is replaced, as comments do.
+    if not any("\n\n" in value for value in stripped(first).values()):
+        assert remove_section(result, "app:new") == text
+
+
+def stripped(options: dict[str, object]) -> dict[str, str]:
+    """I(options) of several lines as the parser gives them back."""
+    return {name: "\n".join(line.strip() for line in str(value).split("\n")).strip() for name, value in options.items()}
+
+
+broken_lines = st.lists(st.sampled_from(["a = 1", "a = 2", "a:3", "  more", "no value", "= 1", "", "c = 1\ra = 2"]), max_size=6)
+
+
+@given(without_target, broken_lines, followers, st.booleans())
+def test_a_section_that_goes_need_not_be_readable(text: str, lines: list[str], before: Optional[str], repeated: bool) -> None:
+    # What is indented below the section would be a part of its last value.
+    hypothesis.assume(not re.search(r"^\s+\[", text, re.MULTILINE))
+    content = set_section(text, "uwsgi", {}, before).replace("[uwsgi]", "\n".join(["[uwsgi]", *lines]))
+    more = ("" if content.endswith("\n") else "\n") + "\n[uwsgi]\nb = 1\n" if repeated else ""
+    assert read(remove_section(content + more, "uwsgi")) == read(text)
+
+
 # Editing, by example
 
 
@@ -329,6 +365,33 @@ def test_a_broken_file_is_refused_with_the_line(text: str, line: int, option: st
     with pytest.raises(PasteIniError, match=message) as caught:
         set_section(text, "uwsgi", {"z": 1}, exclusive=False)
     assert (caught.value.line, caught.value.option) == (line, option)
+
+
+@pytest.mark.parametrize(
+    "inside", ["a = 1\na = 2\n", "stray\n", "= 1\n", "a = 1\n[uwsgi]\nb = 1\n", "a = 1\rb = 2\n", "a = 1\n\n[x]\nc = 1\n[uwsgi]\na = 1\na = 2\n"]
+)
+def test_a_broken_section_can_be_removed(inside: str) -> None:
+    text = f"[app:main]\nuse = egg:x\n\n[uwsgi]\n{inside}"
+    assert remove_section(text, "uwsgi") == "[app:main]\nuse = egg:x\n" + ("\n[x]\nc = 1\n" if "[x]" in inside else "")
+    changes = [paste_ini.Change("uwsgi", {}, absent=True)]
+    assert paste_ini.check_changed(text, changes, "galaxy.ini") == []
+
+
+@pytest.mark.parametrize("text", ["[uwsgi]\na = 1\n[other\nuse = egg:x\n", "[uwsgi]\na = 1\n[x]\nb = 1\nb = 2\n", "a = 1\n[uwsgi]\n"])
+def test_removing_a_section_does_not_hide_what_is_wrong_elsewhere(text: str) -> None:
+    with pytest.raises(PasteIniError):
+        remove_section(text, "uwsgi")
+
+
+def test_a_value_of_several_lines_is_written_as_indented_lines() -> None:
+    text = "[app:main]\nuse = egg:x\npyramid.includes =\n    pyramid_tm\n    pyramid_debugtoolbar\nbrand = x\n"
+    assert set_section(text, "app:main", {"pyramid.includes": "pyramid_tm\npyramid_debugtoolbar\n"}, exclusive=False) == text
+    assert set_section(text, "app:main", {"pyramid.includes": "a\r\n  b\n"}, exclusive=False) == text.replace(
+        "pyramid_tm\n    pyramid_debugtoolbar", "a\n    b"
+    ).replace("=\n    a", "= a")
+    assert set_section("", "app:main", {"pyramid.includes": "a\nb"}) == "[app:main]\npyramid.includes = a\n    b\n"
+    with pytest.raises(PasteIniError, match="takes for a comment"):
+        set_section("", "app:main", {"pyramid.includes": "a\n#b"})
 
 
 def test_a_value_can_be_repaired() -> None:

@@ -613,3 +613,50 @@ def test_edits_of_a_file_that_an_earlier_task_makes_are_no_error_in_check_mode(r
     assert not run_module("file_set", check=True, files=[item]).get("failed")
     both = {**item, "content": "x"}
     assert "content and edits cannot be written both" in run_module("file_set", files=[both])["msg"]
+
+
+MARKED = "# Managed by the role galaxyops.uwsgi.uwsgi\n"
+
+
+def test_file_of_somebody_else_is_never_overwritten(run_module: Run, tmp_path: Path) -> None:
+    unit, other = tmp_path / "galaxy-handler@.service", tmp_path / "other"
+    unit.write_text(";\n; This file is maintained by Gravity - CHANGES WILL BE OVERWRITTEN\n")
+    before = tree(tmp_path)
+    files = [{"path": str(other), "content": ""}, {"path": str(unit), "content": MARKED, "mark": "galaxyops.uwsgi"}]
+    for check in (True, False):
+        result = run_module("file_set", check, files=files)
+        assert result["failed"] and f"{unit}: the file is of Gravity and lacks 'galaxyops.uwsgi'" in result["msg"]
+    assert tree(tmp_path) == before
+    unit.write_text(f"{MARKED}old\n")
+    assert run_module("file_set", files=files)["changed"]
+    assert unit.read_text() == MARKED
+    assert not run_module("file_set", files=files)["changed"]
+
+
+def test_link_to_a_file_of_somebody_else_is_never_turned(run_module: Run, tmp_path: Path) -> None:
+    site, theirs, link = tmp_path / "site", tmp_path / "theirs", tmp_path / "link"
+    theirs.write_text("server {}\n")
+    link.symlink_to(theirs)
+    files = [
+        {"path": str(site), "content": MARKED, "mark": "galaxyops.uwsgi"},
+        {"path": str(link), "state": "link", "src": str(site), "mark": "galaxyops.uwsgi"},
+    ]
+    result = run_module("file_set", files=files)
+    assert result["failed"] and f"{link}: the file is of somebody else" in result["msg"]
+    assert not site.exists()
+    theirs.unlink()
+    assert run_module("file_set", files=files)["changed"]
+    assert link.read_text() == MARKED
+    assert not run_module("file_set", files=files)["changed"]
+
+
+def test_file_of_somebody_else_is_never_removed(run_module: Run, tmp_path: Path) -> None:
+    theirs, ours, link = tmp_path / "theirs", tmp_path / "ours", tmp_path / "link"
+    theirs.write_text("[Unit]\n")
+    ours.write_text(MARKED)
+    link.symlink_to(ours)
+    files = [{"path": str(path), "state": "absent", "mark": "galaxyops.uwsgi"} for path in (theirs, link, ours)]
+    result = run_module("file_set", files=files)
+    assert (result["changed_files"], result["kept"]) == ([str(link), str(ours)], [str(theirs)])
+    assert theirs.exists() and not ours.exists() and not link.is_symlink()
+    assert not run_module("file_set", files=files)["changed"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import http.client
 import os
 import shutil
@@ -218,3 +219,27 @@ def test_socket_of_another_group_is_told(host: Host) -> None:
         assert not host.load(socket=str(path), socket_group=path.group())["socket_differs"]
         assert host.load(socket=str(path), socket_group="other")["socket_differs"]
         assert not host.load(socket=str(host.top / "none"), socket_group="other")["socket_differs"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become the user of nginx")
+def test_directory_that_workers_cannot_enter_is_named_with_what_is_in_the_way(host: Host, tmp_path: Path) -> None:
+    """Otherwise each file there would be a 404, and the run would look well."""
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory.is_relative_to("/tmp") and directory != Path("/tmp"):
+            directory.chmod(0o755)
+    wall = tmp_path / "data"
+    inner = wall / "datasets" / "000"
+    inner.mkdir(parents=True)
+    host.main(user="user nobody daemon;")
+
+    def unreachable() -> list[str]:
+        return list(host.load(directories=[str(inner), str(tmp_path / "run"), str(tmp_path / "none")])["unreachable"])
+
+    assert unreachable() == []
+    wall.chmod(0o750)
+    assert unreachable() == [f"{inner}: nobody cannot enter {wall} (mode 0750, root:root)"]
+    # By its group, which is the one of the configuration.
+    os.chown(wall, 0, grp.getgrnam("daemon").gr_gid)
+    assert unreachable() == []
+    inner.chmod(0o700)
+    assert unreachable() == [f"{inner}: nobody cannot enter {inner} (mode 0700, root:root)"]

@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The blocks of docs/other-applications.md can be run; a scenario runs those of the Pyramid application."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "molecule" / "utils"))
+
+from page import Block, blocks  # noqa: E402 -- it lies where the line above says
+
+PAGE = ROOT / "docs" / "other-applications.md"
+EXAMPLES = {
+    name: blocks(PAGE, heading)
+    for name, heading in {"pyramid": "A Pyramid application, step by step", "zope": "Zope, an application that only one process may open"}.items()
+}
+each_example = pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+
+
+def playbooks(example: list[Block]) -> list[Block]:
+    """The blocks that are playbooks."""
+    return [block for block in example if block.language == "yaml" and block.text.startswith("- hosts:")]
+
+
+@each_example
+def test_shell_and_python_can_be_read(example: list[Block]) -> None:
+    for block in example:
+        if block.language == "sh":
+            assert subprocess.run(["sh", "-n"], input=block.text, text=True, check=False).returncode == 0, block.text
+        elif block.language == "python":
+            compile(block.text, block.file, "exec")
+
+
+@each_example
+def test_playbooks_set_inputs_of_the_roles_and_nothing_else(example: list[Block]) -> None:
+    inputs = set()
+    for role in ("uwsgi", "nginx_proxy"):
+        specs = yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())
+        inputs |= set(specs["argument_specs"]["main"]["options"])
+    assert playbooks(example)
+    for block in playbooks(example):
+        for play in yaml.safe_load(block.text):
+            assert set(play["vars"]) <= inputs, block.file
+
+
+@each_example
+def test_ansible_takes_the_playbooks(example: list[Block], tmp_path: Path) -> None:
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory", "localhost,", "--syntax-check"]
+    for block in playbooks(example):
+        (tmp_path / "play.yml").write_text(block.text)
+        result = subprocess.run([*command, str(tmp_path / "play.yml")], env=environment, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+
+
+def test_file_of_the_pyramid_application_has_no_fault() -> None:
+    files = {block.file: block.text for block in EXAMPLES["pyramid"] if block.file}
+    assert set(files) == {"/srv/notes/lib/notes_app.py", "/srv/notes/notes.ini", "inventory.yml", "notes.yml", "notes-absent.yml"}
+    assert _paste_ini.check(files["/srv/notes/notes.ini"], "/srv/notes/notes.ini") == []
+    assert "use = call:notes_app:main" in files["/srv/notes/notes.ini"]
