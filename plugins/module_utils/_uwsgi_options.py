@@ -15,6 +15,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import mask_value
+
 Scalar = (str, int, float)
 
 # option -> lowest and highest value that makes sense; uWSGI itself silently wraps or ignores what lies outside.
@@ -133,7 +135,7 @@ def is_lazy(options: Mapping[str, Any]) -> bool:
 
 
 def _boolean(value: Any) -> bool:
-    return isinstance(value, bool) or str(value).lower() in ("true", "false")
+    return isinstance(value, bool) or str(value).lower() in ("true", "false", "yes", "no", "on", "off", "1", "0")
 
 
 def is_private_address(address: str) -> bool:
@@ -162,7 +164,8 @@ def _address_problem(name: str, text: str, listening: Collection[str]) -> str:
     listens = listed or name in listening or bool(_LISTENER_NAME.fullmatch(name))
     if _PLACEHOLDER.search(address):
         return ""
-    if _EVERYWHERE.fullmatch(address) or (listed and not is_private_address(address)) or (listens and _ADDRESS.fullmatch(address) and not is_private_address(address)):
+    reachable = not is_private_address(address) and (listed or (listens and _ADDRESS.fullmatch(address)))
+    if reachable or _EVERYWHERE.fullmatch(address):
         return (
             f"is {text!r}, which other hosts could reach, and whoever reaches a uwsgi socket can run code: "
             "write 127.0.0.1:PORT or an absolute path, or leave it out (the role's own socket is always there)"
@@ -205,10 +208,11 @@ def _value_problem(name: str, value: Any, listening: Collection[str] = (), known
     text = str(value)
     if "\n" in text or "\r" in text:
         return "has a line break: write one line, or a list for a repeated option"
+    shown = mask_value(name, text)
     if re.search(r"\s[#;]", text):
-        return f"is {text!r}: uWSGI keeps a comment behind a value as part of it; put the comment on a line of its own"
+        return f"is {shown!r}: uWSGI keeps a comment behind a value as part of it; put the comment on a line of its own"
     if text.replace("%%", "").endswith("%"):
-        return f"is {text!r}: uWSGI replaces '%' together with what follows, here the end of the line; write '%%'"
+        return f"is {shown!r}: uWSGI replaces '%' together with what follows, here the end of the line; write '%%'"
     together = _run_together(name, text, known) or _number_problem(name, value)
     if together:
         return together
@@ -288,7 +292,9 @@ def conflicts(options: Mapping[str, Any], longest_queue: int = 0, python: tuple[
             "requests wait in the service manager's own queue anyway"
         )
     if python >= (3, 13) and is_on(options, "py-call-osafterfork"):
-        found["py-call-osafterfork"] = "kills every process on Python 3.13 and later: remove it"
+        found["py-call-osafterfork"] = (
+            "kills every process on Python 3.13 and later: remove it; with job_handlers_mode mules, which need it, set job_handlers_mode to static or dynamic"
+        )
     return found
 
 
