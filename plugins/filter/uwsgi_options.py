@@ -38,6 +38,7 @@ class FilterModule:
         """Return name -> function."""
         return {
             "uwsgi_configuration": uwsgi_configuration,
+            "uwsgi_environment_problems": _uwsgi_options.environment_problems,
             "uwsgi_merge": _uwsgi_options.merge,
             "uwsgi_ports": _uwsgi_sockets.ports,
             "uwsgi_problems": _uwsgi_options.problems,

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import mask_value
 
 Scalar = (str, int, float)
 
@@ -54,6 +57,31 @@ _LISTENERS = (
     "stats", "stats-server",
 )  # fmt: skip
 
+# Options of many plugins that uWSGI reads as numbers too, by what their names have in common
+_NUMBER_NAME = re.compile(
+    r".*-(?:timeout|processes|workers|threads|(?:buf|max|block|stack|buffer-)?size|buffering|mercy|retries|events|interval|frequency|ttl|modifier[12]|sndbuf|rcvbuf)"
+    r"|mules|cores|max-fd|limit-(?:as|nproc|post)|reload-on-as|modifier[12]|uwsgi-modifier[12]"
+)
+_LARGEST = 2**63 - 1
+# Options that listen, by their names, where no uWSGI is there to be asked what it does with an option
+_LISTENER_NAME = re.compile(
+    r"(?!chmod-|chown-|log-|log2-)(?:.*-)?socket\d?|(?:.*-)?(?:stats|stats-server|ss|subscription-server)|(?:fast|raw|ssl|http|https|forkpty-|tuntap-)router\d?"
+    r"|https?\d?|udp|snmp|zerg-server|.*-resubscribe-bind|(?:router-)?(?:raw|ssl)"
+)
+# What C(uwsgi --help) says of an option that listens
+_LISTENS = re.compile(r"\bbind to\b|^(?:run|enable|add|expose)\b.*\b(?:server|router)\b|^run the \w+router on\b", re.IGNORECASE)
+# An address that nobody can connect to and a server can listen on: all that the host has
+_EVERYWHERE = re.compile(r"(?:\*|0(?:\.0){0,3}|\[(?:0*:){2,}0*\]|255\.255\.255\.255)?:\d{1,5}")
+_ADDRESS = re.compile(r"(?:\*|[\w.-]*|\[[0-9A-Fa-f:.%]*\]):\d{1,5}")
+# What uWSGI replaces before it reads a number
+_PLACEHOLDER = re.compile(r"%[^%\s]|\$\(|@\(")
+# Another option behind a value: a line that has lost its end. Commands and templates may have such text.
+_RUN_TOGETHER = re.compile(r"\s([a-z][a-z0-9]*(?:-[a-z0-9]+)*)\s*=(?:\s|(?=[^\s=]))")
+_FREE_TEXT = re.compile(
+    r"(?:hook|exec|attach-daemon|smart-attach|cron|legion|unique-cron|route|final-route|error-route|response-route|log|logformat|print|eval|if|for|"
+    r"subscribe|cache|alarm|metric|mule|spooler|add-header|collect-header|env|set|declare|static-map|harakiri|wsgi-env|py-|ini|safe-pid).*"
+)
+
 # What uWSGI binds must fit into this many bytes; it says no more than "invalid socket name" of a longer one.
 _LONGEST_SOCKET = 102
 
@@ -85,6 +113,11 @@ _HARMFUL = {
 }
 
 
+# Variables that begin so are options; these are not.
+_PREFIX = "UWSGI_"
+_NO_OPTIONS = ("reloads", "original-proc-name", "vassals-dir", "broken-clients", "emperor-fd", "emperor-fd-config", "emperor-proxy", "jail", "instance")
+
+
 def merge(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Lay I(options) over I(defaults); None takes a default away. The defaults' order stays."""
     merged = {**defaults, **options}
@@ -102,7 +135,7 @@ def is_lazy(options: Mapping[str, Any]) -> bool:
 
 
 def _boolean(value: Any) -> bool:
-    return isinstance(value, bool) or str(value).lower() in ("true", "false")
+    return isinstance(value, bool) or str(value).lower() in ("true", "false", "yes", "no", "on", "off", "1", "0")
 
 
 def is_private_address(address: str) -> bool:
@@ -118,52 +151,118 @@ def is_private_address(address: str) -> bool:
         return False
 
 
-def _value_problem(name: str, value: Any) -> str:
+def what_listens(descriptions: Mapping[str, str]) -> frozenset[str]:
+    """Return the options that listen, by what uWSGI says of its options."""
+    return frozenset(name for name, text in descriptions.items() if _LISTENS.search(text))
+
+
+def _address_problem(name: str, text: str, listening: Collection[str]) -> str:
+    """Say why what I(text) may listen to must not be listened to; what connects to another host is left alone."""
+    listed = name in _LISTENERS
+    # For HTTPS, the certificate and the key follow.
+    address = text.partition(",")[0].strip()
+    listens = listed or name in listening or bool(_LISTENER_NAME.fullmatch(name))
+    if _PLACEHOLDER.search(address):
+        return ""
+    reachable = not is_private_address(address) and (listed or (listens and _ADDRESS.fullmatch(address)))
+    if reachable or _EVERYWHERE.fullmatch(address):
+        return (
+            f"is {text!r}, which other hosts could reach, and whoever reaches a uwsgi socket can run code: "
+            "write 127.0.0.1:PORT or an absolute path, or leave it out (the role's own socket is always there)"
+        )
+    if listens and len(address.encode()) > _LONGEST_SOCKET:
+        return f"is {text!r}, {len(address.encode())} bytes long: uWSGI takes no socket of more than {_LONGEST_SOCKET}; write a shorter path"
+    return ""
+
+
+def _number_problem(name: str, value: Any) -> str:
+    """Say why uWSGI does not read I(value) as the number that is meant."""
+    text = str(value)
+    if name in _NUMBERS:
+        lowest, highest = _NUMBERS[name]
+    elif _NUMBER_NAME.fullmatch(name) and name not in _SWITCHES:
+        lowest, highest = 0, _LARGEST
+    else:
+        return ""
+    if not isinstance(value, bool) and _PLACEHOLDER.search(text):
+        return ""
+    if isinstance(value, bool) or not re.fullmatch(r"\d+", text) or not lowest <= int(text) <= highest:
+        return f"is {text!r}: write a whole number" + (f" from {lowest} to {highest}" if highest < _LARGEST else "")
+    return ""
+
+
+def _run_together(name: str, text: str, known: Collection[str]) -> str:
+    """Say which other option is on the line of this one."""
+    if _FREE_TEXT.fullmatch(name):
+        return ""
+    for other in _RUN_TOGETHER.findall(text):
+        if other in known or other in _NUMBERS or other in _SWITCHES or other in _LISTENERS or other in _HARMFUL or re.search(rf"\s{other}\s+=\s", text):
+            return f"has another option behind its value, {other!r}: write each option on a line of its own"
+    return ""
+
+
+def _value_problem(name: str, value: Any, listening: Collection[str] = (), known: Collection[str] = ()) -> str:
     """Say what is wrong with one value of one option, or nothing."""
     if not isinstance(value, Scalar):
         return f"is {type(value).__name__}: write text, a number, true or false, or a list of these for a repeated option"
     text = str(value)
     if "\n" in text or "\r" in text:
         return "has a line break: write one line, or a list for a repeated option"
+    shown = mask_value(name, text)
     if re.search(r"\s[#;]", text):
-        return f"is {text!r}: uWSGI keeps a comment behind a value as part of it; put the comment on a line of its own"
+        return f"is {shown!r}: uWSGI keeps a comment behind a value as part of it; put the comment on a line of its own"
     if text.replace("%%", "").endswith("%"):
-        return f"is {text!r}: uWSGI replaces '%' together with what follows, here the end of the line; write '%%'"
-    if name in _NUMBERS:
-        lowest, highest = _NUMBERS[name]
-        if isinstance(value, bool) or not re.fullmatch(r"\d+", text) or not lowest <= int(text) <= highest:
-            return f"is {text!r}: write a whole number from {lowest} to {highest}"
-    if name in _SWITCHES and not _boolean(value):
+        return f"is {shown!r}: uWSGI replaces '%' together with what follows, here the end of the line; write '%%'"
+    together = _run_together(name, text, known) or _number_problem(name, value)
+    if together:
+        return together
+    if name in _SWITCHES and not _boolean(value) and not _PLACEHOLDER.search(text):
         return f"is {text!r}: write true or false"
-    if name in _LISTENERS and not is_private_address(text):
-        return (
-            f"is {text!r}, which other hosts could reach, and whoever reaches a uwsgi socket can run code: "
-            "write 127.0.0.1:PORT or an absolute path, or leave it out (the role's own socket is always there)"
-        )
-    if name in _LISTENERS and len(text.encode()) > _LONGEST_SOCKET:
-        return f"is {text!r}, {len(text.encode())} bytes long: uWSGI takes no socket of more than {_LONGEST_SOCKET}; write a shorter path"
+    if not isinstance(value, bool):
+        problem = _address_problem(name, text, listening)
+        if problem:
+            return problem
     if name == "chmod-socket" and not re.fullmatch(r"0?[0-7][0-7]0", text):
         return f"is {text!r}: write a mode that shuts out strangers, such as 660 (bare, it means 666)"
     return ""
 
 
-def problems(options: Mapping[str, Any]) -> list[str]:
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with an option, and whether it is the service manager of the roles that it gets in the way of."""
+
+    text: str
+    misplaced: bool = False
+
+
+def option_problems(name: object, value: Any, listening: Collection[str] = (), known: Collection[str] = ()) -> list[Problem]:
+    """Say what is wrong with one option, wherever it is set.
+
+    A uWSGI that has been asked tells which options are I(listening), and which are I(known).
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", name):
+        return [Problem("is not the name of a uWSGI option: use letters, digits and '-'")]
+    if name in _HARMFUL and str(value).lower() not in ("false", "0"):
+        return [Problem(_HARMFUL[name], misplaced=True)]
+    if isinstance(value, list) and not value:
+        return [Problem("is an empty list: write null to take a default away")]
+    found = (_value_problem(name, item, listening, known) for item in (value if isinstance(value, list) else [value]))
+    return [Problem(problem) for problem in found if problem]
+
+
+def problems(options: Mapping[str, Any], variable: str = "uwsgi_options") -> list[str]:
     """Say, for each option that cannot work, what is wrong and what to write instead."""
-    found = []
-    for name, value in options.items():
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", name):
-            found.append(f"uwsgi_options: {name!r} is not the name of a uWSGI option: use letters, digits and '-'")
-            continue
-        if name in _HARMFUL and str(value).lower() not in ("false", "0"):
-            found.append(f"uwsgi_options: {name}: {_HARMFUL[name]}")
-            continue
-        if isinstance(value, list) and not value:
-            found.append(f"uwsgi_options: {name} is an empty list: write null to take a default away")
-        for item in value if isinstance(value, list) else [value]:
-            problem = _value_problem(name, item)
-            if problem:
-                found.append(f"uwsgi_options: {name} {problem}")
-    return found
+    return [
+        f"{variable}: {name}: {problem.text}" if problem.misplaced else f"{variable}: {name if isinstance(name, str) else repr(name)} {problem.text}"
+        for name, value in options.items()
+        for problem in option_problems(name, value)
+    ]
+
+
+def environment_problems(environment: Mapping[str, Any]) -> list[str]:
+    """Say the same of the options that environment variables set: to uWSGI, C(UWSGI_HTTP_SOCKET) is C(http-socket)."""
+    options = {str(name)[len(_PREFIX) :].lower().replace("_", "-"): value for name, value in environment.items() if str(name).startswith(_PREFIX)}
+    return problems({name: value for name, value in options.items() if name not in _NO_OPTIONS}, "uwsgi_environment")
 
 
 def conflicts(options: Mapping[str, Any], longest_queue: int = 0, python: tuple[int, ...] = ()) -> dict[str, str]:
@@ -193,7 +292,9 @@ def conflicts(options: Mapping[str, Any], longest_queue: int = 0, python: tuple[
             "requests wait in the service manager's own queue anyway"
         )
     if python >= (3, 13) and is_on(options, "py-call-osafterfork"):
-        found["py-call-osafterfork"] = "kills every process on Python 3.13 and later: remove it"
+        found["py-call-osafterfork"] = (
+            "kills every process on Python 3.13 and later: remove it; with job_handlers_mode mules, which need it, set job_handlers_mode to static or dynamic"
+        )
     return found
 
 

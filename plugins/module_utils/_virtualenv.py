@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files as safe_files
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options as uwsgi_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 
 # The packages that bring bin/uwsgi.
@@ -24,6 +25,8 @@ _PACKAGES = ("pyuwsgi", "uwsgi")
 _MODULE_PACKAGE = "uwsgidecorators"
 _LINKED_PYTHON = re.compile(rb"libpython(3\.\d+)")
 _OPTION = re.compile(r"^[ \t]+(?:-.\|)?--(\S+)", re.MULTILINE)
+_DESCRIPTION = re.compile(r"^[ \t]+(?:-.\|)?--(\S+)[ \t]+(\S.*)$", re.MULTILINE)
+_ROUTE = re.compile(r"(?:final-|error-|response-)?route(?:-.*)?")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*((?:(?:[<>=!]=?|===)[^,]+,?\s*)*)\Z")
 _RELEASE = re.compile(r"\d+(?:\.\d+)*(?:\.post\d+)?")
 _NOBODY = 65534
@@ -37,11 +40,12 @@ _LONGEST_SECONDS = 7200
 
 @dataclass(frozen=True)
 class Uwsgi:
-    """A uWSGI that is installed: its package, the version of that, and the names of the options it knows."""
+    """A uWSGI that is installed: its package, the version of that, the names of the options it knows, and which of these listen."""
 
     package: str
     version: str
     options: frozenset[str]
+    listening: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         """Name it as people do."""
@@ -166,6 +170,11 @@ def parse_help(text: str) -> frozenset[str]:
     return frozenset(_OPTION.findall(text))
 
 
+def parse_descriptions(text: str) -> dict[str, str]:
+    """What C(uwsgi --help) says of each option."""
+    return dict(_DESCRIPTION.findall(text))
+
+
 def read_uwsgi(path: str, user: str = "", distribution: bool = False) -> tuple[Optional[Uwsgi], list[Finding]]:
     """Ask the uWSGI in the virtualenv at I(path), or that of the I(distribution), for its options; None if there is none to ask.
 
@@ -213,7 +222,7 @@ def read_uwsgi(path: str, user: str = "", distribution: bool = False) -> tuple[O
         options, problem = frozenset(), str(error)
     if problem:
         return None, [Finding(program, 0, "error", f"uWSGI does not even tell its options ({problem}): install it anew")]
-    return Uwsgi(package, version, options), []
+    return Uwsgi(package, version, options, uwsgi_options.what_listens(parse_descriptions(text))), []
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -274,6 +283,13 @@ def option_findings(
     findings = []
     for name in options:
         if name in uwsgi.options or name in declared_options(options) or (not strict and any(f"%({name})" in text for text in values)):
+            continue
+        if _ROUTE.fullmatch(name) and "route" not in uwsgi.options and stays:
+            message = (
+                f"{uwsgi} was built without routing, for want of PCRE, so this rule against requests that name code to run would be absent: install pyuwsgi, "
+                "or build uWSGI where libpcre2-dev is installed"
+            )
+            findings.append(Finding(path, lines.get(name, 0), "error", message, section, name))
             continue
         message = f"{uwsgi} has no such option: {_suggestion(name, uwsgi.options)}" + ("" if name in lines else " (uwsgi_options)")
         if plugins:

@@ -153,6 +153,13 @@ options:
     description:
       - The file that O(uwsgi_options) are going to be in, to be named in messages. Without it, they are in O(path).
     type: path
+  uwsgi_files:
+    description:
+      - Further files that a uWSGI is configured by, such as vassals of an emperor, in the format that their names tell - INI, YAML, JSON or XML. Their
+        options are checked as O(uwsgi_options) are, and so are the files that these load.
+    type: list
+    elements: path
+    default: []
   uwsgi_listen:
     description:
       - What the web processes listen to. With V(http), clients come without a proxy that leads some requests to an ASGI process.
@@ -471,6 +478,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files as safe_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _sent_links as sent_links
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _system_calls as system_calls
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_files as uwsgi_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options as uwsgi_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv as virtualenv
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
@@ -593,6 +601,9 @@ class Preflight:
         # Without a file, only what the changes say about the application is worth a look.
         if not self.path or (self.before is None and not self.application.section):
             return []
+        wrong = uwsgi_files.wrong_format(self.before or "", self.path, "INI")
+        if wrong:
+            return wrong
         has_handlers = True if self.handling.handlers else None if self.wanted is None else False
         return paste_ini.check_changed(self.before or "", self.changes, self.path, self.params["app"], has_handlers)
 
@@ -675,11 +686,51 @@ class Preflight:
             errors["lazy-apps"] = fork
         # Where Galaxy is about to be installed, so is its bridge.
         old = galaxy.old_bridge_findings(self.serving, self.params["server_dir"] or "") if self.params["missing"] == "fail" else []
-        return old + [
-            Finding(path, lines.get(name, 0), severity, message, section, name)
-            for severity, found in (("error", errors), ("warning", uwsgi_options.warnings(options)))
-            for name, message in found.items()
+        return [
+            *old,
+            *self.check_each_option(),
+            *self.check_http(),
+            *(
+                Finding(path, lines.get(name, 0), severity, message, section, name)
+                for severity, found in (("error", errors), ("warning", uwsgi_options.warnings(options)))
+                for name, message in found.items()
+            ),
         ]
+
+    def check_each_option(self) -> list[Finding]:
+        """Check each uWSGI option by itself, wherever it is set, and in the files that the options load."""
+        path, lines, section = self.uwsgi_place
+        uwsgi = self.uwsgi[0]
+        asked = (uwsgi.listening, uwsgi.options) if uwsgi else ((), ())
+        directory = self.params["server_dir"] or os.path.dirname(os.path.abspath(self.path))
+        found = [
+            *uwsgi_files.option_findings(self.uwsgi_options, path, lines, section, *asked),
+            *uwsgi_files.included_findings(self.uwsgi_options, directory, *asked),
+        ]
+        for file in self.params["uwsgi_files"]:
+            of_file, settings = uwsgi_files.file_findings(file, uwsgi_files.format_of(file), *asked)
+            loaded: dict[str, list[str]] = {}
+            for setting in settings:
+                loaded.setdefault(setting.name, []).append(setting.value)
+            found += [*of_file, *uwsgi_files.included_findings(loaded, os.path.dirname(file), *asked)]
+        # A comment behind a value is a finding of the file as a whole.
+        return [finding for finding in found if not (finding.line and finding.path == self.path and finding.line in self.wrong_lines)]
+
+    @cached_property
+    def wrong_lines(self) -> set[int]:
+        """The lines of the section of uWSGI that are wrong as lines of a Paste Deploy file."""
+        return {finding.line for finding in self.check_ini() if finding.section == paste_ini.UWSGI and finding.severity == "error"}
+
+    def check_http(self) -> list[Finding]:
+        """Warn about clients of other hosts that speak HTTP to uWSGI itself."""
+        variable = self.serving.http
+        if not variable or self.params["reach"] != galaxy.NETWORK:
+            return []
+        message = (
+            f"clients of other hosts speak HTTP to uWSGI itself ({variable}), whose parser takes two Content-Length headers for one (unbit/uwsgi#2775), "
+            "so that requests can be smuggled past a proxy in front: let nginx_proxy serve the site, or listen on 127.0.0.1"
+        )
+        return [Finding("", 0, "warning", message)]
 
     @cached_property
     def loaded(self) -> list[galaxy.Option]:
@@ -704,6 +755,14 @@ class Preflight:
         before = self.before or ""
         return [replace(finding, line=paste_ini.option_lines(before, finding.section).get(finding.option, 0)) for finding in findings]
 
+    @cached_property
+    def uwsgi(self) -> tuple[Optional[virtualenv.Uwsgi], list[Finding]]:
+        """The uWSGI that is there already, which is asked for its options once."""
+        path: str = self.params["virtualenv"] or ""
+        if not path or not (self.uwsgi_options or self.params["uwsgi_files"]):
+            return None, []
+        return virtualenv.read_uwsgi(path, self.params["user"] or "", self.params["uwsgi_install_method"] == "distribution")
+
     def check_virtualenv(self) -> list[Finding]:
         """Check the Python of the virtualenv, and the uWSGI options against the uWSGI in it."""
         path: str = self.params["virtualenv"] or ""
@@ -716,7 +775,7 @@ class Preflight:
         options = self.uwsgi_options
         if findings or not options:
             return findings
-        uwsgi, findings = virtualenv.read_uwsgi(path, self.params["user"] or "", distribution)
+        uwsgi, findings = self.uwsgi
         if uwsgi is None:
             return findings
         requirement = self.params["uwsgi_package"] or ""
@@ -814,6 +873,7 @@ def main() -> None:
             "virtualenv": {"type": "path"},
             "uwsgi_options": {"type": "dict", "default": {}},
             "uwsgi_options_file": {"type": "path"},
+            "uwsgi_files": {"type": "list", "elements": "path", "default": []},
             "uwsgi_listen": {"type": "str", "choices": ["unix", "tcp", "http"], "default": "unix"},
             "uwsgi_http_address": {"type": "str", "default": ""},
             "asgi_paths": {"type": "list", "elements": "str"},

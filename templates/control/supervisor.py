@@ -107,7 +107,7 @@ class Supervisor:
                 supervisorctl("stop", process.service, check=False)
             lines = log.read_bytes()[offset:].decode(errors="replace").splitlines() if log.exists() else []
             again = " Supervisor starts it again and again until it works." if keep_trying else ""
-            end = log_tail(lines, self.control.config)
+            end = log_tail(lines, self.control.config, f"tail -c +{offset + 1} {log}")
             raise ControlError(f"{process.service} did not start: {error}.{again} The end of its log:\n{end}") from error
 
     @staticmethod

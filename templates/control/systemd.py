@@ -85,7 +85,8 @@ class Systemd:
             # Not --lines: together with --since it shows the first lines, not the last.
             log = journal("--since", since, "--unit", process.service).splitlines()
             again = "systemd starts it again and again until it works. " if keep_trying else ""
-            raise ControlError(f"{process.service} did not start. {again}The end of its log:\n{log_tail(log, self.config)}")
+            rest = f"journalctl --unit {process.service} --since '{since}'"
+            raise ControlError(f"{process.service} did not start. {again}The end of its log:\n{log_tail(log, self.config, rest)}")
 
     @staticmethod
     def _comes_up(unit: str) -> bool:

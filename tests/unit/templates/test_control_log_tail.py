@@ -44,3 +44,30 @@ def test_a_long_log_is_shown_from_its_end() -> None:
     assert log_tail(lines, CONFIG).splitlines() == lines[-LINES:]
     # Job handlers have no health path.
     assert log_tail(lines, {}).splitlines() == lines[-LINES:]
+
+
+START = [*(f"loading {number}" for number in range(100)), "Traceback (most recent call last):", '  File "a.py", line 1, in a', "    b()"]
+FRAME = ['  File "b.py", line 2, in b', "    raise KeyError('x')"]
+REASON = ["The first exception:", "Traceback (most recent call last):", *FRAME, "KeyError: 'x'", "The last lines:"]
+END = [f"[uWSGI] ending {number}" for number in range(100)]
+
+
+def test_first_exception_is_shown_above_the_end_with_the_command_for_the_rest() -> None:
+    second = ["Traceback (most recent call last):", '  File "c.py", line 3, in c', "RuntimeError: Galaxy could not be loaded, for the reason above"]
+    shown = log_tail([*START, *FRAME, "KeyError: 'x'", *second, *END], CONFIG, "journalctl --unit x").splitlines()
+    assert shown == [*REASON, *END[-LINES:], "All of the log: journalctl --unit x"]
+
+
+def test_lines_of_other_workers_in_an_exception_are_left_out() -> None:
+    mixed = [*START, "request - - GET / HTTP/1.1 200", *FRAME, "[uWSGI] worker 2 is there", "WSGI app 0 ready", "KeyError: 'x'", *END]
+    assert log_tail(mixed, CONFIG).splitlines()[: len(REASON)] == REASON
+
+
+def test_exception_with_a_prefix_on_each_line_is_found() -> None:
+    lines = [f"galaxy | {line}" for line in [*START, *FRAME, "KeyError: 'x'"]] + END
+    assert log_tail(lines, CONFIG).splitlines()[: len(REASON)] == REASON
+
+
+def test_short_log_is_shown_once() -> None:
+    lines = ["Traceback (most recent call last):", *FRAME, "KeyError: 'x'"]
+    assert log_tail(lines, CONFIG, "journalctl").splitlines() == lines

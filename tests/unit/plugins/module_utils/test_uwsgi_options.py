@@ -38,6 +38,15 @@ def test_merge_lets_none_take_a_default_away() -> None:
         ("cheaper", 1),
         ("offload-threads", 2),
         ("logformat", "%(addr) 100%%"),
+        ("processes", "%k"),
+        ("stats-push", "statsd:192.0.2.7:8125"),
+        ("carbon", "192.0.2.7:2003"),
+        ("http-to", "192.0.2.7:4001"),
+        ("log-socket", "192.0.2.7:514"),
+        ("http-socket", "127.0.0.1:8443,/etc/x.pem,/etc/x.key"),
+        ("hook-post-fork", "exec:test a = b && master = x"),
+        ("http-timeout", 30),
+        ("set-placeholder", "a = b"),
     ],
 )
 def test_good_values_pass(name: str, value: Any) -> None:
@@ -76,12 +85,45 @@ def test_good_values_pass(name: str, value: Any) -> None:
         ("no-orphans", "maybe", "write true or false"),
         ("=", 1, "not the name"),
         ("logformat", "%(addr) 100%", "write '%%'"),
+        ("https", ":443,/etc/x.pem,/etc/x.key", "other hosts could reach"),
+        ("http-socket2", "192.0.2.7:80", "other hosts could reach"),
+        ("fastrouter", "192.0.2.7:80", "other hosts could reach"),
+        ("http-subscription-server", "192.0.2.7:80", "other hosts could reach"),
+        ("some-plugin", "0.0.0.0:80", "other hosts could reach"),
+        ("some-plugin", "*:80", "other hosts could reach"),
+        ("shared-socket", "[::]:80", "other hosts could reach"),
+        ("udp", ":80", "other hosts could reach"),
+        ("http-processes", "two", "whole number"),
+        ("fastrouter-timeout", "30s", "whole number"),
+        ("mules", "two", "whole number"),
+        ("socket", "/run/x.sock master = true", "another option behind its value, 'master'"),
+        ("pythonpath", "lib threads=4", "another option behind its value, 'threads'"),
+        ("pythonpath", "lib nobody-knows = 4", "another option behind its value, 'nobody-knows'"),
+        ("processes", "4threads = 4", "whole number"),
+        ("master", "truethreads = 4", "write true or false"),
     ],
 )
 def test_bad_values_are_named_with_the_remedy(name: str, value: Any, part: str) -> None:
     (problem,) = options.problems({name: value})
     assert name in problem
     assert part in problem
+
+
+def test_environment_variables_that_set_options_are_checked_as_these() -> None:
+    found = options.environment_problems({"UWSGI_HTTP_SOCKET": ":80", "UWSGI_PROCESSES": "two", "UWSGI_PIDFILE": "/x", "OTHER": ":80", "UWSGI_THREADS": "2"})
+    assert [problem.partition(" is ")[0].partition(": the")[0] for problem in found] == [
+        "uwsgi_environment: http-socket",
+        "uwsgi_environment: processes",
+        "uwsgi_environment: pidfile",
+    ]
+
+
+def test_what_listens_is_told_by_uwsgi() -> None:
+    told = options.what_listens({"new-plugin": "bind to the specified address", "other": "connect to the specified address", "x": "run the x stats server"})
+    assert told == {"new-plugin", "x"}
+    (problem,) = options.option_problems("new-plugin", "192.0.2.7:80", told)
+    assert "other hosts could reach" in problem.text
+    assert not options.option_problems("other", "192.0.2.7:80", told)
 
 
 @pytest.mark.parametrize(
@@ -155,4 +197,4 @@ def test_uwsgi_refuses_what_is_refused_here(tmp_path: Path) -> None:
 def test_filters_are_the_functions() -> None:
     filters = FilterModule().filters()
     assert filters["uwsgi_merge"]({"a": 1}, {"a": None}) == {}
-    assert set(filters) == {f"uwsgi_{name}" for name in ("configuration", "merge", "ports", "problems", "socket_problems", "sockets")}
+    assert set(filters) == {f"uwsgi_{name}" for name in ("configuration", "environment_problems", "merge", "ports", "problems", "socket_problems", "sockets")}

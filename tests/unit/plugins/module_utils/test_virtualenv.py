@@ -219,3 +219,11 @@ def test_unknown_options_are_named(uwsgi: virtualenv.Uwsgi, options: dict[str, A
 )
 def test_pip_leaves_what_satisfies(version: str, requirement: str, expected: bool) -> None:
     assert virtualenv.satisfies("pyuwsgi", version, requirement) is expected
+
+
+def test_a_build_without_routing_is_refused() -> None:
+    built = virtualenv.Uwsgi("uwsgi", "2.0.31", frozenset({"processes", "strict"}))
+    for options in ({"route-if-not": "empty:${UWSGI_FILE} break:403"}, {"strict": True, "route-run": "x"}):
+        (finding,) = virtualenv.option_findings(built, options, "f", {}, stays=True)
+        assert finding.severity == "error"
+        assert "built without routing" in finding.message

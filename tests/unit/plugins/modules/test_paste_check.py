@@ -517,3 +517,75 @@ def test_who_else_can_write_the_configuration_is_a_warning(run_module: Run, path
     (finding,) = result["findings"]
     assert (finding["path"], finding["severity"]) == (str(path.parent), "warning")
     assert f"user nobody can write here, and so change {path}, {path.parent}/job_conf.xml" in finding["message"]
+
+
+MISTAKES = {
+    "processes": "two",
+    "buffer-size": "65536",
+    "http": "0.0.0.0:8080",
+    "pythonpath": "lib threads = 4",
+    "fastrouter": "192.0.2.7:80",
+    "lazy-apps": "maybe",
+}
+
+
+def test_mistakes_in_a_section_that_is_there_are_those_of_the_input(run_module: Run, path: Path) -> None:
+    path.write_text("[uwsgi]\n" + "".join(f"{name} = {value}\n" for name, value in MISTAKES.items()) + GOOD[GOOD.index("\n[app") :], encoding="utf-8")
+    section = run_module("paste_check", path=str(path))
+    assert section["failed"]
+    assert [(finding["option"], finding["line"]) for finding in section["findings"]] == [(name, line) for line, name in enumerate(MISTAKES, 2)]
+    path.write_text(GOOD, encoding="utf-8")
+    given = run_module("paste_check", path=str(path), uwsgi_options=MISTAKES)
+    assert [finding["message"] for finding in given["findings"]] == [finding["message"] for finding in section["findings"]]
+
+
+FILES = {
+    "a.ini": "[uwsgi]\n; note\n{}[other]\nprocesses = two\n",
+    "a.yml": "uwsgi:\n  # note\n{}other:\n  processes: two\n",
+    "a.json": '{{"uwsgi": {{\n "x": 1,\n{} "z": 1}}}}\n',
+    "a.xml": "<uwsgi>\n<!-- <processes>two</processes> -->\n{}</uwsgi>\n",
+}
+LINES = {"a.ini": "{} = {}\n", "a.yml": "  {}: {}\n", "a.json": ' "{}": "{}",\n', "a.xml": "<{0}>{1}</{0}>\n"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_mistakes_are_the_same_in_each_format(run_module: Run, path: Path, name: str) -> None:
+    file = path.parent / name
+    file.write_text(FILES[name].format("".join(LINES[name].format(*item) for item in MISTAKES.items())), encoding="utf-8")
+    expected = [(str(file), option, line) for line, option in enumerate(MISTAKES, 3)]
+    vassal = run_module("paste_check", uwsgi_files=[str(file)])
+    assert [(finding["path"], finding["option"], finding["line"]) for finding in vassal["findings"]] == expected
+    included = run_module("paste_check", path=str(path), uwsgi_options={"ini" if name == "a.ini" else "include": str(file)})
+    assert included["findings"] == vassal["findings"]
+    path.write_text(GOOD.replace("processes = 2", f"include = {name}"), encoding="utf-8")
+    assert run_module("paste_check", path=str(path))["findings"] == vassal["findings"]
+
+
+def test_options_that_only_our_service_managers_mind_are_warned_about_in_a_file(run_module: Run, path: Path) -> None:
+    path.write_text(GOOD.replace("processes = 2", "pidfile = /run/x.pid\nuid = galaxy"), encoding="utf-8")
+    result = run_module("paste_check", path=str(path))
+    assert [(finding["severity"], finding["option"]) for finding in result["findings"]] == [("warning", "pidfile"), ("warning", "uid")]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("galaxy:\n  id_secret: hunter2\n  brand: x\n", "YAML"), ("---\n- a\n", "YAML"), ('{"galaxy": {}}\n', "JSON"), ("<uwsgi>\n<x/>\n</uwsgi>\n", "XML")],
+)
+def test_a_file_of_another_format_is_one_finding(run_module: Run, path: Path, text: str, found: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    (message,) = messages(run_module("paste_check", path=str(path)))
+    assert message.startswith(f"{path}: the file is {found}, and is read as INI")
+
+
+def test_an_ini_file_named_as_yaml_is_one_finding(run_module: Run, tmp_path: Path) -> None:
+    file = tmp_path / "x.yml"
+    file.write_text("[uwsgi]\nprocesses = two\n", encoding="utf-8")
+    (message,) = messages(run_module("paste_check", uwsgi_files=[str(file)]))
+    assert message.startswith(f"{file}: the file is INI, and is read as YAML")
+
+
+def test_http_of_uwsgi_beyond_the_host_is_warned_about(run_module: Run, path: Path) -> None:
+    result = run_module("paste_check", path=str(path), uwsgi_listen="http", reach="network")
+    assert [finding["severity"] for finding in result["findings"]] == ["warning"]
+    assert "unbit/uwsgi#2775" in result["msg"]
+    assert run_module("paste_check", path=str(path), uwsgi_listen="http", reach="host")["findings"] == []
