@@ -354,6 +354,79 @@ def test_absent_undoes_present_yaml(text: str) -> None:
     assert absent(text.encode(), "f", "yaml").content == text.encode()
 
 
+SETTINGS_XML = [
+    '<handlers assign_with="db-skip-locked" max_grab="16"/>',
+    "<handlers assign_with='db-skip-locked' />",
+    '<handlers assign_with="db-skip-locked"></handlers>',
+    '<handlers assign_with="db-skip-locked">\n    </handlers>',
+    '<handlers\n  max_grab="2"\n  extra="1"\n/>',
+    '<handlers extra="a--b"/>',
+    "<handlers>\n        <!-- none yet -->\n    </handlers>",
+    '<handlers assign_with="db-self"><!-- none --></handlers>',
+    '<handlers assign_with="db-self"> <!-- none\n yet --> </handlers>',
+]
+SETTINGS_YAML = [
+    "handling: {assign: [db-skip-locked], max_grab: 16}\n",
+    "handling:   {assign: [db-skip-locked],  # how\n   max_grab: 16, }  # c\n",
+    "handling:\n  assign: [db-skip-locked]\n  max_grab: 16\n",
+    "handling: # jobs\n  # how\n  assign:\n  - db-self # self\n    # deeper\n  # after\n",
+    "handling:\n  assign: [db-self]\n  processes: {}\n",
+    "handling:\n  processes: # none\n  extra: {a: 1}\n",
+    "handling: {extra: 1, processes: {}}\n",
+]
+
+
+@pytest.mark.parametrize("part", [*SETTINGS_XML, *SETTINGS_YAML])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("wanted", [TWO, Handling(TWO.handlers[:1]), replace(TWO, max_grab=5), Handling(TWO.handlers, ("db-skip-locked",), max_grab=16)])
+def test_absent_undoes_present_where_there_were_settings(part: str, newline: str, last: bool, wanted: Handling) -> None:
+    kind = "xml" if part.startswith("<") else "yaml"
+    around, mark = (SAMPLE_BASIC, "    <destinations>") if kind == "xml" else (SAMPLE_YAML, "# Where")
+    part = f"    {part}\n" if kind == "xml" else part
+    text = (around + part).rstrip("\n") if last and kind == "yaml" else around.replace(mark, part + mark)
+    text = text.replace("\n", newline)
+    add = xml if kind == "xml" else yml
+    changed = add(text, wanted)
+    assert read(changed.encode(), "f", kind).by_id == wanted.by_id
+    assert add(changed, wanted) == changed
+    assert absent(text.encode(), "f", kind, ["handler9"]).content == text.encode()
+    assert absent(changed.encode(), "f", kind, ["handler0", "handler1"]).content == text.encode()
+    one = absent(changed.encode(), "f", kind, ["handler0"])
+    if one.handlers:
+        assert absent(one.content, "f", kind, ["handler1"]).content is not None
+    assert absent(changed.encode(), "f", kind).content == absent(text.encode(), "f", kind).content
+
+
+@pytest.mark.parametrize(("kind", "text"), [("xml", SAMPLE_BASIC), ("yaml", SAMPLE_YAML)])
+def test_settings_that_are_as_given_go(kind: str, text: str) -> None:
+    pool = present(text.encode(), "f", kind, POOL).content
+    assert absent(pool, "f", kind, settings=POOL).content == text.encode()
+    assert absent(pool, "f", kind, ["handler0"]).content == pool
+    left = absent(pool, "f", kind, settings=replace(POOL, max_grab=9)).content
+    assert left is not None
+    assert read(left, "f", kind) == Handling(max_grab=8)
+    assert absent(text.encode(), "f", kind, settings=POOL).content == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        ("xml", '<handlers>\n<handler id="a"/>\n<handler id="a"/></handlers>'),
+        ("xml", '<handlers max_grab="many"/>'),
+        ("yaml", "handling:\n  processes:\n    a:\n    a:\n"),
+        ("yaml", "handling:\n  processes: [a]\n"),
+        ("yaml", "handling:\n  assign: db-self\n  max_grab: x\n"),
+        ("yaml", "handling: 1\n"),
+        ("yaml", "handling: {}\nhandling: {}\n"),
+    ],
+)
+def test_what_goes_need_not_be_right(kind: str, part: str) -> None:
+    text, before = (f"<job_conf>{part}<tools/></job_conf>", "<job_conf><tools/></job_conf>") if kind == "xml" else (f"{part}runners: {{}}\n", "runners: {}\n")
+    assert absent(text.encode(), "f", kind).content == before.encode()
+    assert absent(text.encode(), "f", kind, ["a"], purge=True).content == before.encode()
+
+
 @pytest.mark.parametrize(("kind", "text"), [("xml", SAMPLE_BASIC), ("yaml", SAMPLE_YAML)])
 def test_absent_removes_the_listed_handlers_and_the_element_with_the_last(kind: str, text: str) -> None:
     full = present(text.encode(), "f", kind, TWO).content
@@ -721,7 +794,12 @@ def test_what_galaxy_accepts_has_no_findings(name: str, text: str) -> None:
         ),
         (('destination="big"', 'destination="gone"'), ("environment: big", "environment: gone"), "error", "tool 'bwa': no"),
         (('destination="local"/>\n    </tools>', 'destination="gone"/>\n    </tools>'), ("local\nlimits", "gone\nlimits"), "error", "tool 'local': no"),
-        (('destination="local"/>\n        </d', 'destination="gone"/>\n        </d'), ("environment: local\n    local", "environment: gone\n    local"), "error", "resubmit of "),
+        (
+            ('destination="local"/>\n        </d', 'destination="gone"/>\n        </d'),
+            ("environment: local\n    local", "environment: gone\n    local"),
+            "error",
+            "resubmit of ",
+        ),
         (('tag="long"', 'tag="gone"'), ("tag: long", "tag: gone"), "warning", "so this limits nothing"),
         (('id="local">2', 'id="gone">2'), ("id: local", "id: gone"), "warning", "so this limits nothing"),
         (('id="tpv" runner', 'id="cluster" runner'), ("    tpv:", "    cluster:"), "warning", "'cluster' is defined 2 times"),
@@ -747,16 +825,16 @@ def test_a_name_that_refers_to_nothing_is_found(
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("job_conf.yml", "handling:\n", "handling:\n  assign_with: [db-preassign]\n", "7: error: 'handling': Galaxy does not read 'assign_with' here: write assign"),
+        ("job_conf.yml", "handling:\n", "handling:\n  assign_with: [db-preassign]\n", "7: error: 'handling': Galaxy does not read 'assign_with' here: write a"),
         ("job_conf.yml", "handling:\n", "handling:\n  max-grab: 3\n", "7: error: 'handling': Galaxy does not read 'max-grab' here: write max_grab"),
         ("job_conf.yml", "handling:\n", "handling:\n  colour: red\n", "7: warning: 'handling': Galaxy does not read 'colour' here: remove it"),
         ("job_conf.yml", "      plugins:", "      tag: [a]\n      plugins:", "9: error: handler 'handler0': Galaxy does not read 'tag' here: write tags"),
         ("job_conf.yml", "runners:", "destinations: {}\nrunners:", "1: error: the file: Galaxy does not read 'destinations' here: write execution"),
-        ("job_conf.yml", "  environment: big", "  environment: big\n  destination: big", "error: tool 'bwa': Galaxy does not read 'destination' here: write environment"),
-        ("job_conf.yml", "        environment: local\n", "        destination: local\n", "error: resubmit of environment 'cluster': Galaxy does not read 'destination'"),
+        ("job_conf.yml", "  environment: big", "  environment: big\n  destination: big", "error: tool 'bwa': Galaxy does not read 'destination' here"),
+        ("job_conf.yml", "        environment: local\n", "        destination: local\n", "error: resubmit of environment 'cluster': Galaxy does not"),
         ("job_conf.xml", "<handlers>", '<handlers assign="db-preassign">', "6: error: <handlers>: Galaxy does not read 'assign' here: write assign_with"),
         ("job_conf.xml", "<handlers>", '<handlers colour="red">', "6: warning: <handlers>: Galaxy does not read 'colour' here: remove it"),
-        ("job_conf.xml", '<handler id="handler0"', '<handler id="handler0" tag="a"', "7: error: handler 'handler0': Galaxy does not read 'tag' here: write tags"),
+        ("job_conf.xml", '<handler id="handler0"', '<handler id="handler0" tag="a"', "7: error: handler 'handler0': Galaxy does not read 'tag' here: write"),
         ("job_conf.xml", "<plugins>", "<runners/>\n<plugins>", "2: error: <job_conf>: Galaxy does not read 'runners' here: write plugins"),
         ("job_conf.xml", 'id="bwa" destination', 'id="bwa" environment', "error: tool 'bwa': Galaxy does not read 'environment' here: write destination"),
         ("job_conf.xml", 'id="slurm" type', 'id="slurm" worker="2" type', "4: error: plugin 'slurm': Galaxy does not read 'worker' here: write workers"),
@@ -861,7 +939,8 @@ def xml_documents(draw: st.DrawFn) -> str:
 @st.composite
 def yaml_documents(draw: st.DrawFn) -> str:
     """A job_conf.yml without handling."""
-    runners = draw(st.sampled_from(["execution: {}\n", "runners:\n    local:\n        workers: 4\n        # c\n", "runners: {local: {workers: 4}}\n", "runners: # c\n  x:\n"]))
+    block = "runners:\n    local:\n        workers: 4\n        # c\n"
+    runners = draw(st.sampled_from(["execution: {}\n", block, "runners: {local: {workers: 4}}\n", "runners: # c\n  x:\n"]))
     before, after = (draw(st.lists(JUNK_YAML, max_size=3, unique=True)) for _part in range(2))
     text = "".join(f"{part}\n" for part in before) + runners + "".join(f"{part}\n" for part in after if part not in before) + "last: 1"
     return (draw(st.sampled_from(["", "---\n", "\ufeff# c\n"])) + text + draw(st.sampled_from(["\n", "", "\n\n# end\n"]))).replace("\n", draw(newlines))
@@ -906,6 +985,26 @@ def test_any_yaml_keeps_everything_else(document: str, first: Handling, second: 
     assert read(two.encode(), "f", "yaml").same_as(second)
     assert yml(two, second, purge) == two
     assert absent(two.encode(), "f", "yaml").content == document.encode()
+
+
+@settings(deadline=None)
+@given(st.one_of(xml_documents(), yaml_documents()), handlings(), handlings())
+@example(SAMPLE_YAML, POOL, Handling((Handler("a"),)))
+@example(SAMPLE_BASIC, POOL, Handling((Handler("a"),)))
+def test_absent_undoes_present_whatever_was_there(document: str, first: Handling, second: Handling) -> None:
+    kind, add = ("xml", xml) if "<job_conf>" in document else ("yaml", yml)
+    before = add(document, first)
+    # Handlers that are there already are not those that are added; an element that says nothing is as good as none.
+    if first == Handling() or first.by_id.keys() & second.names or second.by_id.keys() & first.names or not second.handlers:
+        return
+    wanted = second if not first.handlers else Handling(second.handlers)
+    try:
+        changed = add(before, wanted)
+    except JobConfError as error:
+        assert "default" in str(error) or "also the id" in str(error)
+        return
+    assert absent(before.encode(), "f", kind, second.by_id).content == before.encode()
+    assert absent(changed.encode(), "f", kind, second.by_id).content == before.encode()
 
 
 @settings(deadline=None)
