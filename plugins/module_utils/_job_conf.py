@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import json
 import re
 import traceback
 from bisect import bisect_left
@@ -66,6 +67,12 @@ execution:
       runner: local
 """,
 }
+
+# Settings that were there before the handlers stay when these are removed. What they looked like stands behind the second of these.
+_STAYS = "The settings stay when the handlers are removed."
+_BEFORE = "Without handlers: "
+_XML_NOTE = re.compile(rf"<!-- (?:{re.escape(_STAYS)}|{_BEFORE}(?P<source>.*?)) -->", re.DOTALL)
+_YAML_NOTE = re.compile(rf"(?m)^[ \t]*# (?:{re.escape(_STAYS)}|{_BEFORE}(?P<source>.*?))(?:\r\n|\n|\r)")
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
 _NO_YAML = "cannot be checked without PyYAML: install the package python3-yaml"
@@ -556,8 +563,8 @@ def _edit_handler(text: str, element: _Element, style: _XmlStyle, before: Handle
     return _rewrite(text, element, style, 1, attributes, removed, [_render_plugin(plugin) for plugin in missing])
 
 
-def _edit_xml(text: str, path: str, after: Handling) -> str:
-    """Splice I(after) into the text of a job_conf.xml."""
+def _edit_xml(text: str, path: str, after: Handling, note: bool = False) -> str:
+    """Splice I(after) into the text of a job_conf.xml; with a I(note) of how the element was without handlers, where it had none."""
     root = _parse_xml(text, path)
     element = _handlers_element(root, path)
     before = _read_xml(element, path)
@@ -581,6 +588,12 @@ def _edit_xml(text: str, path: str, after: Handling) -> str:
             start = rest.end()
             source = style.newline + style.levels[0] + source
         return text[:start] + source + text[start:]
+    if note and added and not before.handlers:
+        source, body = text[element.start:element.end], text[element.opened:element.closing]
+        if not attributes and body.strip() and _NEWLINE.search(body[len(body.rstrip()):]):
+            added.insert(0, f"<!-- {_STAYS} -->")
+        elif body.strip() or element.attributes:
+            added.insert(0, f"<!-- {_BEFORE}{_noted(source)} -->")
     replaced: dict[int, Optional[str]] = {}
     for child in element.find("handler"):
         name = child.attributes.get("id")
@@ -592,6 +605,32 @@ def _edit_xml(text: str, path: str, after: Handling) -> str:
         elif not wanted.same_as(before.by_id[name]):
             replaced[child.start] = _edit_handler(text, child, style, before.by_id[name], wanted)
     return text[:element.start] + _rewrite(text, element, style, 0, attributes, replaced, added) + text[element.end:]
+
+
+def _noted(source: str) -> str:
+    """I(source) as it can stand in a comment."""
+    plain = "--" not in source and not _NEWLINE.search(source) and source == source.strip()
+    return source if plain else json.dumps(source).replace("--", "-\\u002d")
+
+
+def _as_noted(note: str) -> str:
+    """Undo L(_noted); a note that somebody has damaged is taken as it is."""
+    with contextlib.suppress(ValueError):
+        return str(json.loads(note)) if note.startswith('"') else note
+    return note
+
+
+def _undo_xml(text: str, path: str) -> Optional[str]:
+    """The I(text) without its handlers, as its note says that it was; None where there is no note."""
+    element = _handlers_element(_parse_xml(text, path), path)
+    note = _XML_NOTE.search(text, element.opened, element.closing) if element else None
+    if element is None or note is None:
+        return None
+    if note["source"]:
+        return text[:element.start] + _as_noted(note["source"]) + text[element.end:]
+    end = max([note.end(), *(child.end for child in element.find("handler"))])
+    start, _end = _cut(text, _Element("", {}, 0, note.start(), note.start(), end, end))
+    return text[:start] + text[end:]
 
 
 def _drop_xml(text: str, path: str) -> str:
@@ -780,8 +819,11 @@ class _YamlText:
                 source = self.text[token.start_mark.index:token.end_mark.index]
                 _fail(self.path, token.start_mark.line + 1, f"{source} in 'handling' cannot be edited safely: write the plain value in its place")
 
-    def set_handling(self, after: dict[str, Any]) -> None:
-        """Make the value of C(handling) I(after); an empty one removes the key."""
+    def set_handling(self, after: dict[str, Any], note: bool = False) -> None:
+        """Make the value of C(handling) I(after); an empty one removes the key.
+
+        With a I(note), how the value was without handlers is noted beside the first of them.
+        """
         # In a file of comments alone it is the first key.
         entries = self.entries(self.root) if self.root is not None else []
         nested = [entry for entry in entries if isinstance(entry.value, yaml.MappingNode) and not entry.value.flow_style]
@@ -790,8 +832,11 @@ class _YamlText:
         for entry in entries:
             if entry.key == "handling":
                 self._refuse_references(entry)
+                before = self.handling()
                 if after:
-                    self._change(entry, self.handling(), after)
+                    self._change(entry, before, after)
+                    if note and before and not before.get("processes") and after.get("processes"):
+                        self._note(entry, before, after)
                 else:
                     self.edits.append((entry.start, entry.end, ""))
                 return
@@ -799,6 +844,46 @@ class _YamlText:
             runners = [entry.end for entry in entries if entry.key == "runners"]
             place = runners[0] if runners else entries[0].start if entries else len(self.text)
             self.edits.append((place, place, self._block({"handling": after}, entries[0].column if entries else 0)))
+
+    def remove_handling(self) -> None:
+        """Remove the key C(handling), be its value right or not, and as often as it is there."""
+        for entry in self.entries(self.root) if self.root is not None and "handling" in (self.data or {}) else []:
+            if entry.key == "handling":
+                self._refuse_references(entry)
+                self.edits.append((entry.start, entry.end, ""))
+
+    def _note(self, entry: _Entry, before: dict[str, Any], after: dict[str, Any]) -> None:
+        """Note how the value was, above the handlers, or where more than these is new, in the first line."""
+        block = not entry.value.flow_style
+        if block and after == {**before, "processes": after["processes"]} and "processes" not in before:
+            children = self.entries(entry.value)
+            place, column, note = children[-1].end, children[0].column, _STAYS
+        else:
+            # A block has the comments behind its values.
+            source = self.text[entry.colon:entry.end if block else entry.content_end]
+            place = self._next_line(entry.colon if block else entry.content_end)
+            column = self.entries(entry.value)[0].column if block else entry.column + self.step
+            note = _BEFORE + _noted(source[1:] if source.startswith(" {") else source)
+        self.edits.append((place, place, f"{' ' * column}# {note}{self.newline}"))
+
+    def undo_handling(self) -> bool:
+        """Take the handlers out, as the note beside them says that it was; false where there is no note."""
+        entries = [entry for entry in (self.entries(self.root) if self.root is not None else []) if entry.key == "handling"]
+        note = _YAML_NOTE.search(self.text, entries[0].start, entries[0].end) if entries else None
+        if note is None:
+            return False
+        entry = entries[0]
+        if note["source"] is None:
+            processes = [child for child in self.entries(entry.value) if child.key == "processes"]
+            self.edits += [(note.start(), note.end(), ""), *((child.start, child.end, "") for child in processes)]
+            return True
+        source = _as_noted(note["source"])
+        if source.lstrip().startswith("{"):
+            self.edits.append((entry.colon, entry.colon, f" {source}" if source.startswith("{") else source))
+            self.edits.append((self._next_line(entry.colon), self._next_line(entry.content_end), ""))
+        else:
+            self.edits.append((entry.colon, entry.end, source))
+        return True
 
     def _change(self, entry: _Entry, before: Any, after: Any) -> None:
         """Change the value of one key, and only as far as it differs."""
@@ -997,14 +1082,14 @@ def _handling_data(data: dict[str, Any], before: Handling, after: Handling) -> d
     return {**data, "processes": processes} if processes else data
 
 
-def _edit_yaml(text: str, path: str, after: Handling) -> str:
-    """Splice I(after) into the text of a job_conf.yml."""
+def _edit_yaml(text: str, path: str, after: Handling, note: bool = False) -> str:
+    """Splice I(after) into the text of a job_conf.yml; with a I(note) of how C(handling) was without handlers, where it had none."""
     document = _YamlText(text, path)
     data = document.handling()
     wanted = _handling_data(data, _read_yaml(document), after)
     if wanted == data:
         return text
-    document.set_handling(wanted)
+    document.set_handling(wanted, note)
     result = document.result()
     try:
         proven = _YamlText(result, path).handling() == wanted
@@ -1015,11 +1100,16 @@ def _edit_yaml(text: str, path: str, after: Handling) -> str:
     return result
 
 
+def _undo_yaml(text: str, path: str) -> Optional[str]:
+    """The I(text) without its handlers, as its note says that it was; None where there is no note."""
+    document = _YamlText(text, path)
+    return document.result() if document.undo_handling() else None
+
+
 def _drop_yaml(text: str, path: str) -> str:
     """Remove the C(handling) key."""
     document = _YamlText(text, path)
-    if document.find(document.root, "handling") is not None:
-        document.set_handling({})
+    document.remove_handling()
     return document.result()
 
 
@@ -1054,8 +1144,10 @@ def _names(content: bytes, path: str, kind: str) -> job_conf_names.Names:
     return job_conf_names.from_xml(_parse_xml(text, path)) if kind == "xml" else job_conf_names.from_yaml(_YamlText(text, path).root)
 
 
-def _name_problems(content: bytes, path: str, kind: str) -> list[Finding]:
+def name_problems(content: Optional[bytes], path: str, kind: str) -> list[Finding]:
     """The names in I(content) that refer to nothing, and the keys that Galaxy does not read."""
+    if content is None:
+        return []
     names = _names(content, path, kind)
     handlers = read(content, path, kind).handlers
     return job_conf_names.unknown_keys(names, path) + job_conf_names.problems(names, handlers, path)
@@ -1140,7 +1232,7 @@ def present(
         raise JobConfError(problems)
     removed = tuple(name for name in before.by_id if name not in after.by_id)
     edit = _edit_xml if kind == "xml" else _edit_yaml
-    edited = edit(text, path, after)
+    edited = edit(text, path, after, not purge)
     made_with = _minimal_runner(edited, path, kind)
     if made_with:
         edited = edited.replace(made_with, local_runner)
@@ -1158,23 +1250,59 @@ def _written(mark: bytes, text: str, encoding: str, path: str, kind: str, expect
     return mark + text.encode(encoding)
 
 
-def absent(content: Optional[bytes], path: str, kind: str, ids: Iterable[str] = (), purge: bool = False) -> Change:
-    """Return I(content) without the handlers I(ids); with the last handler, or without ids, all of it goes.
+def absent(content: Optional[bytes], path: str, kind: str, ids: Iterable[str] = (), purge: bool = False, settings: Handling = Handling()) -> Change:
+    """Return I(content) without the handlers I(ids), and without those I(settings) that are as they are given.
 
-    What is left of a file that L(present) made is None: no file.
+    With the last handler, all of it goes, but for what was there before the first one. It goes too with I(purge), and
+    without ids and settings. What is not there is no reason to change anything. What is left of a file that L(present)
+    made is None: no file.
     """
     if content is None:
         return Change(None)
-    mark, text, encoding, before = _load_and_read(content, path, kind)
     gone = set(ids)
-    kept = tuple(handler for handler in before.handlers if gone and not purge and handler.id not in gone)
-    removed = tuple(name for name in before.by_id if name not in {handler.id for handler in kept})
-    if kept:
-        after = replace(before, handlers=kept)
-        if removed and after.default not in after.names:
-            after = replace(after, default=None)
-        edit = _edit_xml if kind == "xml" else _edit_yaml
-        return Change(_written(mark, edit(text, path, after), encoding, path, kind, after), tuple(after.by_id), removed)
+    given = {name: getattr(settings, name) for name in _SETTINGS if getattr(settings, name) is not None}
+    if purge or not (gone or given):
+        return _without_handling(content, path, kind)
+    mark, text, encoding, before = _load_and_read(content, path, kind)
+    kept = tuple(handler for handler in before.handlers if handler.id not in gone)
+    removed = tuple(name for name in before.by_id if name in gone)
+    dropped: dict[str, Any] = {name: None for name, value in given.items() if value == getattr(before, name)}
+    after = replace(before, handlers=kept, **dropped)
+    if after == before:
+        return Change(content, tuple(before.by_id))
+    if removed and not kept:
+        undone = _undone(text, path, kind, before)
+        if undone is not None:
+            return Change(mark + undone.encode(encoding), (), removed)
+    if (removed and not kept) or after == Handling(line=after.line):
+        return replace(_without_handling(content, path, kind), removed=removed)
+    if removed and after.default not in after.names:
+        after = replace(after, default=None)
+    edit = _edit_xml if kind == "xml" else _edit_yaml
+    return Change(_written(mark, edit(text, path, after), encoding, path, kind, after), tuple(after.by_id), removed)
+
+
+def _undone(text: str, path: str, kind: str, before: Handling) -> Optional[str]:
+    """The I(text) without its handlers, where it notes what was there before these; proven by adding them again."""
+    undo, edit = (_undo_xml, _edit_xml) if kind == "xml" else (_undo_yaml, _edit_yaml)
+    undone = undo(text, path)
+    if undone is None:
+        return None
+    with contextlib.suppress(JobConfError):
+        if edit(undone, path, before, True) == text:
+            return undone
+    # Somebody has changed more since.
+    return edit(text, path, replace(before, handlers=()))
+
+
+def _without_handling(content: bytes, path: str, kind: str) -> Change:
+    """All that says something of handlers goes, which need not be right for that."""
+    mark, text, encoding = _load(content, path, kind)
+    if kind == "yaml":
+        _YamlText(text, path).refuse_another_file()
+    removed: tuple[str, ...] = ()
+    with contextlib.suppress(JobConfError):
+        removed = tuple(_read(text, path, kind).by_id)
     drop = _drop_xml if kind == "xml" else _drop_yaml
     rest = drop(text, path)
     result = _written(mark, rest, encoding, path, kind, Handling())
@@ -1245,7 +1373,7 @@ def check_and_read(content: bytes, path: str) -> tuple[list[Finding], Handling]:
         handling = read(content, path, kind)
         named, elsewhere = references(content, path, kind)
         problems = handler_problems(handling.handlers, path) + pool_problems(handling, path) + routing_problems(handling, named, path, elsewhere)
-        return problems + empty_problems(content, path, kind) + _name_problems(content, path, kind), handling
+        return problems + empty_problems(content, path, kind) + name_problems(content, path, kind), handling
     except JobConfError as error:
         return error.findings, Handling()
 
@@ -1271,8 +1399,8 @@ def check_changed(
         named, elsewhere = references(after, path, kind)
         lines = {handler.id: handler.line for handler in read(content, path, kind).handlers} if content is not None else {}
         known = {(reference.name, reference.who): reference.line for reference in references(content, path, kind)[0]} if content is not None else {}
-        names = _name_problems(after, path, kind)
-        places = {finding.message: finding.line for finding in _name_problems(content, path, kind)} if content is not None else {}
+        names = name_problems(after, path, kind)
+        places = {finding.message: finding.line for finding in name_problems(content, path, kind)}
     except JobConfError as error:
         return error.findings, wanted
     # A line is one of the file as it is now.

@@ -97,7 +97,7 @@ class Use:
 
 @dataclass
 class Names:
-    """All that a job configuration names; None where it says nothing of the kind, or where macros say more than can be seen."""
+    """All that a job configuration names; None where it says nothing of the kind."""
 
     kind: str
     runners: Optional[dict[str, int]] = None
@@ -107,8 +107,9 @@ class Names:
     destinations_line: int = 0
     uses: list[Use] = field(default_factory=list)
     repeated: list[tuple[str, str, list[int]]] = field(default_factory=list)
-    # Whether macros make handlers that cannot be seen.
+    # Whether macros make what cannot be seen.
     handlers_elsewhere: bool = False
+    destinations_elsewhere: bool = False
     # Keys and attributes: the place and how it is called, the name, the line.
     keys: list[tuple[str, str, str, int]] = field(default_factory=list)
 
@@ -199,7 +200,7 @@ def _is_runner(name: str, runners: Collection[str]) -> bool:
 
 
 def _destination_problems(names: Names, path: str) -> Iterator[Finding]:
-    if names.destinations is None:
+    if names.destinations is None or names.destinations_elsewhere:
         return
     words = _WORDS[names.kind]
     known = {name for destination in names.destinations for name in (destination.id, *destination.tags)}
@@ -263,7 +264,8 @@ def from_xml(root: _Element) -> Names:
         names.default = group.attributes.get("default") or None
         names.default_elsewhere = bool({"default_from_environ", "default_from_config"} & group.attributes.keys())
         found_here = [element for element in group.find("destination") if "id" in element.attributes]
-        names.destinations = None if everywhere or _expands(group) else [_xml_destination(element) for element in found_here]
+        names.destinations = [_xml_destination(element) for element in found_here]
+        names.destinations_elsewhere = everywhere or _expands(group)
         names.repeated += _twice("destination", [(element.attributes["id"], element.line) for element in found_here])
         for element in group.find("destination"):
             name = element.attributes.get("id")

@@ -17,6 +17,8 @@ description:
   - Comments inside the element stay. The exceptions are comments inside a handler or a value that is removed,
     comments between the items of a YAML list that is changed, and comments inside a YAML mapping in C({ }) that is changed, which becomes lines of its own.
   - Attributes and keys that the module does not know, such as C(environment) of a handler, stay.
+  - A file that is no job configuration, such as C(galaxy.yml), and one with a misspelled key for handlers, such as C(assign_with) in YAML, are refused.
+  - Runners, destinations and environments that the file names and does not have are warned about.
   - A malformed file, a file with duplicate handlers, and a YAML file with anchors, aliases or type tags inside C(handling) are refused, and nothing is written.
 author:
   - Galaxy operators (@galaxyops)
@@ -49,8 +51,11 @@ options:
   state:
     description:
       - With V(present), the handlers and settings are made to be there.
-      - With V(absent), the handlers of O(handlers) are removed, and the whole element with the last of them.
-        Without O(handlers), or with O(purge=true), the whole element is removed at once.
+      - With V(absent), the handlers of O(handlers) are removed, and the whole element with the last of them. Settings that were in the file
+        before the first handler stay. A comment beside the handlers notes what they looked like, so remove neither.
+      - With V(absent), each of O(assign_with), O(default), O(max_grab) and O(ready_window_size) that is given, and that the file has with this value, is
+        removed too. If nothing of what is given is in the file, nothing changes.
+      - With V(absent) and neither O(handlers) nor a setting, or with O(purge=true), the whole element is removed at once. It need not be readable for that.
         When what is left is the minimal file that this module creates, the file is removed too.
     type: str
     choices: [present, absent]
@@ -202,6 +207,7 @@ backup_file:
   sample: /srv/galaxy/config/job_conf.xml.2026-01-01@12:00:00~
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -230,12 +236,15 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         module.fail_json(msg=message, exception=_job_conf.YAML_IMPORT_ERROR)
     before = _managed_file.read(path)
     if params["state"] == "absent":
-        change = _job_conf.absent(before, path, kind, [handler["id"] for handler in params["handlers"]], params["purge"])
+        settings = replace(wanted(params), handlers=())
+        change = _job_conf.absent(before, path, kind, [handler["id"] for handler in params["handlers"]], params["purge"], settings)
     else:
         if before is None and not params["create"]:
             raise _managed_file.ManagedFileError(f"{path} does not exist: create it, or allow this module to with create=true")
         change = _job_conf.present(before, path, kind, wanted(params), params["purge"], params["local_runner"])
     result = _managed_file.replace(module, path, before, change.content, backup=params["backup"], validate=params["validate"], mask_diff=_job_conf.mask_diff)
+    for finding in _job_conf.name_problems(change.content, path, kind):
+        module.warn(str(finding))
     runners = [
         {"id": runner.id, "load": runner.load, "ends_with_handler": runner.ends_with_handler}
         for runner in _job_conf.runners(change.content, path, kind)

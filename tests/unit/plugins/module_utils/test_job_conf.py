@@ -73,7 +73,8 @@ def etree_handling(content: bytes) -> dict[str, Any]:
     element = ElementTree.fromstring(content).find("handlers")
     assert element is not None
     handlers = {
-        handler.attrib["id"]: (handler.get("tags"), [plugin.attrib["id"] for plugin in handler.findall("plugin")]) for handler in element.findall("handler")
+        handler.attrib["id"]: (handler.get("tags"), [plugin.attrib["id"] for plugin in handler.findall("plugin")])
+        for handler in element.findall("handler")
     }
     return {"handlers": handlers, **element.attrib}
 
@@ -138,7 +139,10 @@ def test_duplicate_ids_and_tags_are_named() -> None:
         (Handling(max_grab=0), "max_grab is 0"),
         (Handling(ready_window_size=-1), "ready_window_size is -1"),
         (Handling((Handler("a", ("b",)), Handler("b"))), "tag 'b' is also the id"),
-        (Handling((Handler("a", ("t",)),), default="x"), "default 'x' is neither the id nor a tag of a handler: use one of a, t"),
+        (
+            Handling((Handler("a", ("t",)),), default="x"),
+            "default 'x' is neither the id nor a tag of a handler: use one of a, t",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused(handling: Handling, message: str) -> None:
@@ -167,7 +171,12 @@ def test_missing_file_becomes_minimal_and_goes_again(kind: str, wanted: Handling
 
 
 def test_minimal_yaml_is_what_galaxy_reads() -> None:
-    content = present(None, "f", "yaml", Handling((*TWO.handlers, Handler("h2", (), ("local",)), Handler("no")), ("db-self",), max_grab=3)).content
+    content = present(
+        None,
+        "f",
+        "yaml",
+        Handling((*TWO.handlers, Handler("h2", (), ("local",)), Handler("no")), ("db-self",), max_grab=3),
+    ).content
     assert content is not None
     assert content.decode() == (
         MINIMAL["yaml"].decode().partition("execution:")[0]
@@ -191,7 +200,12 @@ handling:
 
 def test_minimal_xml_is_what_galaxy_reads() -> None:
     content = present(
-        None, "f", "xml", Handling((Handler("a", ("t", "u"), ("local", "slurm")), Handler("b")), ("db-self", "db-skip-locked"), "t", 3, 9)
+        None,
+        "f",
+        "xml",
+        Handling(
+            (Handler("a", ("t", "u"), ("local", "slurm")), Handler("b")), ("db-self", "db-skip-locked"), "t", 3, 9
+        ),
     ).content
     assert content is not None
     assert content.decode() == MINIMAL["xml"].decode().replace(
@@ -226,8 +240,20 @@ def test_yaml_without_handling_gets_it_after_the_runners_and_their_comments() ->
 
 
 XML_EDITS = [
-    pytest.param("<handlers/>", Handling((Handler("a"),)), False, '<handlers>\n        <handler id="a"/>\n    </handlers>', id="empty element"),
-    pytest.param("<handlers />", POOL, False, '<handlers assign_with="db-skip-locked" max_grab="8" ready_window_size="50" />', id="attributes only"),
+    pytest.param(
+        "<handlers/>",
+        Handling((Handler("a"),)),
+        False,
+        '<handlers>\n        <handler id="a"/>\n    </handlers>',
+        id="empty element",
+    ),
+    pytest.param(
+        "<handlers />",
+        POOL,
+        False,
+        '<handlers assign_with="db-skip-locked" max_grab="8" ready_window_size="50" />',
+        id="attributes only",
+    ),
     pytest.param(
         "<handlers\n        default = 'x'  extra='&lt;é'>\n        <!-- why -->\n        <handler tags='u' id='x'/> <!-- mine -->\n    </handlers>",
         Handling((Handler("a", ("u",)),), default="a"),
@@ -244,7 +270,11 @@ XML_EDITS = [
         id="purge",
     ),
     pytest.param(
-        '<handlers><handler id="a"/><handler id="b"/></handlers>', Handling((Handler("b"),)), True, '<handlers><handler id="b"/></handlers>', id="one line"
+        '<handlers><handler id="a"/><handler id="b"/></handlers>',
+        Handling((Handler("b"),)),
+        True,
+        '<handlers><handler id="b"/></handlers>',
+        id="one line",
     ),
     pytest.param(
         '<handlers>\n\t<handler id="a" tags="t" note="n">\n\t\t<!-- c -->\n\t\t<plugin id="p"/>\n\t\t<plugin id="q"/>\n\t</handler>\n</handlers>',
@@ -272,15 +302,26 @@ XML_EDITS = [
 
 @pytest.mark.parametrize(("old", "wanted", "purge", "new"), XML_EDITS)
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_xml_element_changes_only_where_it_differs(old: str, wanted: Handling, purge: bool, new: str, newline: str) -> None:
-    before, after = (SAMPLE_BASIC.replace("    <destinations>", f"    {part}\n    <destinations>", 1).replace("\n", newline) for part in (old, new))
+def test_xml_element_changes_only_where_it_differs(
+    old: str, wanted: Handling, purge: bool, new: str, newline: str
+) -> None:
+    before, after = (
+        SAMPLE_BASIC.replace("    <destinations>", f"    {part}\n    <destinations>", 1).replace("\n", newline)
+        for part in (old, new)
+    )
     assert xml(before, wanted, purge) == after
     assert xml(after, wanted, purge) == after
 
 
 YAML_EDITS = [
     pytest.param("handling:\n", Handling((Handler("a"),)), False, "handling:\n  processes:\n    a:\n", id="null"),
-    pytest.param("handling: {}  # c\n", POOL, False, "handling:  # c\n  assign: [db-skip-locked]\n  max_grab: 8\n  ready_window_size: 50\n", id="empty"),
+    pytest.param(
+        "handling: {}  # c\n",
+        POOL,
+        False,
+        "handling:  # c\n  assign: [db-skip-locked]\n  max_grab: 8\n  ready_window_size: 50\n",
+        id="empty",
+    ),
     pytest.param(
         "handling: {assign: [db-self],\n  processes: {x: {environment: {A: b}}}} # c\n",
         Handling((Handler("a", ("t",)),)),
@@ -307,7 +348,11 @@ YAML_EDITS = [
         id="purge",
     ),
     pytest.param(
-        "handling:\n  processes:\n    a:\n      tags: [x]\n", Handling((Handler("a"),)), True, "handling:\n  processes:\n    a:\n", id="handler emptied"
+        "handling:\n  processes:\n    a:\n      tags: [x]\n",
+        Handling((Handler("a"),)),
+        True,
+        "handling:\n  processes:\n    a:\n",
+        id="handler emptied",
     ),
     pytest.param("handling:\n  assign: [db-self]\n", Handling(), True, "", id="nothing left"),
     pytest.param(
@@ -330,16 +375,27 @@ YAML_EDITS = [
 @pytest.mark.parametrize(("old", "wanted", "purge", "new"), YAML_EDITS)
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("last", [False, True])
-def test_yaml_mapping_changes_only_where_it_differs(old: str, wanted: Handling, purge: bool, new: str, newline: str, last: bool) -> None:
+def test_yaml_mapping_changes_only_where_it_differs(
+    old: str, wanted: Handling, purge: bool, new: str, newline: str, last: bool
+) -> None:
     # With four spaces in the block, the rest of the file has them too.
     around = SAMPLE_YAML.replace("  ", "    ") if "\n    default" in old else SAMPLE_YAML
-    before, after = ((around + part if last else around.replace("# Where", part + "# Where")).replace("\n", newline) for part in (old, new))
+    before, after = (
+        (around + part if last else around.replace("# Where", part + "# Where")).replace("\n", newline)
+        for part in (old, new)
+    )
     assert yml(before, wanted, purge) == after
     assert yml(after, wanted, purge) == after
 
 
 @pytest.mark.parametrize(
-    "text", [SAMPLE_BASIC, "<job_conf></job_conf>", "<job_conf><tools/> <!-- x --></job_conf>", "<job_conf> <plugins/> <!--\n--> <tools/>\n</job_conf>"]
+    "text",
+    [
+        SAMPLE_BASIC,
+        "<job_conf></job_conf>",
+        "<job_conf><tools/> <!-- x --></job_conf>",
+        "<job_conf> <plugins/> <!--\n--> <tools/>\n</job_conf>",
+    ],
 )
 def test_absent_undoes_present_xml(text: str) -> None:
     assert absent(xml(text, TWO).encode(), "f", "xml").content == text.encode()
@@ -347,11 +403,104 @@ def test_absent_undoes_present_xml(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [SAMPLE_YAML, SAMPLE_YAML.rstrip(), "---\nexecution: {}\n...\n", "  runners: {a: 1}\n", "\ufeffrunners: {}", "runners:\r\n  a: |\r\n    x\r\n\r\n"]
+    "text",
+    [
+        SAMPLE_YAML,
+        SAMPLE_YAML.rstrip(),
+        "---\nexecution: {}\n...\n",
+        "  runners: {a: 1}\n",
+        "\ufeffrunners: {}",
+        "runners:\r\n  a: |\r\n    x\r\n\r\n",
+    ],
 )
 def test_absent_undoes_present_yaml(text: str) -> None:
     assert absent(yml(text, TWO).encode(), "f", "yaml").content == text.encode()
     assert absent(text.encode(), "f", "yaml").content == text.encode()
+
+
+SETTINGS_XML = [
+    '<handlers assign_with="db-skip-locked" max_grab="16"/>',
+    "<handlers assign_with='db-skip-locked' />",
+    '<handlers assign_with="db-skip-locked"></handlers>',
+    '<handlers assign_with="db-skip-locked">\n    </handlers>',
+    '<handlers\n  max_grab="2"\n  extra="1"\n/>',
+    '<handlers extra="a--b"/>',
+    "<handlers>\n        <!-- none yet -->\n    </handlers>",
+    '<handlers assign_with="db-self"><!-- none --></handlers>',
+    '<handlers assign_with="db-self"> <!-- none\n yet --> </handlers>',
+]
+SETTINGS_YAML = [
+    "handling: {assign: [db-skip-locked], max_grab: 16}\n",
+    "handling:   {assign: [db-skip-locked],  # how\n   max_grab: 16, }  # c\n",
+    "handling:\n  assign: [db-skip-locked]\n  max_grab: 16\n",
+    "handling: # jobs\n  # how\n  assign:\n  - db-self # self\n    # deeper\n  # after\n",
+    "handling:\n  assign: [db-self]\n  processes: {}\n",
+    "handling:\n  processes: # none\n  extra: {a: 1}\n",
+    "handling: {extra: 1, processes: {}}\n",
+]
+
+
+@pytest.mark.parametrize("part", [*SETTINGS_XML, *SETTINGS_YAML])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        TWO,
+        Handling(TWO.handlers[:1]),
+        replace(TWO, max_grab=5),
+        Handling(TWO.handlers, ("db-skip-locked",), max_grab=16),
+    ],
+)
+def test_absent_undoes_present_where_there_were_settings(part: str, newline: str, last: bool, wanted: Handling) -> None:
+    kind = "xml" if part.startswith("<") else "yaml"
+    around, mark = (SAMPLE_BASIC, "    <destinations>") if kind == "xml" else (SAMPLE_YAML, "# Where")
+    part = f"    {part}\n" if kind == "xml" else part
+    text = (around + part).rstrip("\n") if last and kind == "yaml" else around.replace(mark, part + mark)
+    text = text.replace("\n", newline)
+    add = xml if kind == "xml" else yml
+    changed = add(text, wanted)
+    assert read(changed.encode(), "f", kind).by_id == wanted.by_id
+    assert add(changed, wanted) == changed
+    assert absent(text.encode(), "f", kind, ["handler9"]).content == text.encode()
+    assert absent(changed.encode(), "f", kind, ["handler0", "handler1"]).content == text.encode()
+    one = absent(changed.encode(), "f", kind, ["handler0"])
+    if one.handlers:
+        assert absent(one.content, "f", kind, ["handler1"]).content is not None
+    assert absent(changed.encode(), "f", kind).content == absent(text.encode(), "f", kind).content
+
+
+@pytest.mark.parametrize(("kind", "text"), [("xml", SAMPLE_BASIC), ("yaml", SAMPLE_YAML)])
+def test_settings_that_are_as_given_go(kind: str, text: str) -> None:
+    pool = present(text.encode(), "f", kind, POOL).content
+    assert absent(pool, "f", kind, settings=POOL).content == text.encode()
+    assert absent(pool, "f", kind, ["handler0"]).content == pool
+    left = absent(pool, "f", kind, settings=replace(POOL, max_grab=9)).content
+    assert left is not None
+    assert read(left, "f", kind) == Handling(max_grab=8)
+    assert absent(text.encode(), "f", kind, settings=POOL).content == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        ("xml", '<handlers>\n<handler id="a"/>\n<handler id="a"/></handlers>'),
+        ("xml", '<handlers max_grab="many"/>'),
+        ("yaml", "handling:\n  processes:\n    a:\n    a:\n"),
+        ("yaml", "handling:\n  processes: [a]\n"),
+        ("yaml", "handling:\n  assign: db-self\n  max_grab: x\n"),
+        ("yaml", "handling: 1\n"),
+        ("yaml", "handling: {}\nhandling: {}\n"),
+    ],
+)
+def test_what_goes_need_not_be_right(kind: str, part: str) -> None:
+    text, before = (
+        (f"<job_conf>{part}<tools/></job_conf>", "<job_conf><tools/></job_conf>")
+        if kind == "xml"
+        else (f"{part}runners: {{}}\n", "runners: {}\n")
+    )
+    assert absent(text.encode(), "f", kind).content == before.encode()
+    assert absent(text.encode(), "f", kind, ["a"], purge=True).content == before.encode()
 
 
 @pytest.mark.parametrize(("kind", "text"), [("xml", SAMPLE_BASIC), ("yaml", SAMPLE_YAML)])
@@ -359,7 +508,10 @@ def test_absent_removes_the_listed_handlers_and_the_element_with_the_last(kind: 
     full = present(text.encode(), "f", kind, TWO).content
     change = absent(full, "f", kind, ["handler1", "unknown"])
     assert (change.handlers, change.removed) == (("handler0",), ("handler1",))
-    assert change.content == present(text.encode(), "f", kind, Handling(TWO.handlers[:1], TWO.assign_with, TWO.default)).content
+    assert (
+        change.content
+        == present(text.encode(), "f", kind, Handling(TWO.handlers[:1], TWO.assign_with, TWO.default)).content
+    )
     assert absent(change.content, "f", kind, ["handler0"]).content == text.encode()
     assert absent(full, "f", kind, ["handler1"], purge=True).content == text.encode()
     assert absent(full, "f", kind, ["unknown"]).content == full
@@ -382,7 +534,11 @@ def test_absent_takes_a_default_that_would_dangle() -> None:
     ],
 )
 def test_encodings_survive(declaration: str, encoding: str) -> None:
-    text = SAMPLE_BASIC.replace('<?xml version="1.0"?>', declaration).replace("A sample", "Über ein Café").replace("<tools", "<tools")
+    text = (
+        SAMPLE_BASIC.replace('<?xml version="1.0"?>', declaration)
+        .replace("A sample", "Über ein Café")
+        .replace("<tools", "<tools")
+    )
     result = present(text.encode(encoding), "f", "xml", TWO).content
     assert result == xml(text.replace(declaration, ""), TWO).replace("\n", declaration + "\n", 1).encode(encoding)
     assert absent(result, "f", "xml").content == text.encode(encoding)
@@ -392,7 +548,10 @@ def test_doctype_entities_and_instructions_survive() -> None:
     text = '<?xml version="1.0"?>\n<!DOCTYPE job_conf [<!ENTITY w "4"><!ENTITY ext SYSTEM "file:///etc/passwd">]>\n<?pi <handlers> ?>\n<job_conf>\n'
     text += '  <plugins workers="&w;"/> <!-- <handlers>\n  </handlers> -->\n  <tools>&ext;&w;</tools>\n</job_conf>\n<!-- end -->\n'
     result = xml(text, POOL)
-    assert result == text.replace("</handlers> -->\n", '</handlers> -->\n  <handlers assign_with="db-skip-locked" max_grab="8" ready_window_size="50"/>\n')
+    assert result == text.replace(
+        "</handlers> -->\n",
+        '</handlers> -->\n  <handlers assign_with="db-skip-locked" max_grab="8" ready_window_size="50"/>\n',
+    )
 
 
 @pytest.mark.parametrize(
@@ -404,11 +563,20 @@ def test_doctype_entities_and_instructions_survive() -> None:
         ("<toolbox/>", "its root element is <toolbox>, not <job_conf>"),
         ("<job_conf/>", "<job_conf/> is empty"),
         ("<job_conf>\n<handlers/>\n<handlers/></job_conf>", "f:3: has 2 <handlers> elements (lines 2, 3)"),
-        ('<job_conf><handlers>\n<handler id="a"/>\n<handler id="a"/></handlers></job_conf>', "f:3: handler 'a' is defined 2 times (lines 2, 3)"),
+        (
+            '<job_conf><handlers>\n<handler id="a"/>\n<handler id="a"/></handlers></job_conf>',
+            "f:3: handler 'a' is defined 2 times (lines 2, 3)",
+        ),
         ('<job_conf><handlers max_grab="many"/></job_conf>', "max_grab is 'many', not an integer"),
         ('<?xml version="1.0" encoding="klingon"?><job_conf/>', "encoding 'klingon', which is unknown"),
-        ('<!DOCTYPE job_conf [<!ENTITY h "<handlers/>">]>\n<job_conf>&h;</job_conf>', "f:2: <handlers> comes from an entity"),
-        ("<!DOCTYPE job_conf [<!ENTITY h \"<handler id='a'/>\">]>\n<job_conf><handlers>&h;</handlers></job_conf>", "f:2: <handler> comes from an entity"),
+        (
+            '<!DOCTYPE job_conf [<!ENTITY h "<handlers/>">]>\n<job_conf>&h;</job_conf>',
+            "f:2: <handlers> comes from an entity",
+        ),
+        (
+            "<!DOCTYPE job_conf [<!ENTITY h \"<handler id='a'/>\">]>\n<job_conf><handlers>&h;</handlers></job_conf>",
+            "f:2: <handler> comes from an entity",
+        ),
     ],
 )
 def test_xml_that_cannot_be_edited_is_refused(text: str, message: str) -> None:
@@ -447,7 +615,11 @@ def test_file_that_says_nothing_of_runners_is_an_error_before_anything_is_change
 
 
 def test_exploding_entities_are_refused() -> None:
-    text = '<!DOCTYPE job_conf [<!ENTITY a0 "0123456789">' + "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10)) + "]>"
+    text = (
+        '<!DOCTYPE job_conf [<!ENTITY a0 "0123456789">'
+        + "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+        + "]>"
+    )
     assert "malformed XML" in refused("xml", text + "<job_conf><plugins/>&a9;</job_conf>")
 
 
@@ -455,10 +627,16 @@ def test_exploding_entities_are_refused() -> None:
     ("text", "message"),
     [
         ("- a\n", "job_conf.yml:1: its root is not a mapping"),
-        ("a: 1\n\tb: 2\n", "job_conf.yml:2: malformed YAML at column 1: while scanning for the next token: found character '\\t'"),
+        (
+            "a: 1\n\tb: 2\n",
+            "job_conf.yml:2: malformed YAML at column 1: while scanning for the next token: found character '\\t'",
+        ),
         ("a: 1\nb: [1\n", "malformed YAML at column 1: while parsing a flow sequence"),
         # libyaml reads these two, and Galaxy does not.
-        ("a: 1\t# one\n", "job_conf.yml:1: malformed YAML at column 5: while scanning for the next token: found character '\\t'"),
+        (
+            "a: 1\t# one\n",
+            "job_conf.yml:1: malformed YAML at column 5: while scanning for the next token: found character '\\t'",
+        ),
         ("a: {b?: 1}\n", "malformed YAML"),
         ("a: 1\n--- \nb: 1\n", "malformed YAML"),
         ("a: !secret x\n", "job_conf.yml:1: malformed YAML at column 4: could not determine a constructor"),
@@ -473,7 +651,10 @@ def test_exploding_entities_are_refused() -> None:
         ("handling:\n  processes: [a]\n", "'processes' in 'handling' is not a mapping"),
         ("handling:\n  processes:\n    1:\n", "quote it, '1'"),
         ("handling:\n  processes:\n    a: b\n", "job_conf.yml:3: handler 'a' is 'b', not a mapping"),
-        ("handling:\n  processes:\n    a:\n      tags: b\n", "job_conf.yml:3: handler 'a': tags is 'b': write a list, [b]"),
+        (
+            "handling:\n  processes:\n    a:\n      tags: b\n",
+            "job_conf.yml:3: handler 'a': tags is 'b': write a list, [b]",
+        ),
         ("handling:\n  assign: db-self\n", "assign is 'db-self': write a list"),
         ("handling:\n  max_grab: x\n", "max_grab is 'x', not an integer"),
         ("handling:\n  processes:\n    b: &b {tags: [t]}\nx: *b\n", "job_conf.yml:3: &b in 'handling'"),
@@ -481,7 +662,10 @@ def test_exploding_entities_are_refused() -> None:
         ("x: &b {processes: {}}\nhandling: *b\n", "job_conf.yml:2: *b in 'handling'"),
         ("x: &b {handling: {processes: {a: }}}\n<<: *b\n", "'handling' comes from a merge key"),
         ("handling:\n  assign: !!seq\n  - db-self\n", "job_conf.yml:2: !!seq in 'handling' cannot be edited safely"),
-        ("handling:\n  processes:\n    <<: {handler0: {tags: [x]}}\n    handler1:\n", "is written in a way that cannot be edited safely"),
+        (
+            "handling:\n  processes:\n    <<: {handler0: {tags: [x]}}\n    handler1:\n",
+            "is written in a way that cannot be edited safely",
+        ),
     ],
 )
 def test_yaml_that_cannot_be_edited_is_refused(text: str, message: str) -> None:
@@ -490,7 +674,9 @@ def test_yaml_that_cannot_be_edited_is_refused(text: str, message: str) -> None:
 
 def test_aliases_elsewhere_are_no_obstacle() -> None:
     text = "runners:\n  a: &a {x: 1}\n  b: *a\nexecution: {}\n"
-    assert yml(text, Handling((Handler("h"),))) == text.replace("execution", "handling:\n  processes:\n    h:\nexecution")
+    assert yml(text, Handling((Handler("h"),))) == text.replace(
+        "execution", "handling:\n  processes:\n    h:\nexecution"
+    )
 
 
 @pytest.mark.parametrize(
@@ -507,7 +693,11 @@ def test_aliases_elsewhere_are_no_obstacle() -> None:
             '<job_conf>\n<handlers assign_with="x">\n<handler id="a"/>\n<handler id="a"/></handlers></job_conf>',
             ["job_conf.xml:4: handler 'a' is defined 2 times (lines 3, 4)", "job_conf.xml:2: assign_with 'x'"],
         ),
-        ("job_conf.yml", "handling:\n  processes:\n    a:\n    a:\n", ["job_conf.yml:4: handler 'a' is defined 2 times (lines 3, 4)"]),
+        (
+            "job_conf.yml",
+            "handling:\n  processes:\n    a:\n    a:\n",
+            ["job_conf.yml:4: handler 'a' is defined 2 times (lines 3, 4)"],
+        ),
     ],
 )
 def test_check_says_what_is_wrong_and_where(name: str, text: str, expected: list[str]) -> None:
@@ -586,7 +776,9 @@ CHANGED = '<job_conf>\n<handlers>\n<handler id="a"/>\n<handler id="b" tags="t"/>
 
 
 def test_a_change_is_checked_before_it_is_made() -> None:
-    findings, handling = check_changed(CHANGED.encode(), "job_conf.xml", Handling((Handler("a"), Handler("c", ("t",))), ("db-preassign",)), True)
+    findings, handling = check_changed(
+        CHANGED.encode(), "job_conf.xml", Handling((Handler("a"), Handler("c", ("t",))), ("db-preassign",)), True
+    )
     assert findings == []
     assert list(handling.by_id) == ["a", "c"]
     findings, _handling = check_changed(CHANGED.encode(), "job_conf.xml", Handling((Handler("a"),)), True)
@@ -695,10 +887,30 @@ def listed(text: str) -> str:
         *NAMED.items(),
         ("job_conf.yml", listed(NAMED_YAML)),
         ("job_conf.yml", NAMED_YAML.replace("    local:\n      runner", "    local: &l\n      runner") + "x: *l\n"),
-        ("job_conf.xml", NAMED_XML.replace("<destinations default", "<destinations default_from_environ='X' default").replace('"tpv">', '"nowhere">')),
-        ("job_conf.xml", NAMED_XML.replace('default="tpv"', 'default="small"').replace("</destinations>", '<expand macro="m" id="small"/></destinations>')),
-        ("job_conf.xml", NAMED_XML.replace('destination="big"', 'destination="@BIG@"').replace('runner="slurm"', 'runner="@RUNNER@"')),
-        ("job_conf.xml", NAMED_XML.replace("    <handler id", '    <expand macro="h"/>\n<handler id').replace('"bwa"', '"bwa" handler="h"')),
+        (
+            "job_conf.xml",
+            NAMED_XML.replace("<destinations default", "<destinations default_from_environ='X' default").replace(
+                '"tpv">', '"nowhere">'
+            ),
+        ),
+        (
+            "job_conf.xml",
+            NAMED_XML.replace('default="tpv"', 'default="small"').replace(
+                "</destinations>", '<expand macro="m" id="small"/></destinations>'
+            ),
+        ),
+        (
+            "job_conf.xml",
+            NAMED_XML.replace('destination="big"', 'destination="@BIG@"').replace(
+                'runner="slurm"', 'runner="@RUNNER@"'
+            ),
+        ),
+        (
+            "job_conf.xml",
+            NAMED_XML.replace("    <handler id", '    <expand macro="h"/>\n<handler id').replace(
+                '"bwa"', '"bwa" handler="h"'
+            ),
+        ),
         ("job_conf.yml", NAMED_YAML.replace("    local:\n      runner: local", "    <<: {local: {runner: local}}")),
     ],
 )
@@ -709,18 +921,51 @@ def test_what_galaxy_accepts_has_no_findings(name: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("xml_change", "yaml_change", "severity", "message"),
     [
-        (('<plugin id="slurm"/>', '<plugin id="pbs"/>'), ("plugins: [slurm]", "plugins: [pbs]"), "error", "handler 'handler0': there is no runner 'pbs'"),
-        (('default="tpv"', 'default="nowhere"'), ("default: tpv", "default: nowhere"), "error", "default 'nowhere' is neither the id nor a tag"),
-        ((' default="tpv"', ""), ("  default: tpv\n", ""), "error", "there is no default among big, cluster, local, long, tpv"),
-        (('runner="slurm"', 'runner="pbs"'), ("runner: slurm", "runner: pbs"), "error", "'cluster': there is no runner 'pbs'"),
         (
-            ('        <destination id="local"', "<destination id='old' runner='pbs'/>\n        <destination id=\"local\""),
+            ('<plugin id="slurm"/>', '<plugin id="pbs"/>'),
+            ("plugins: [slurm]", "plugins: [pbs]"),
+            "error",
+            "handler 'handler0': there is no runner 'pbs'",
+        ),
+        (
+            ('default="tpv"', 'default="nowhere"'),
+            ("default: tpv", "default: nowhere"),
+            "error",
+            "default 'nowhere' is neither the id nor a tag",
+        ),
+        (
+            (' default="tpv"', ""),
+            ("  default: tpv\n", ""),
+            "error",
+            "there is no default among big, cluster, local, long, tpv",
+        ),
+        (
+            ('runner="slurm"', 'runner="pbs"'),
+            ("runner: slurm", "runner: pbs"),
+            "error",
+            "'cluster': there is no runner 'pbs'",
+        ),
+        (
+            (
+                '        <destination id="local"',
+                "<destination id='old' runner='pbs'/>\n        <destination id=\"local\"",
+            ),
             ("    local:\n      runner", "    old: {runner: pbs}\n    local:\n      runner"),
             "warning",
             "'old': there is no runner 'pbs'",
         ),
-        (('destination="big"', 'destination="gone"'), ("environment: big", "environment: gone"), "error", "tool 'bwa': no"),
-        (('destination="local"/>\n    </tools>', 'destination="gone"/>\n    </tools>'), ("local\nlimits", "gone\nlimits"), "error", "tool 'local': no"),
+        (
+            ('destination="big"', 'destination="gone"'),
+            ("environment: big", "environment: gone"),
+            "error",
+            "tool 'bwa': no",
+        ),
+        (
+            ('destination="local"/>\n    </tools>', 'destination="gone"/>\n    </tools>'),
+            ("local\nlimits", "gone\nlimits"),
+            "error",
+            "tool 'local': no",
+        ),
         (
             ('destination="local"/>\n        </d', 'destination="gone"/>\n        </d'),
             ("environment: local\n    local", "environment: gone\n    local"),
@@ -729,12 +974,24 @@ def test_what_galaxy_accepts_has_no_findings(name: str, text: str) -> None:
         ),
         (('tag="long"', 'tag="gone"'), ("tag: long", "tag: gone"), "warning", "so this limits nothing"),
         (('id="local">2', 'id="gone">2'), ("id: local", "id: gone"), "warning", "so this limits nothing"),
-        (('id="tpv" runner', 'id="cluster" runner'), ("    tpv:", "    cluster:"), "warning", "'cluster' is defined 2 times"),
-        (('plugin id="local"', 'plugin id="slurm"'), ("  local:\n    load", "  slurm:\n    load"), "warning", "'slurm' is defined 2 times"),
+        (
+            ('id="tpv" runner', 'id="cluster" runner'),
+            ("    tpv:", "    cluster:"),
+            "warning",
+            "'cluster' is defined 2 times",
+        ),
+        (
+            ('plugin id="local"', 'plugin id="slurm"'),
+            ("  local:\n    load", "  slurm:\n    load"),
+            "warning",
+            "'slurm' is defined 2 times",
+        ),
     ],
 )
 @pytest.mark.parametrize("name", sorted(NAMED))
-def test_a_name_that_refers_to_nothing_is_found(xml_change: tuple[str, str], yaml_change: tuple[str, str], severity: str, message: str, name: str) -> None:
+def test_a_name_that_refers_to_nothing_is_found(
+    xml_change: tuple[str, str], yaml_change: tuple[str, str], severity: str, message: str, name: str
+) -> None:
     old, new = xml_change if name.endswith("xml") else yaml_change
     assert old in NAMED[name]
     text = NAMED[name].replace(old, new, 1)
@@ -754,36 +1011,86 @@ def test_a_name_that_refers_to_nothing_is_found(xml_change: tuple[str, str], yam
             "job_conf.yml",
             "handling:\n",
             "handling:\n  assign_with: [db-preassign]\n",
-            "7: error: 'handling': Galaxy does not read 'assign_with' here: write assign",
+            "7: error: 'handling': Galaxy does not read 'assign_with' here: write a",
         ),
-        ("job_conf.yml", "handling:\n", "handling:\n  max-grab: 3\n", "7: error: 'handling': Galaxy does not read 'max-grab' here: write max_grab"),
-        ("job_conf.yml", "handling:\n", "handling:\n  colour: red\n", "7: warning: 'handling': Galaxy does not read 'colour' here: remove it"),
-        ("job_conf.yml", "      plugins:", "      tag: [a]\n      plugins:", "9: error: handler 'handler0': Galaxy does not read 'tag' here: write tags"),
-        ("job_conf.yml", "runners:", "destinations: {}\nrunners:", "1: error: the file: Galaxy does not read 'destinations' here: write execution"),
+        (
+            "job_conf.yml",
+            "handling:\n",
+            "handling:\n  max-grab: 3\n",
+            "7: error: 'handling': Galaxy does not read 'max-grab' here: write max_grab",
+        ),
+        (
+            "job_conf.yml",
+            "handling:\n",
+            "handling:\n  colour: red\n",
+            "7: warning: 'handling': Galaxy does not read 'colour' here: remove it",
+        ),
+        (
+            "job_conf.yml",
+            "      plugins:",
+            "      tag: [a]\n      plugins:",
+            "9: error: handler 'handler0': Galaxy does not read 'tag' here: write tags",
+        ),
+        (
+            "job_conf.yml",
+            "runners:",
+            "destinations: {}\nrunners:",
+            "1: error: the file: Galaxy does not read 'destinations' here: write execution",
+        ),
         (
             "job_conf.yml",
             "  environment: big",
             "  environment: big\n  destination: big",
-            "error: tool 'bwa': Galaxy does not read 'destination' here: write environment",
+            "error: tool 'bwa': Galaxy does not read 'destination' here",
         ),
         (
             "job_conf.yml",
             "        environment: local\n",
             "        destination: local\n",
-            "error: resubmit of environment 'cluster': Galaxy does not read 'destination'",
+            "error: resubmit of environment 'cluster': Galaxy does not",
         ),
-        ("job_conf.xml", "<handlers>", '<handlers assign="db-preassign">', "6: error: <handlers>: Galaxy does not read 'assign' here: write assign_with"),
-        ("job_conf.xml", "<handlers>", '<handlers colour="red">', "6: warning: <handlers>: Galaxy does not read 'colour' here: remove it"),
+        (
+            "job_conf.xml",
+            "<handlers>",
+            '<handlers assign="db-preassign">',
+            "6: error: <handlers>: Galaxy does not read 'assign' here: write assign_with",
+        ),
+        (
+            "job_conf.xml",
+            "<handlers>",
+            '<handlers colour="red">',
+            "6: warning: <handlers>: Galaxy does not read 'colour' here: remove it",
+        ),
         (
             "job_conf.xml",
             '<handler id="handler0"',
             '<handler id="handler0" tag="a"',
-            "7: error: handler 'handler0': Galaxy does not read 'tag' here: write tags",
+            "7: error: handler 'handler0': Galaxy does not read 'tag' here: write",
         ),
-        ("job_conf.xml", "<plugins>", "<runners/>\n<plugins>", "2: error: <job_conf>: Galaxy does not read 'runners' here: write plugins"),
-        ("job_conf.xml", 'id="bwa" destination', 'id="bwa" environment', "error: tool 'bwa': Galaxy does not read 'environment' here: write destination"),
-        ("job_conf.xml", 'id="slurm" type', 'id="slurm" worker="2" type', "4: error: plugin 'slurm': Galaxy does not read 'worker' here: write workers"),
-        ("job_conf.xml", 'id="local" runner', 'id="local" plugin="x" runner', "error: destination 'local': Galaxy does not read 'plugin' here: write runner"),
+        (
+            "job_conf.xml",
+            "<plugins>",
+            "<runners/>\n<plugins>",
+            "2: error: <job_conf>: Galaxy does not read 'runners' here: write plugins",
+        ),
+        (
+            "job_conf.xml",
+            'id="bwa" destination',
+            'id="bwa" environment',
+            "error: tool 'bwa': Galaxy does not read 'environment' here: write destination",
+        ),
+        (
+            "job_conf.xml",
+            'id="slurm" type',
+            'id="slurm" worker="2" type',
+            "4: error: plugin 'slurm': Galaxy does not read 'worker' here: write workers",
+        ),
+        (
+            "job_conf.xml",
+            'id="local" runner',
+            'id="local" plugin="x" runner',
+            "error: destination 'local': Galaxy does not read 'plugin' here: write runner",
+        ),
     ],
 )
 def test_a_key_that_galaxy_does_not_read_is_named(name: str, old: str, new: str, message: str) -> None:
@@ -814,8 +1121,14 @@ def test_a_misspelled_key_is_not_doubled(kind: str, text: str) -> None:
     ("text", "message"),
     [
         ("galaxy:\n  job_config_file: job_conf.yml\n", "its keys are galaxy, so this is Galaxy's own configuration"),
-        ("# c\ngravity: {}\nuwsgi: {}\ngalaxy: {}\n", "f:2: its keys are galaxy, gravity, uwsgi, so this is Galaxy's own"),
-        ("galaxy_root: /srv/galaxy\njob_handlers: 2\na: 1\nb: 2\n", "its keys are a, b, galaxy_root, ..., so this is another file"),
+        (
+            "# c\ngravity: {}\nuwsgi: {}\ngalaxy: {}\n",
+            "f:2: its keys are galaxy, gravity, uwsgi, so this is Galaxy's own",
+        ),
+        (
+            "galaxy_root: /srv/galaxy\njob_handlers: 2\na: 1\nb: 2\n",
+            "its keys are a, b, galaxy_root, ..., so this is another file",
+        ),
         ("[app:main]\nuse = egg:x\n", "the file is an INI file"),
         ("; c\n[uwsgi]\nprocesses = 2\n", "the file is an INI file"),
         ("<job_conf>\n</job_conf>\n", "the file is XML"),
@@ -823,7 +1136,11 @@ def test_a_misspelled_key_is_not_doubled(kind: str, text: str) -> None:
     ],
 )
 def test_another_file_is_refused(text: str, message: str) -> None:
-    for attempt in (lambda: present(text.encode(), "f", "yaml", TWO), lambda: absent(text.encode(), "f", "yaml"), lambda: read(text.encode(), "f", "yaml")):
+    for attempt in (
+        lambda: present(text.encode(), "f", "yaml", TWO),
+        lambda: absent(text.encode(), "f", "yaml"),
+        lambda: read(text.encode(), "f", "yaml"),
+    ):
         with pytest.raises(JobConfError) as caught:
             attempt()
         assert message in str(caught.value)
@@ -864,7 +1181,16 @@ JUNK_XML = st.sampled_from(
     ]
 )
 JUNK_YAML = st.sampled_from(
-    ["# handling:", "  # deeper", "", "x: [1, 2]", "y:\n  handling: {}\n  # c", "z: |\n  handling:\n    a", "é: 'ü'  # ö", "w:\n- 1\n-  a: b"]
+    [
+        "# handling:",
+        "  # deeper",
+        "",
+        "x: [1, 2]",
+        "y:\n  handling: {}\n  # c",
+        "z: |\n  handling:\n    a",
+        "é: 'ü'  # ö",
+        "w:\n- 1\n-  a: b",
+    ]
 )
 newlines = st.sampled_from(["\n", "\r\n"])
 
@@ -874,24 +1200,46 @@ def xml_documents(draw: st.DrawFn) -> str:
     """A job_conf.xml without handlers."""
     plugins = draw(st.sampled_from(["", '<plugins><plugin id="é"/></plugins>', "<plugins/>"]))
     separators = st.sampled_from(["\n    ", "\n\t", "\n\n  ", ""])
-    parts = [draw(separators) + part for part in [*draw(st.lists(JUNK_XML, max_size=3)), plugins, *draw(st.lists(JUNK_XML, max_size=3))]]
-    head = draw(st.sampled_from(["", '<?xml version="1.0"?>\n', "\ufeff<?xml version='1.0' encoding='utf-8'?>\n<!DOCTYPE job_conf>\n<!-- c -->"]))
-    return (head + "<job_conf>" + "".join(parts) + draw(st.sampled_from(["\n", ""])) + "</job_conf>" + draw(st.sampled_from(["\n", ""]))).replace(
-        "\n", draw(newlines)
+    parts = [
+        draw(separators) + part
+        for part in [*draw(st.lists(JUNK_XML, max_size=3)), plugins, *draw(st.lists(JUNK_XML, max_size=3))]
+    ]
+    head = draw(
+        st.sampled_from(
+            [
+                "",
+                '<?xml version="1.0"?>\n',
+                "\ufeff<?xml version='1.0' encoding='utf-8'?>\n<!DOCTYPE job_conf>\n<!-- c -->",
+            ]
+        )
     )
+    return (
+        head
+        + "<job_conf>"
+        + "".join(parts)
+        + draw(st.sampled_from(["\n", ""]))
+        + "</job_conf>"
+        + draw(st.sampled_from(["\n", ""]))
+    ).replace("\n", draw(newlines))
 
 
 @st.composite
 def yaml_documents(draw: st.DrawFn) -> str:
     """A job_conf.yml without handling."""
+    block = "runners:\n    local:\n        workers: 4\n        # c\n"
     runners = draw(
-        st.sampled_from(
-            ["execution: {}\n", "runners:\n    local:\n        workers: 4\n        # c\n", "runners: {local: {workers: 4}}\n", "runners: # c\n  x:\n"]
-        )
+        st.sampled_from(["execution: {}\n", block, "runners: {local: {workers: 4}}\n", "runners: # c\n  x:\n"])
     )
     before, after = (draw(st.lists(JUNK_YAML, max_size=3, unique=True)) for _part in range(2))
-    text = "".join(f"{part}\n" for part in before) + runners + "".join(f"{part}\n" for part in after if part not in before) + "last: 1"
-    return (draw(st.sampled_from(["", "---\n", "\ufeff# c\n"])) + text + draw(st.sampled_from(["\n", "", "\n\n# end\n"]))).replace("\n", draw(newlines))
+    text = (
+        "".join(f"{part}\n" for part in before)
+        + runners
+        + "".join(f"{part}\n" for part in after if part not in before)
+        + "last: 1"
+    )
+    return (
+        draw(st.sampled_from(["", "---\n", "\ufeff# c\n"])) + text + draw(st.sampled_from(["\n", "", "\n\n# end\n"]))
+    ).replace("\n", draw(newlines))
 
 
 def outside(before: str, after: str) -> bool:
@@ -909,7 +1257,9 @@ def test_any_xml_keeps_everything_else(document: str, first: Handling, second: H
     assert xml(one, first) == one == xml(one, first, purge=True)
     if first != Handling():
         found = etree_handling(one.encode())
-        assert found["handlers"] == {handler.id: (",".join(handler.tags) or None, list(handler.plugins)) for handler in first.handlers}
+        assert found["handlers"] == {
+            handler.id: (",".join(handler.tags) or None, list(handler.plugins)) for handler in first.handlers
+        }
         assert found.get("assign_with") == (",".join(first.assign_with) if first.assign_with else None)
     two = xml(one, second, purge=True)
     assert read(two.encode(), "f", "xml").same_as(second)
@@ -926,13 +1276,41 @@ def test_any_yaml_keeps_everything_else(document: str, first: Handling, second: 
     data = yaml.safe_load(one)
     handling = data.pop("handling", {})
     assert data == yaml.safe_load(document)
-    expected = {handler.id: {key: list(getattr(handler, key)) for key in ("tags", "plugins") if getattr(handler, key)} or None for handler in first.handlers}
+    expected = {
+        handler.id: {key: list(getattr(handler, key)) for key in ("tags", "plugins") if getattr(handler, key)} or None
+        for handler in first.handlers
+    }
     assert handling.get("processes", {}) == expected
     assert handling.get("assign") == (list(first.assign_with) if first.assign_with else None)
     two = yml(one, second, purge=True)
     assert read(two.encode(), "f", "yaml").same_as(second)
     assert yml(two, second, purge) == two
     assert absent(two.encode(), "f", "yaml").content == document.encode()
+
+
+@settings(deadline=None)
+@given(st.one_of(xml_documents(), yaml_documents()), handlings(), handlings())
+@example(SAMPLE_YAML, POOL, Handling((Handler("a"),)))
+@example(SAMPLE_BASIC, POOL, Handling((Handler("a"),)))
+def test_absent_undoes_present_whatever_was_there(document: str, first: Handling, second: Handling) -> None:
+    kind, add = ("xml", xml) if "<job_conf>" in document else ("yaml", yml)
+    before = add(document, first)
+    # Handlers that are there already are not those that are added; an element that says nothing is as good as none.
+    if (
+        first == Handling()
+        or first.by_id.keys() & second.names
+        or second.by_id.keys() & first.names
+        or not second.handlers
+    ):
+        return
+    wanted = second if not first.handlers else Handling(second.handlers)
+    try:
+        changed = add(before, wanted)
+    except JobConfError as error:
+        assert "default" in str(error) or "also the id" in str(error)
+        return
+    assert absent(before.encode(), "f", kind, second.by_id).content == before.encode()
+    assert absent(changed.encode(), "f", kind, second.by_id).content == before.encode()
 
 
 @settings(deadline=None)
@@ -965,8 +1343,12 @@ def test_a_file_of_ours_follows_the_local_runner_and_goes_again(kind: str) -> No
     plain = present(None, "f", kind, TWO).content
     other = present(plain, "f", kind, TWO, local_runner="mine:Runner").content
     assert plain is not None and other is not None
-    assert [(runner.id, runner.load, runner.ends_with_handler) for runner in runners(plain, "f", kind)] == [("local", LOCAL_RUNNER, True)]
-    assert [(runner.id, runner.load, runner.ends_with_handler) for runner in runners(other, "f", kind)] == [("local", "mine:Runner", False)]
+    assert [(runner.id, runner.load, runner.ends_with_handler) for runner in runners(plain, "f", kind)] == [
+        ("local", LOCAL_RUNNER, True)
+    ]
+    assert [(runner.id, runner.load, runner.ends_with_handler) for runner in runners(other, "f", kind)] == [
+        ("local", "mine:Runner", False)
+    ]
     assert other == present(None, "f", kind, TWO, local_runner="mine:Runner").content
     assert present(other, "f", kind, TWO).content == plain
     assert absent(other, "f", kind).content is None
@@ -990,10 +1372,16 @@ def test_a_file_of_somebody_else_keeps_its_runners(kind: str, sample: str) -> No
     [
         ('<param id="private_token">hunter2</param>', '<param id="private_token">********</param>'),
         ('<param id="workers">4</param>', '<param id="workers">4</param>'),
-        ('<param id="amqp_url">pyamqp://galaxy:hunter2@host//</param>', '<param id="amqp_url">pyamqp://galaxy:********@host//</param>'),
+        (
+            '<param id="amqp_url">pyamqp://galaxy:hunter2@host//</param>',
+            '<param id="amqp_url">pyamqp://galaxy:********@host//</param>',
+        ),
         ('<param id="password"><![CDATA[hunter2\n]]></param>', '<param id="password">********</param>'),
         ('<env id="ANYTHING">hunter2</env>', '<env id="ANYTHING">********</env>'),
-        ('<env file="/etc/environment"/><env id="A">hunter2</env>', '<env file="/etc/environment"/><env id="A">********</env>'),
+        (
+            '<env file="/etc/environment"/><env id="A">hunter2</env>',
+            '<env file="/etc/environment"/><env id="A">********</env>',
+        ),
         ('<handler id="token0" tags="a"/>', '<handler id="token0" tags="a"/>'),
         ("    password: hunter2", "    password: ********"),
         ("    workers: 4", "    workers: 4"),

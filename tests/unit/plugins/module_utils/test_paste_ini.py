@@ -21,7 +21,11 @@ from hypothesis import strategies as st
 from paste.deploy.loadwsgi import APP, ConfigLoader, appconfig, loadcontext
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import PasteIniError, remove_section, set_section
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import (
+    PasteIniError,
+    remove_section,
+    set_section,
+)
 
 SAMPLE = """\
 # Galaxy's configuration
@@ -66,7 +70,9 @@ OTHER_NAMES = ["app:main", "filter:x", "server:main", "loggers", "Uwsgi", "my se
 NAMES = ["uwsgi", *OTHER_NAMES]
 KEYS = ["master", "Master", "http", "processes", "set debug", "paste.app_factory", "route-host", "é"]
 # Whatever decode() can give for bytes, except for line breaks and the bytes that make a section's value invalid.
-raw_text = st.binary(max_size=20).map(lambda content: paste_ini.decode(content.replace(b"\r", b"").replace(b"\n", b"").replace(b"%", b"%%")))
+raw_text = st.binary(max_size=20).map(
+    lambda content: paste_ini.decode(content.replace(b"\r", b"").replace(b"\n", b"").replace(b"%", b"%%"))
+)
 space = st.sampled_from(["", " ", "  ", "\t"])
 comments = st.builds(lambda indent, mark, text: indent + mark + text, space, st.sampled_from("#;"), raw_text)
 noise = st.lists(st.one_of(space, comments), max_size=3)
@@ -92,7 +98,10 @@ def split_files(draw: st.DrawFn, names: st.SearchStrategy[list[str]]) -> tuple[s
                 text.extend(draw(noise))
             text.extend(draw(noise))
     endings = st.sampled_from(draw(st.sampled_from([["\n"], ["\r\n"], ["\n", "\r\n"]])))
-    ended = [line + draw(endings if number < len(text) else st.one_of(endings, st.just(""))) for number, line in enumerate(text, 1)]
+    ended = [
+        line + draw(endings if number < len(text) else st.one_of(endings, st.just("")))
+        for number, line in enumerate(text, 1)
+    ]
     start = headers.get("uwsgi", len(text))
     end = min((index for index in headers.values() if index > start), default=len(text))
     while start < end < len(text) and text[end - 1].strip().startswith(("#", ";")):
@@ -101,7 +110,11 @@ def split_files(draw: st.DrawFn, names: st.SearchStrategy[list[str]]) -> tuple[s
 
 
 without_target = split_files(st.lists(st.sampled_from(OTHER_NAMES), unique=True, max_size=4)).map("".join)
-with_target = split_files(st.lists(st.sampled_from(OTHER_NAMES), unique=True, max_size=3).flatmap(lambda names: st.permutations([*names, "uwsgi"])))
+with_target = split_files(
+    st.lists(st.sampled_from(OTHER_NAMES), unique=True, max_size=3).flatmap(
+        lambda names: st.permutations([*names, "uwsgi"])
+    )
+)
 values = st.one_of(
     st.booleans(),
     st.integers(),
@@ -117,7 +130,11 @@ followers = st.sampled_from([None, *OTHER_NAMES])
 
 def written(options: dict[str, object]) -> dict[str, str]:
     """I(options) as the parser gives them back."""
-    return {name: str(value).lower() if isinstance(value, bool) else str(value).strip() for name, value in options.items() if value is not None}
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value).strip()
+        for name, value in options.items()
+        if value is not None
+    }
 
 
 def has_comments(text: str) -> list[str]:
@@ -127,7 +144,11 @@ def has_comments(text: str) -> list[str]:
 
 def uncommon(value: str) -> bool:
     """Whether I(value) is one that may be in a file, but not be written."""
-    return "\n" in value or any(unicodedata.category(character) in ("Cc", "Cs") for character in value) or re.search(r"\s[#;]", value) is not None
+    return (
+        "\n" in value
+        or any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
+        or re.search(r"\s[#;]", value) is not None
+    )
 
 
 # Properties
@@ -141,7 +162,9 @@ def test_parse_keeps_every_byte(parts: tuple[str, str, str]) -> None:
 
 @given(st.one_of(without_target, with_target.map("".join)))
 def test_parse_reads_what_configparser_reads(text: str) -> None:
-    assert {section.name: paste_ini.get_options(text, section.name) for section in paste_ini.parse(text).sections} == read(text)
+    assert {
+        section.name: paste_ini.get_options(text, section.name) for section in paste_ini.parse(text).sections
+    } == read(text)
 
 
 @given(st.binary())
@@ -196,7 +219,9 @@ def test_absent_undoes_present(text: str, options: dict[str, object], before: Op
 
 
 @given(without_target, option_maps, option_maps, followers)
-def test_absent_undoes_several_changes(text: str, first: dict[str, object], second: dict[str, object], before: Optional[str]) -> None:
+def test_absent_undoes_several_changes(
+    text: str, first: dict[str, object], second: dict[str, object], before: Optional[str]
+) -> None:
     result = set_section(set_section(text, "uwsgi", first, before), "uwsgi", second)
     result = remove_section(set_section(result, "other", second), "other")
     assert remove_section(result, "uwsgi") == text
@@ -219,14 +244,20 @@ def test_removing_a_section_removes_nothing_else(parts: tuple[str, str, str]) ->
     assert remove_section(result, "uwsgi") == result
 
 
-lines_of_values = st.one_of(
-    st.sampled_from(["a b", "[x]", "a = b", "=", "", " padded "]), st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=3)
-)
+words = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=3)
+lines_of_values = st.one_of(st.sampled_from(["a b", "[x]", "a = b", "=", "", " padded "]), words)
 multi_line_values = st.lists(lines_of_values, max_size=4).map("\n".join)
 
 
-@given(without_target, st.dictionaries(keys, multi_line_values, max_size=4), st.dictionaries(keys, multi_line_values, max_size=4), followers)
-def test_values_of_several_lines_read_as_they_are_and_go_again(text: str, first: dict[str, object], second: dict[str, object], before: Optional[str]) -> None:
+@given(
+    without_target,
+    st.dictionaries(keys, multi_line_values, max_size=4),
+    st.dictionaries(keys, multi_line_values, max_size=4),
+    followers,
+)
+def test_values_of_several_lines_read_as_they_are_and_go_again(
+    text: str, first: dict[str, object], second: dict[str, object], before: Optional[str]
+) -> None:
     result = set_section(text, "app:new", first, before)
     assert {name: value.lstrip("\n") for name, value in read(result)["app:new"].items()} == stripped(first)
     assert set_section(result, "app:new", first, before) == result
@@ -243,11 +274,15 @@ def stripped(options: dict[str, object]) -> dict[str, str]:
     return {name: "\n".join(line.strip() for line in str(value).split("\n")).strip() for name, value in options.items()}
 
 
-broken_lines = st.lists(st.sampled_from(["a = 1", "a = 2", "a:3", "  more", "no value", "= 1", "", "c = 1\ra = 2"]), max_size=6)
+broken_lines = st.lists(
+    st.sampled_from(["a = 1", "a = 2", "a:3", "  more", "no value", "= 1", "", "c = 1\ra = 2"]), max_size=6
+)
 
 
 @given(without_target, broken_lines, followers, st.booleans())
-def test_a_section_that_goes_need_not_be_readable(text: str, lines: list[str], before: Optional[str], repeated: bool) -> None:
+def test_a_section_that_goes_need_not_be_readable(
+    text: str, lines: list[str], before: Optional[str], repeated: bool
+) -> None:
     # What is indented below the section would be a part of its last value.
     hypothesis.assume(not re.search(r"^\s+\[", text, re.MULTILINE))
     content = set_section(text, "uwsgi", {}, before).replace("[uwsgi]", "\n".join(["[uwsgi]", *lines]))
@@ -260,12 +295,16 @@ def test_a_section_that_goes_need_not_be_readable(text: str, lines: list[str], b
 
 def test_changed_options_stay_in_place_and_new_ones_follow_the_last() -> None:
     result = set_section(SAMPLE, "uwsgi", {"threads": 8, "processes": 2, "socket": "/run/galaxy/web.sock"})
-    assert result == SAMPLE.replace("threads  =  4", "threads  =  8").replace("master = true\n", "socket = /run/galaxy/web.sock\n")
+    assert result == SAMPLE.replace("threads  =  4", "threads  =  8").replace(
+        "master = true\n", "socket = /run/galaxy/web.sock\n"
+    )
 
 
 def test_options_that_are_not_listed_stay_unless_exclusive() -> None:
     result = set_section(SAMPLE, "uwsgi", {"threads": None, "lazy-apps": False}, exclusive=False)
-    assert result == SAMPLE.replace("threads  =  4\n", "").replace("master = true\n", "master = true\nlazy-apps = false\n")
+    assert result == SAMPLE.replace("threads  =  4\n", "").replace(
+        "master = true\n", "master = true\nlazy-apps = false\n"
+    )
 
 
 def test_a_value_over_several_lines_is_replaced_as_a_whole() -> None:
@@ -292,12 +331,17 @@ def test_an_empty_value_is_filled_in_the_style_of_its_line(line: str, expected: 
 
 def test_a_new_section_goes_above_the_comments_of_the_one_it_precedes() -> None:
     result = set_section(SAMPLE, "filter:proxy-prefix", {"prefix": "/galaxy"}, before="app:main")
-    assert result == SAMPLE.replace("# The application.\n", "[filter:proxy-prefix]\nprefix = /galaxy\n\n# The application.\n")
+    assert result == SAMPLE.replace(
+        "# The application.\n", "[filter:proxy-prefix]\nprefix = /galaxy\n\n# The application.\n"
+    )
     assert remove_section(result, "filter:proxy-prefix") == SAMPLE
 
 
 def test_a_new_section_without_a_successor_goes_to_the_end() -> None:
-    assert set_section("[a]\r\nb = 1\r\n", "uwsgi", {"c": 2}, before="nothing") == "[a]\r\nb = 1\r\n\r\n[uwsgi]\r\nc = 2\r\n"
+    assert (
+        set_section("[a]\r\nb = 1\r\n", "uwsgi", {"c": 2}, before="nothing")
+        == "[a]\r\nb = 1\r\n\r\n[uwsgi]\r\nc = 2\r\n"
+    )
     assert set_section("[a]\nb = 1", "uwsgi", {"c": 2}) == "[a]\nb = 1\n\n[uwsgi]\nc = 2"
 
 
@@ -336,7 +380,10 @@ def test_nothing_is_added_for_options_that_are_to_be_absent() -> None:
         ("app:main", {"a": "%(nothing)s"}, r"%\(nothing\)s"),
         ("DEFAULT", {"a": "%d"}, "'%%'"),
         ("server:main", {"a": "%d"}, "'%%'"),
-        *[("uwsgi", {name: 1}, "name of an option") for name in ("", " a", "a ", "a=b", "a:b", "a\nb", "[a", "#a", ";a")],
+        *[
+            ("uwsgi", {name: 1}, "name of an option")
+            for name in ("", " a", "a ", "a=b", "a:b", "a\nb", "[a", "#a", ";a")
+        ],
         *[(name, {}, "name of a section") for name in ("", " a", "a]", "[a", "a\n")],
     ],
 )
@@ -368,7 +415,15 @@ def test_a_broken_file_is_refused_with_the_line(text: str, line: int, option: st
 
 
 @pytest.mark.parametrize(
-    "inside", ["a = 1\na = 2\n", "stray\n", "= 1\n", "a = 1\n[uwsgi]\nb = 1\n", "a = 1\rb = 2\n", "a = 1\n\n[x]\nc = 1\n[uwsgi]\na = 1\na = 2\n"]
+    "inside",
+    [
+        "a = 1\na = 2\n",
+        "stray\n",
+        "= 1\n",
+        "a = 1\n[uwsgi]\nb = 1\n",
+        "a = 1\rb = 2\n",
+        "a = 1\n\n[x]\nc = 1\n[uwsgi]\na = 1\na = 2\n",
+    ],
 )
 def test_a_broken_section_can_be_removed(inside: str) -> None:
     text = f"[app:main]\nuse = egg:x\n\n[uwsgi]\n{inside}"
@@ -377,7 +432,9 @@ def test_a_broken_section_can_be_removed(inside: str) -> None:
     assert paste_ini.check_changed(text, changes, "galaxy.ini") == []
 
 
-@pytest.mark.parametrize("text", ["[uwsgi]\na = 1\n[other\nuse = egg:x\n", "[uwsgi]\na = 1\n[x]\nb = 1\nb = 2\n", "a = 1\n[uwsgi]\n"])
+@pytest.mark.parametrize(
+    "text", ["[uwsgi]\na = 1\n[other\nuse = egg:x\n", "[uwsgi]\na = 1\n[x]\nb = 1\nb = 2\n", "a = 1\n[uwsgi]\n"]
+)
 def test_removing_a_section_does_not_hide_what_is_wrong_elsewhere(text: str) -> None:
     with pytest.raises(PasteIniError):
         remove_section(text, "uwsgi")
@@ -385,7 +442,10 @@ def test_removing_a_section_does_not_hide_what_is_wrong_elsewhere(text: str) -> 
 
 def test_a_value_of_several_lines_is_written_as_indented_lines() -> None:
     text = "[app:main]\nuse = egg:x\npyramid.includes =\n    pyramid_tm\n    pyramid_debugtoolbar\nbrand = x\n"
-    assert set_section(text, "app:main", {"pyramid.includes": "pyramid_tm\npyramid_debugtoolbar\n"}, exclusive=False) == text
+    assert (
+        set_section(text, "app:main", {"pyramid.includes": "pyramid_tm\npyramid_debugtoolbar\n"}, exclusive=False)
+        == text
+    )
     assert set_section(text, "app:main", {"pyramid.includes": "a\r\n  b\n"}, exclusive=False) == text.replace(
         "pyramid_tm\n    pyramid_debugtoolbar", "a\n    b"
     ).replace("=\n    a", "= a")
@@ -411,23 +471,36 @@ def test_text_behind_the_header_of_uwsgi_is_refused() -> None:
 
 
 def test_one_section_among_ten_thousand_lines_is_edited_alone() -> None:
-    others = "".join(f"[app:{number}]\n# a comment\n#commented = 1\noption_{number} = %(here)s/value\n\n" for number in range(2000))
+    others = "".join(
+        f"[app:{number}]\n# a comment\n#commented = 1\noption_{number} = %(here)s/value\n\n" for number in range(2000)
+    )
     assert set_section("[uwsgi]\na = 1\n" + others, "uwsgi", {"a": 2}) == "[uwsgi]\na = 2\n" + others
 
 
 # Interpolation, compared with Paste Deploy
 
 NAMES_TO_REFER_TO = ["a", "b", "c", "here", "nothing"]
-pieces = st.one_of(st.sampled_from(["%", "%%", "%(", "x", ")s", "%d"]), st.sampled_from(NAMES_TO_REFER_TO).map(lambda name: f"%({name})s"))
+pieces = st.one_of(
+    st.sampled_from(["%", "%%", "%(", "x", ")s", "%d"]),
+    st.sampled_from(NAMES_TO_REFER_TO).map(lambda name: f"%({name})s"),
+)
 interpolated_values = st.lists(pieces, max_size=3).map("".join)
 
 
-@given(st.dictionaries(st.sampled_from("abc"), interpolated_values), st.dictionaries(st.sampled_from("abd"), interpolated_values))
+@given(
+    st.dictionaries(st.sampled_from("abc"), interpolated_values),
+    st.dictionaries(st.sampled_from("abd"), interpolated_values),
+)
 @example({"a": "%(b)s", "b": "%(a)s"}, {})
 def test_interpolation_is_paste_deploys(defaults: dict[str, str], options: dict[str, str]) -> None:
     parser = configparser.ConfigParser(defaults={"here": "/srv", "__file__": "/srv/galaxy.ini"})
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    block = ["[DEFAULT]", *(f"{name} = {value}" for name, value in defaults.items()), "[app:main]", *(f"{name} = {value}" for name, value in options.items())]
+    block = [
+        "[DEFAULT]",
+        *(f"{name} = {value}" for name, value in defaults.items()),
+        "[app:main]",
+        *(f"{name} = {value}" for name, value in options.items()),
+    ]
     text = "\n".join(block) + "\n"
     parser.read_string(text)
     expected = {}
@@ -449,7 +522,18 @@ def test_interpolation_is_paste_deploys(defaults: dict[str, str], options: dict[
 @pytest.mark.parametrize(
     "headers",
     [
-        *([header] for header in ["app:main", "application:main", "composite:main", "composit:main", "pipeline:main", "filter-app:main", "app: main"]),
+        *(
+            [header]
+            for header in [
+                "app:main",
+                "application:main",
+                "composite:main",
+                "composit:main",
+                "pipeline:main",
+                "filter-app:main",
+                "app: main",
+            ]
+        ),
         [],
         ["app:other"],
         ["main"],
@@ -485,11 +569,20 @@ APP_SECTION = "[app:main]\nuse = egg:x\n"
     ("text", "expected"),
     [
         ("", "galaxy.ini: there is no application: add a section [app:main]"),
-        ("[app:main]\n[composite:main]\n", "galaxy.ini: both [app:main] and [composite:main] define the application: keep one"),
+        (
+            "[app:main]\n[composite:main]\n",
+            "galaxy.ini: both [app:main] and [composite:main] define the application: keep one",
+        ),
         (APP_SECTION + "server_name = x\n", "galaxy.ini:3: [app:main] server_name: it overrides the --server-name"),
         (APP_SECTION + "Server_Name = x\n", "galaxy.ini:3: [app:main] Server_Name: it overrides the --server-name"),
-        (APP_SECTION + "[DEFAULT]\nlog_destination = x\n", "galaxy.ini:4: [DEFAULT] log_destination: it overrides the --log-file"),
-        (APP_SECTION + "brand = x\nBrand = y\n", "galaxy.ini:4: [app:main] Brand: it is 'brand' once more to Galaxy's job handlers"),
+        (
+            APP_SECTION + "[DEFAULT]\nlog_destination = x\n",
+            "galaxy.ini:4: [DEFAULT] log_destination: it overrides the --log-file",
+        ),
+        (
+            APP_SECTION + "brand = x\nBrand = y\n",
+            "galaxy.ini:4: [app:main] Brand: it is 'brand' once more to Galaxy's job handlers",
+        ),
         (APP_SECTION + "id_secret = hunter2%\n", "galaxy.ini:3: [app:main] id_secret: a '%'"),
         (APP_SECTION + "id_secret = %(hunter2)s\n", "galaxy.ini:3: [app:main] id_secret: %(...)s refers"),
         (APP_SECTION + "id_secret hunter2\n", "galaxy.ini:3: [app:main] expected"),
@@ -500,15 +593,33 @@ APP_SECTION = "[app:main]\nuse = egg:x\n"
         (APP_SECTION + "[uwsgi] ; x\n", "galaxy.ini:3: [uwsgi] uWSGI does not find"),
         ("\ufeff" + APP_SECTION, "galaxy.ini:1: the file starts with a byte order mark"),
         (APP_SECTION + "# \udce9\n", "galaxy.ini:3: the line is not UTF-8"),
-        ("[app:main]\n", "galaxy.ini:1: [app:main] nothing says what to load: add 'paste.app_factory = MODULE:FUNCTION'"),
+        (
+            "[app:main]\n",
+            "galaxy.ini:1: [app:main] nothing says what to load: add 'paste.app_factory = MODULE:FUNCTION'",
+        ),
         ("[app:main]\nuse = web\n", "galaxy.ini:2: [app:main] use: there is no section [app:web]"),
         ("[app:main]\nuse = main\n", "galaxy.ini:2: [app:main] use: [app:main] leads back to itself"),
         ("[app:main]\nuse = eggs:x\n", "galaxy.ini:2: [app:main] use: Paste Deploy knows no 'eggs:'"),
-        (APP_SECTION + "filter-with = proxy-prefix\n", "galaxy.ini:3: [app:main] filter-with: there is no section [filter:proxy-prefix]"),
-        (APP_SECTION + "filter-with = f\n[filter:f]\nprefix = /x\n", "galaxy.ini:4: [filter:f] nothing says what to load: add 'paste.filter_factory"),
-        (APP_SECTION + "get port = http_port\n", "galaxy.ini:3: [app:main] get port: there is no 'http_port' in [DEFAULT] to get"),
-        ("[pipeline:main]\npipeline = f a\n[app:a]\nuse = egg:x\n", "galaxy.ini:2: [pipeline:main] pipeline: there is no section [filter:f]"),
-        ("[composite:main]\nuse = egg:Paste#urlmap\n/ = galaxy\n", "galaxy.ini:3: [composite:main] /: there is no section [app:galaxy]"),
+        (
+            APP_SECTION + "filter-with = proxy-prefix\n",
+            "galaxy.ini:3: [app:main] filter-with: there is no section [filter:proxy-prefix]",
+        ),
+        (
+            APP_SECTION + "filter-with = f\n[filter:f]\nprefix = /x\n",
+            "galaxy.ini:4: [filter:f] nothing says what to load: add 'paste.filter_factory",
+        ),
+        (
+            APP_SECTION + "get port = http_port\n",
+            "galaxy.ini:3: [app:main] get port: there is no 'http_port' in [DEFAULT] to get",
+        ),
+        (
+            "[pipeline:main]\npipeline = f a\n[app:a]\nuse = egg:x\n",
+            "galaxy.ini:2: [pipeline:main] pipeline: there is no section [filter:f]",
+        ),
+        (
+            "[composite:main]\nuse = egg:Paste#urlmap\n/ = galaxy\n",
+            "galaxy.ini:3: [composite:main] /: there is no section [app:galaxy]",
+        ),
     ],
 )
 def test_findings(text: str, expected: str) -> None:
@@ -526,7 +637,9 @@ def test_what_breaks_handlers_matters_where_there_are_some(handlers: Optional[bo
 
 @pytest.mark.parametrize("section", ["server:main", "app:other"])
 def test_sections_that_uwsgi_never_loads_are_warned_about_only(section: str) -> None:
-    assert [finding.severity for finding in paste_ini.check(f"{APP_SECTION}[{section}]\na = %(port)s\n", "galaxy.ini")] == ["warning"]
+    assert [
+        finding.severity for finding in paste_ini.check(f"{APP_SECTION}[{section}]\na = %(port)s\n", "galaxy.ini")
+    ] == ["warning"]
 
 
 def test_the_options_of_all_that_is_loaded_are_found() -> None:
@@ -538,7 +651,10 @@ def test_the_options_of_all_that_is_loaded_are_found() -> None:
 
 
 def test_sections_that_paste_deploy_does_not_read_may_have_any_percent_sign() -> None:
-    assert paste_ini.check(APP_SECTION + "[uwsgi]\nlogto = %n.log\n[formatter_x]\nformat = %(message)s\n", "galaxy.ini") == []
+    assert (
+        paste_ini.check(APP_SECTION + "[uwsgi]\nlogto = %n.log\n[formatter_x]\nformat = %(message)s\n", "galaxy.ini")
+        == []
+    )
 
 
 def test_another_application_can_be_checked() -> None:
@@ -546,8 +662,32 @@ def test_another_application_can_be_checked() -> None:
 
 
 SECTIONS = ["app:main", "app:a", "filter-app:a", "filter:a", "filter:b", "pipeline:p", "DEFAULT"]
-LOADING_OPTIONS = ["use", "paste.app_factory", "paste.composite_factory", "paste.filter_factory", "filter-with", "next", "pipeline", "set x", "get y", "x"]
-LOADING_VALUES = ["builtins:dict", "call:builtins:dict", "a", "b", "p", "x", "a b", "b a", "", "nothing:x", "%(x)s", "%(here)s"]
+LOADING_OPTIONS = [
+    "use",
+    "paste.app_factory",
+    "paste.composite_factory",
+    "paste.filter_factory",
+    "filter-with",
+    "next",
+    "pipeline",
+    "set x",
+    "get y",
+    "x",
+]
+LOADING_VALUES = [
+    "builtins:dict",
+    "call:builtins:dict",
+    "a",
+    "b",
+    "p",
+    "x",
+    "a b",
+    "b a",
+    "",
+    "nothing:x",
+    "%(x)s",
+    "%(here)s",
+]
 loading_options = st.dictionaries(st.sampled_from(LOADING_OPTIONS), st.sampled_from(LOADING_VALUES), max_size=4)
 
 
@@ -556,13 +696,20 @@ loading_options = st.dictionaries(st.sampled_from(LOADING_OPTIONS), st.sampled_f
 @example({}, {"use": "a", "get y": "x"})
 @example({"DEFAULT": {"x": "builtins"}}, {"paste.app_factory": "%(x)s:dict", "get y": "x"})
 @example({"DEFAULT": {"use": "builtins:dict"}}, {"use": "%(x)s", "paste.app_factory": "builtins:dict"})
-def test_what_cannot_be_loaded_is_what_paste_deploy_cannot_load(sections: dict[str, dict[str, str]], main: dict[str, str]) -> None:
+def test_what_cannot_be_loaded_is_what_paste_deploy_cannot_load(
+    sections: dict[str, dict[str, str]], main: dict[str, str]
+) -> None:
     sections = {**sections, "app:main": main}
-    text = "".join(f"[{name}]\n" + "".join(f"{option} = {value}\n" for option, value in options.items()) for name, options in sections.items())
+    text = "".join(
+        f"[{name}]\n" + "".join(f"{option} = {value}\n" for option, value in options.items())
+        for name, options in sections.items()
+    )
     with tempfile.NamedTemporaryFile("w", suffix=".ini", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        findings = [finding for finding in paste_ini.check(text, file.name, handlers=False) if finding.severity == "error"]
+        findings = [
+            finding for finding in paste_ini.check(text, file.name, handlers=False) if finding.severity == "error"
+        ]
         try:
             loadcontext(APP, f"config:{file.name}")
         except (LookupError, RecursionError, configparser.InterpolationError):
@@ -586,7 +733,10 @@ BEFORE = "[uwsgi]\nmaster = true # yes\n\n[app:main]\nuse = egg:x\nbrand = 50%\n
 
 def test_changes_to_come_can_repair_a_file() -> None:
     assert [finding.line for finding in paste_ini.check_changed(BEFORE, [], "galaxy.ini")] == [2, 6]
-    changes = [paste_ini.Change("app:main", {"brand": "50%%"}), paste_ini.Change("uwsgi", {"master": True}, exclusive=True)]
+    changes = [
+        paste_ini.Change("app:main", {"brand": "50%%"}),
+        paste_ini.Change("uwsgi", {"master": True}, exclusive=True),
+    ]
     assert paste_ini.check_changed(BEFORE, changes, "galaxy.ini") == []
 
 
@@ -619,8 +769,12 @@ def test_changes_that_cannot_be_made(text: str, options: dict[str, object], expe
 
 def test_what_the_editor_writes_loads_in_paste_deploy(tmp_path: Path) -> None:
     path = tmp_path / "galaxy.ini"
-    text = set_section("", "app:main", {"use": "call:builtins:dict", "path": "%(here)s/x", "Brand": "50%%", "debug": True})
-    path.write_text(set_section(text, "uwsgi", {"processes": 4, "logto": "%n.log"}, before="app:main"), encoding="utf-8")
+    text = set_section(
+        "", "app:main", {"use": "call:builtins:dict", "path": "%(here)s/x", "Brand": "50%%", "debug": True}
+    )
+    path.write_text(
+        set_section(text, "uwsgi", {"processes": 4, "logto": "%n.log"}, before="app:main"), encoding="utf-8"
+    )
     assert dict(appconfig(f"config:{path}").local_conf) == {"path": f"{tmp_path}/x", "Brand": "50%", "debug": "true"}
 
 
@@ -635,16 +789,31 @@ def test_what_the_editor_writes_loads_in_paste_deploy(tmp_path: Path) -> None:
         ("set smtp_password : hunter2", "set smtp_password : ********"),
         ("bootstrap_admin_api_key = hunter2 # x", "bootstrap_admin_api_key = ********"),
         ("MASTER_API_KEY = hunter2", "MASTER_API_KEY = ********"),
-        ("database_connection = postgresql://galaxy:hunter2@db/galaxy", "database_connection = postgresql://galaxy:********@db/galaxy"),
-        ("database_connection = postgresql://galaxy:hun@ter2/@db/galaxy", "database_connection = postgresql://galaxy:********@db/galaxy"),
+        (
+            "database_connection = postgresql://galaxy:hunter2@db/galaxy",
+            "database_connection = postgresql://galaxy:********@db/galaxy",
+        ),
+        (
+            "database_connection = postgresql://galaxy:hun@ter2/@db/galaxy",
+            "database_connection = postgresql://galaxy:********@db/galaxy",
+        ),
         ("x = redis://:hunter2@cache", "x = redis://:********@cache"),
-        ("x = postgresql:///galaxy?user=galaxy&password=hunter2", "x = postgresql:///galaxy?user=galaxy&password=********"),
+        (
+            "x = postgresql:///galaxy?user=galaxy&password=hunter2",
+            "x = postgresql:///galaxy?user=galaxy&password=********",
+        ),
         ("env = GALAXY_CONFIG_ID_SECRET=hunter2", "env = GALAXY_CONFIG_ID_SECRET=********"),
         ("route = ^/ basicauth:Galaxy,admin:hunter2", "route = ^/ basicauth:Galaxy,admin:********"),
         ('x = {"password": "hunter2"}', 'x = {"password": ********'),
         ("id_secret =", "id_secret ="),
-        ("database_connection = sqlite:///x?isolation_level=IMMEDIATE", "database_connection = sqlite:///x?isolation_level=IMMEDIATE"),
-        ("galaxy_infrastructure_url = https://galaxy.example.org:8080/x", "galaxy_infrastructure_url = https://galaxy.example.org:8080/x"),
+        (
+            "database_connection = sqlite:///x?isolation_level=IMMEDIATE",
+            "database_connection = sqlite:///x?isolation_level=IMMEDIATE",
+        ),
+        (
+            "galaxy_infrastructure_url = https://galaxy.example.org:8080/x",
+            "galaxy_infrastructure_url = https://galaxy.example.org:8080/x",
+        ),
         ("admin_users = a@example.org,b@example.org", "admin_users = a@example.org,b@example.org"),
     ],
 )

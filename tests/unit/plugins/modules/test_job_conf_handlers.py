@@ -78,6 +78,28 @@ def test_absent_takes_back_what_present_did(run_module: Run, conf: Path) -> None
     assert not run_module("job_conf_handlers", path=str(conf), state="absent")["changed"]
 
 
+@pytest.mark.parametrize("state", [{"handlers": [{"id": "unknown"}]}, {"max_grab": 3}])
+def test_absent_of_what_is_not_there_changes_nothing(run_module: Run, tmp_path: Path, state: dict[str, Any]) -> None:
+    conf = tmp_path / "job_conf.yml"
+    conf.write_text("runners: {}\nhandling: {assign: [db-skip-locked], max_grab: 16}\n")
+    assert not run_module("job_conf_handlers", path=str(conf), state="absent", **state)["changed"]
+
+
+def test_settings_that_were_there_stay(run_module: Run, tmp_path: Path) -> None:
+    conf = tmp_path / "job_conf.yml"
+    conf.write_text("runners: {}\nhandling: {assign: [db-skip-locked], max_grab: 16}\n")
+    assert run_module("job_conf_handlers", path=str(conf), **ASKED)["handlers"] == ["h0"]
+    assert run_module("job_conf_handlers", path=str(conf), state="absent", handlers=[{"id": "h0"}])["removed"] == ["h0"]
+    assert conf.read_text() == "runners: {}\nhandling: {assign: [db-skip-locked], max_grab: 16}\n"
+
+
+def test_settings_are_removed_where_they_are_as_given(run_module: Run, conf: Path) -> None:
+    pool = {"assign_with": ["db-skip-locked"], "max_grab": 4}
+    run_module("job_conf_handlers", path=str(conf), **pool)
+    assert run_module("job_conf_handlers", path=str(conf), state="absent", **pool)["changed"]
+    assert conf.read_bytes().decode() == FILES[conf.name]
+
+
 @pytest.mark.parametrize("name", ["job_conf.xml", "job_conf.yml"])
 def test_missing_file_is_created_and_removed_again(run_module: Run, tmp_path: Path, name: str) -> None:
     conf = tmp_path / name
