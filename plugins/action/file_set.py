@@ -13,29 +13,8 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.module_utils.common.text.converters import to_text
 from ansible.plugins.action import ActionBase
-
-try:
-    from ansible.template import trust_as_template
-except ImportError:  # before ansible-core 2.19
-
-    def template_text(loader: Any, path: str) -> str:
-        """Return the text of a template."""
-        text: str = to_text(loader._get_file_contents(path)[0])
-        return text
-
-    # Text that looks like data would become data.
-    TEMPLATE_OPTIONS = {"convert_data": False}
-else:
-
-    def template_text(loader: Any, path: str) -> str:
-        """Return the text of a template, which may be rendered."""
-        text: str = trust_as_template(loader.get_text_file_contents(path))
-        return text
-
-    TEMPLATE_OPTIONS = {}
-
+from ansible.template import trust_as_template
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     """The action, as Ansible calls it."""
@@ -63,12 +42,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             raise AnsibleActionFail(f"{entry.get('path')}: content and template cannot be written both: remove one of them")
         try:
             source = self._find_needle("templates", entry["template"])
-            text = template_text(self._loader, source)
+            text = trust_as_template(self._loader.get_text_file_contents(source))
         except AnsibleError as error:
             raise AnsibleActionFail(f"{entry.get('path')}: the template {entry['template']} cannot be read: {error}") from error
         templar = self._templar.copy_with_new_env(
             searchpath=[os.path.dirname(source)], available_variables={**task_vars, **(entry.get("template_vars") or {})}
         )
         # Lines that hold nothing but a block leave no empty line, as with ansible.builtin.template.
-        content = templar.template(text, escape_backslashes=False, overrides={"trim_blocks": True}, **TEMPLATE_OPTIONS)
+        content = templar.template(text, escape_backslashes=False, overrides={"trim_blocks": True})
         return {**rest, "content": content if content is not None else ""}

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import Any
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._mark import first_text, has_mark, whose
@@ -151,3 +153,53 @@ def findings(instance: str, variable: str, config_file: str = "", root: str = ""
 def _remedy(instance: str, variable: str, root: str) -> str:
     follows = "" if variable == "uwsgi_instance" else f", which {variable} follows unless it is set"
     return f"Choose another name, such as uwsgi_instance: {free_name(instance, root)}{follows}"
+
+
+def sharing(instance: str, path: str, changing: Collection[str], root: str = "") -> list[Finding]:
+    """What keeps an instance from being served from a file: another instance is served from the options that this run changes."""
+    owner = next((other for other, web in _written("web", instance, root) if _same(path, web.get("argv", []), root)), "")
+    if not owner or "uwsgi" not in changing:
+        return []
+    message = (
+        f"the section is that of the instance {owner}, whose web processes run by these options, and this run would change the options for {instance}: the "
+        "roles would undo each other's options in every run. Write uwsgi_config_format: ini for both instances, with which the options of each have a file of "
+        f"their own, give {instance} a file of its own by uwsgi_config_file, or remove {owner} first, by uwsgi_instance: {owner} and uwsgi_state: absent"
+    )
+    return [Finding(path, 0, "error", message, "uwsgi")]
+
+
+def sharing_handlers(instance: str, path: str, names: Collection[str], registered: Collection[str], root: str = "") -> list[Finding]:
+    """What keeps an instance from having handlers: another instance of the same application has them, or would lose its own.
+
+    The I(names) are those of the handlers that the instance is to have, and I(registered) those that the job configuration has by now.
+    """
+    for other, handlers in _written("handlers", instance, root):
+        if not _same(path, [handlers.get("config_file")], root):
+            continue
+        theirs = set(handlers.get("handlers", {}))
+        both, lost = sorted(theirs & {*names}), sorted(theirs & {*registered} - {*names})
+        if both or lost:
+            reason = "two processes of one name would run its jobs twice" if both else "this run would remove them from the job configuration"
+            message = (
+                f"the instance {other} has the job handlers {', '.join(both or lost)} for this file, and {reason}. List all handlers of the file in the "
+                f"job_handlers of one instance, or remove {other} first, by job_handlers_instance: {other} and job_handlers_state: absent"
+            )
+            return [Finding(path, 0, "error", message)]
+    return []
+
+
+def _written(kind: str, instance: str, root: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the roles have written for the other instances of the host."""
+    for path in sorted(glob.glob(f"{root}/etc/*/{kind}.json")):
+        other = os.path.basename(os.path.dirname(path))
+        # Other programs have files of these names too.
+        if other != instance and has_mark(f"{root}/usr/local/sbin/{other}-{kind}"):
+            with contextlib.suppress(ValueError):
+                config = json.loads(first_text(path, -1))
+                if isinstance(config, dict):
+                    yield other, config
+
+
+def _same(path: str, others: Collection[Any], root: str) -> bool:
+    """Whether one of the others is the same file on the host."""
+    return any(os.path.realpath(f"{root}{other}") == os.path.realpath(f"{root}{path}") for other in others if str(other).startswith("/"))

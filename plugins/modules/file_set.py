@@ -61,8 +61,7 @@ options:
         description:
           - The text of the file, for O(files[].state=file) only; either this or O(files[].template) is required there. It is written as it
             is, in UTF-8.
-          - Anything else than text is refused. Where a template yields text that looks like data, for example JSON, end it with
-            C(| string); otherwise ansible-core 2.18 turns it into data.
+          - Anything else than text is refused. Where a template yields data, for example a list, end it with C(| string).
         type: raw
       template:
         description:

@@ -576,7 +576,9 @@ class Preflight:
     def check_instance(self) -> list[Finding]:
         """Check that the name of the instance is free, or that of one that the roles made."""
         name = self.params["instance"] or ""
-        return instances.findings(name, self.params["instance_variable"], self.path) if name else []
+        if not name:
+            return []
+        return [*instances.findings(name, self.params["instance_variable"], self.path), *instances.sharing(name, self.path, self.changing())]
 
     def read_ini(self) -> list[Finding]:
         """Read the file, find out what it is going to be, and keep the options that are to be returned."""
@@ -649,6 +651,10 @@ class Preflight:
             findings += galaxy.program_findings(self.params["server_dir"] or "", self.params["virtualenv"])
         if path:
             findings += self.check_names(content, path)
+        if self.params["instance"] and self.wanted is not None:
+            names = [*self.params["workflow_schedulers"], *(handler.id for handler in self.handlers)]
+            registered = [handler.id for handler in job_conf.registered(content, path)] if content is not None and self.params["purge_handlers"] else []
+            findings += instances.sharing_handlers(self.params["instance"], self.path, names, registered)
         if not self.handling.handlers and not self.handling.assign_with:
             return findings
         environment = self.params["environment"]

@@ -12,6 +12,7 @@ from typing import Any, Callable
 
 import hypothesis
 import pytest
+from ansible.utils.display import Display
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTIONS = ROOT / ".ansible" / "collections"
@@ -22,6 +23,28 @@ sys.path.insert(0, str(ROOT.parents[2] if ROOT.parent.parent.name == "ansible_co
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
+
+
+@pytest.fixture(autouse=True)
+def nothing_deprecated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this collection uses of Ansible is not going to be removed."""
+
+    def deprecated(_self: Display, message: str, *_arguments: Any, **_options: Any) -> None:
+        raise AssertionError(f"deprecated by Ansible: {message}")
+
+    monkeypatch.setattr(Display, "deprecated", deprecated)
+
+
+@pytest.fixture
+def python_of_everybody() -> None:
+    """Skip the test where other users cannot run this Python, such as one below /root."""
+    drop = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    try:
+        process = subprocess.run([sys.executable, "-c", ""], check=False, capture_output=True, **drop)
+    except PermissionError:
+        pytest.skip(f"other users cannot run {sys.executable}")
+    if process.returncode != 0:
+        pytest.skip(f"other users cannot run {sys.executable}")
 
 
 @pytest.fixture
@@ -35,7 +58,7 @@ def run_module() -> Callable[..., dict[str, Any]]:
     """Run one of the collection's modules in a process of its own, I(under) another command if need be, and return its result."""
 
     def run(name: str, check: bool = False, under: Sequence[str] = (), **arguments: Any) -> dict[str, Any]:
-        arguments = {**arguments, "_ansible_check_mode": check, "_ansible_diff": True}
+        arguments = {**arguments, "_ansible_check_mode": check, "_ansible_diff": True, "_ansible_inject_invocation": True}
         process = subprocess.run(
             [*under, sys.executable, "-m", f"ansible_collections.galaxyops.uwsgi.plugins.modules.{name}"],
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
@@ -46,6 +69,7 @@ def run_module() -> Callable[..., dict[str, Any]]:
         )
         assert process.stdout, process.stderr
         result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+        assert not result.get("deprecations"), result["deprecations"]
         return result
 
     return run

@@ -17,19 +17,24 @@ ROOT = Path(__file__).resolve().parents[4]
 
 def run(directory: Path, files: list[dict[str, Any]], *arguments: str, **variables: Any) -> dict[str, Any]:
     """Write files by a playbook in the directory, whose templates are in a directory of that name, and return what the task did."""
-    tasks = [{"name": "Write", "galaxyops.uwsgi.file_set": {"files": files}}]
+    report = directory / "outcome.json"
+    tasks = [
+        {"name": "Write", "galaxyops.uwsgi.file_set": {"files": files}, "register": "outcome", "ignore_errors": True},
+        {"name": "Report", "ansible.builtin.copy": {"content": "{{ outcome | to_json }}", "dest": str(report), "mode": "0600"}, "check_mode": False},
+    ]
     play = [{"name": "Write", "hosts": "localhost", "connection": "local", "gather_facts": False, "vars": variables, "tasks": tasks}]
     (directory / "play.yml").write_text(json.dumps(play))
     environment = {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"),
-        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+        "ANSIBLE_DEPRECATION_WARNINGS": "true",
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
     }
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", str(directory / "play.yml"), *arguments]
     process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    report = json.loads(process.stdout[process.stdout.index("{") :])
-    outcome: dict[str, Any] = report["plays"][0]["tasks"][0]["hosts"]["localhost"]
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "DEPRECATION" not in process.stdout + process.stderr
+    outcome: dict[str, Any] = json.loads(report.read_text())
     return outcome
 
 

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._instance import findings, others
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._instance import findings, others, sharing, sharing_handlers
 
 OURS = "# Written by Ansible (galaxyops.uwsgi.nginx_proxy): the next run overwrites what you change here.\n"
 
@@ -184,3 +186,58 @@ def test_instances_of_ours_are_not_in_each_others_way(tmp_path: Path) -> None:
         ours(tmp_path, instance)
     for instance in ("galaxy", "galaxy-web", "galaxy-handler"):
         assert messages(tmp_path, instance) == {}
+
+
+FILE = "/srv/app/app.ini"
+
+
+def written(root: Path, instance: str, kind: str, **config: Any) -> None:
+    """What a role has written for an instance, with its command."""
+    put(root, f"/etc/{instance}/{kind}.json", json.dumps(config))
+    put(root, f"/usr/local/sbin/{instance}-{kind}", f"#!/bin/sh\n{UNIT}")
+
+
+@pytest.mark.parametrize(
+    ("argv", "changing", "refused"),
+    [
+        (["uwsgi", "--ini-paste", FILE], ["app:main", "uwsgi"], True),
+        (["uwsgi", "--ini", FILE, "--paste", f"config:{FILE}#site"], ["uwsgi"], True),
+        (["uwsgi", "--ini-paste", "/srv/link/app.ini"], ["uwsgi"], True),
+        (["uwsgi", "--ini-paste", FILE], ["app:main"], False),
+        (["uwsgi", "--ini", "/etc/one/uwsgi.ini"], ["uwsgi"], False),
+        (["uwsgi", "--ini-paste", "/srv/other.ini"], ["uwsgi"], False),
+    ],
+)
+def test_options_that_another_instance_runs_by_are_not_changed(tmp_path: Path, argv: list[str], changing: list[str], refused: bool) -> None:
+    put(tmp_path, FILE)
+    (tmp_path / "srv/link").symlink_to("app")
+    written(tmp_path, "one", "web", argv=argv)
+    found = sharing("two", FILE, changing, str(tmp_path))
+    assert bool(found) is refused
+    if refused:
+        assert str(found[0]).startswith(f"{FILE}: [uwsgi] the section is that of the instance one, ")
+        assert "uwsgi_config_format: ini" in found[0].message
+    assert sharing("one", FILE, changing, str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "registered", "reason"),
+    [
+        (["handler0"], [], "the job handlers handler0 for this file, and two processes of one name"),
+        (["mine"], ["handler0", "handler1"], "the job handlers handler0, handler1 for this file, and this run would remove them"),
+        (["mine"], ["mine", "somebody"], ""),
+    ],
+)
+def test_handlers_of_another_instance_stay(tmp_path: Path, names: list[str], registered: list[str], reason: str) -> None:
+    written(tmp_path, "one", "handlers", config_file=FILE, handlers={"handler0": {}, "handler1": {}})
+    found = sharing_handlers("two", FILE, names, registered, str(tmp_path))
+    assert (reason in found[0].message) if reason else found == []
+    assert sharing_handlers("one", FILE, names, registered, str(tmp_path)) == []
+    assert sharing_handlers("two", "/srv/other.ini", names, registered, str(tmp_path)) == []
+
+
+def test_files_of_other_programs_are_not_those_of_instances(tmp_path: Path) -> None:
+    put(tmp_path, "/etc/grafana/web.json", json.dumps({"argv": [FILE]}))
+    written(tmp_path, "broken", "web")
+    put(tmp_path, "/etc/broken/web.json", "{")
+    assert sharing("two", FILE, ["uwsgi"], str(tmp_path)) == []

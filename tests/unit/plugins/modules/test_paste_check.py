@@ -130,6 +130,7 @@ def test_options_to_return_must_be_lists(run_module: Run, path: Path) -> None:
     assert run_module("paste_check", path=str(path), return_options={"uwsgi": {"a": 1}})["failed"]
 
 
+@pytest.mark.usefixtures("python_of_everybody")
 def test_a_file_that_may_not_be_read(run_module: Run, path: Path) -> None:
     path.chmod(0)
     nobody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []

@@ -50,6 +50,7 @@ def theirs(package: str, tmp_path: Path) -> Path:
 
 
 @as_root
+@pytest.mark.usefixtures("python_of_everybody")
 def test_code_in_a_virtualenv_of_others_never_runs_as_root(run_module: Run, package: str, theirs: Path) -> None:
     result = run_module("virtualenv", path=str(theirs), packages=[package])
     assert result["changed"], result
@@ -62,6 +63,7 @@ def test_code_in_a_virtualenv_of_others_never_runs_as_root(run_module: Run, pack
 
 
 @as_root
+@pytest.mark.usefixtures("python_of_everybody")
 def test_what_root_has_installed_before_is_replaced_as_the_owner(run_module: Run, package: str, theirs: Path) -> None:
     subprocess.run([theirs / "bin" / "python3", "-I", "-S", "-c", ""], check=True)
     (site,) = theirs.glob("lib/python3*/site-packages")
