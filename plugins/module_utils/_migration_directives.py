@@ -30,7 +30,9 @@ _CONNECTION = re.compile(
     "|uwsgi_(?:connect_timeout|send_timeout|buffers?|buffer_size|buffering|busy_buffers_size|max_temp_file_size|temp_file_write_size|next_upstream.*"
     "|modifier[12]|request_buffering|socket_keepalive|ignore_client_abort|intercept_errors|string|pass_header|ignore_headers)"
 )
-_TLS = re.compile("ssl_(?:protocols|ciphers|prefer_server_ciphers|session_.*|dhparam|ecdh_curve|buffer_size|early_data|stapling.*|trusted_certificate)|http2.*")
+_TLS = re.compile(
+    "ssl_(?:protocols|ciphers|prefer_server_ciphers|session_.*|dhparam|ecdh_curve|buffer_size|early_data|stapling.*|trusted_certificate)|http2.*"
+)
 _SETTING = re.compile(
     "root|index|charset.*|keepalive_.*|lingering_.*|send_timeout|client_(?:body_buffer_size|body_timeout|header_.*|body_temp_path|body_in_.*)"
     "|large_client_header_buffers|server_tokens|sendfile.*|tcp_.*|types|types_hash_.*|default_type|gzip.*|expires|etag|open_file_cache.*|aio.*|directio.*"
@@ -40,7 +42,9 @@ _SETTING = re.compile(
     "|uninitialized_variable_warn|subrequest_output_buffer_size|read_ahead|zstd.*|brotli.*|spdy.*|add_trailer|request_pool_size|connection_pool_size"
 )
 _LOG = re.compile("(?:access|error)_log")
-_RESPONSE = re.compile("add_header|error_page|sub_filter.*|proxy_cookie_.*|(?:proxy|uwsgi)_hide_header|proxy_cache.*|uwsgi_cache.*|proxy_no_cache|proxy_store.*")
+_RESPONSE = re.compile(
+    "add_header|error_page|sub_filter.*|proxy_cookie_.*|(?:proxy|uwsgi)_hide_header|proxy_cache.*|uwsgi_cache.*|proxy_no_cache|proxy_store.*"
+)
 # Headers that the site of the role sends to the application in its own way.
 _OWN_HEADERS = {
     "HTTP_HOST",
@@ -70,7 +74,15 @@ _OWN_HEADERS = {
     "REMOTE_PORT",
 }
 # nginx sends them without being asked for.
-_STANDARD_HEADERS = {"HTTP_ACCEPT", "HTTP_ACCEPT_ENCODING", "HTTP_COOKIE", "HTTP_USER_AGENT", "HTTP_REFERER", "HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"}
+_STANDARD_HEADERS = {
+    "HTTP_ACCEPT",
+    "HTTP_ACCEPT_ENCODING",
+    "HTTP_COOKIE",
+    "HTTP_USER_AGENT",
+    "HTTP_REFERER",
+    "HTTP_CONTENT_TYPE",
+    "HTTP_CONTENT_LENGTH",
+}
 
 
 def inside(directive: Directive) -> Iterator[Directive]:
@@ -104,7 +116,11 @@ def is_guard(directive: Directive) -> bool:
     """Whether a directive decides who gets in."""
     if _GUARD.fullmatch(directive.name.lower()):
         return directive.arguments != ["off"] or directive.name != "ssl_verify_client"
-    return directive.name == "return" and directive.arguments[:1] != [] and directive.words[1] in ("400", "401", "403", "404", "405", "410", "444")
+    return (
+        directive.name == "return"
+        and directive.arguments[:1] != []
+        and directive.words[1] in ("400", "401", "403", "404", "405", "410", "444")
+    )
 
 
 def environ_name(directive: Directive) -> str:
@@ -124,8 +140,15 @@ def verdict(directive: Directive) -> tuple[str, str]:
         return _header(directive)
     if _CONNECTION.fullmatch(name):
         unbuffered = name.endswith("buffering") and directive.arguments == ["off"]
-        remedy = ": for uploads or responses that must not wait in nginx, set nginx_proxy_unbuffered_paths" if unbuffered else ""
-        return NOT_NEEDED, f"nginx speaks the uwsgi protocol with the application from now on, with settings of the role{remedy}"
+        remedy = (
+            ": for uploads or responses that must not wait in nginx, set nginx_proxy_unbuffered_paths"
+            if unbuffered
+            else ""
+        )
+        return (
+            NOT_NEEDED,
+            f"nginx speaks the uwsgi protocol with the application from now on, with settings of the role{remedy}",
+        )
     if _TLS.fullmatch(name):
         return NOT_NEEDED, "the role has settings of its own for TLS"
     if _LOG.fullmatch(name):
@@ -135,9 +158,15 @@ def verdict(directive: Directive) -> tuple[str, str]:
     if _RESPONSE.fullmatch(name):
         return NOTE, f"the responses change without this line: if they must not, {_TO_SNIPPET}"
     if name in ("rewrite", "return"):
-        return PROBLEM, "requests go elsewhere by this line, and no input of the roles does the same: write the line into nginx_proxy_server_snippet"
+        return (
+            PROBLEM,
+            "requests go elsewhere by this line, and no input of the roles does the same: write the line into nginx_proxy_server_snippet",
+        )
     if name.startswith("upload_") or name == "upload":
-        return PROBLEM, "nginx's upload module is not used by the role, which receives uploads itself: remove the location, and nginx_upload_* of galaxy.ini"
+        return (
+            PROBLEM,
+            "nginx's upload module is not used by the role, which receives uploads itself: remove the location, and nginx_upload_* of galaxy.ini",
+        )
     return PROBLEM, f"no input of the roles does the same, and this collection does not know the line: {_TO_SNIPPET}"
 
 

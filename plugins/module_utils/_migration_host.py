@@ -79,7 +79,9 @@ class Reader:
     def kept(self) -> list[str]:
         """The files that a migration has kept."""
         places = os.walk(self.backup_dir) if self.backup_dir else ()
-        return [os.path.join(place, name)[len(self.backup_dir) :] for place, _directories, names in places for name in names]
+        return [
+            os.path.join(place, name)[len(self.backup_dir) :] for place, _directories, names in places for name in names
+        ]
 
 
 # nginx
@@ -100,7 +102,10 @@ def nginx_files(reader: Reader, main: str, places: Optional[Sequence[str]]) -> N
     roots = [main]
     texts: dict[str, str] = {}
     if places is not None:
-        patterns = [os.path.join(glob.escape(place), "*.conf" if place.rstrip("/").endswith("conf.d") else "*") for place in places]
+        patterns = [
+            os.path.join(glob.escape(place), "*.conf" if place.rstrip("/").endswith("conf.d") else "*")
+            for place in places
+        ]
         roots = [path for pattern in patterns for path in reader.texts(pattern)]
     elif os.geteuid() == 0:
         texts = _dump(main)
@@ -123,11 +128,15 @@ def _dump(main: str) -> dict[str, str]:
     command = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if not command or not os.path.exists(main):
         return {}
-    process = subprocess.run([command, "-T", "-q", "-c", main], capture_output=True, text=True, errors="replace", check=False)
+    process = subprocess.run(
+        [command, "-T", "-q", "-c", main], capture_output=True, text=True, errors="replace", check=False
+    )
     return nginx.dumped(process.stdout) if process.returncode == 0 else {}
 
 
-def _follow(reader: Reader, path: str, directory: str, texts: dict[str, str], seen: set[str], is_main: bool = False) -> None:
+def _follow(
+    reader: Reader, path: str, directory: str, texts: dict[str, str], seen: set[str], is_main: bool = False
+) -> None:
     """Read a file and what it includes."""
     content = reader.read(path) if is_main else None
     text = _paste_ini.decode(content) if content is not None else reader.text(path)
@@ -166,7 +175,11 @@ def _titles(start: str) -> Iterator[tuple[int, str]]:
 
 def supervisor_files(reader: Reader, directory: str, main: Optional[str]) -> dict[str, str]:
     """What supervisor reads: its main file, what that includes, and the directory of its programs."""
-    mains = [main] if main else [posixpath.join(posixpath.dirname(directory.rstrip("/")), "supervisord.conf"), *SUPERVISOR_FILES]
+    mains = (
+        [main]
+        if main
+        else [posixpath.join(posixpath.dirname(directory.rstrip("/")), "supervisord.conf"), *SUPERVISOR_FILES]
+    )
     texts: dict[str, str] = {}
     for path in mains:
         found = reader.texts(glob.escape(path))
@@ -252,7 +265,13 @@ def process_problems(host: Host, plan: Plan, listening: Sequence[dict[str, Any]]
         )
     for pid in sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit()):
         unit = unit_of(pid)
-        if pid in pids or kernel.parent(pid) in pids or unit in _SUPERVISORS or unit.startswith(f"{instance}-") or pid == os.getpid():
+        if (
+            pid in pids
+            or kernel.parent(pid) in pids
+            or unit in _SUPERVISORS
+            or unit.startswith(f"{instance}-")
+            or pid == os.getpid()
+        ):
             continue
         with contextlib.suppress(OSError):
             if not is_about(host, " ".join(_command(pid)), os.readlink(f"/proc/{pid}/cwd")):

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy, _paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_directives import covered, environ_name, shown
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan import CARRIED, NOTE, PROBLEM, Entry, Host, Plan
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan import (
+    CARRIED,
+    NOTE,
+    PROBLEM,
+    Entry,
+    Host,
+    Plan,
+)
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._nginx_config import Directive, inherited, quote
 
 _SETS_HEADER = ("proxy_set_header", "uwsgi_param")
@@ -40,7 +47,12 @@ def read_login(made: Plan, host: Host, server: Directive, ways: Sequence[Sequenc
     for way in ways:
         rules = [directive for name in _LOGIN for directive in inherited(way, name)]
         logins.append([directive for directive in rules if directive.words != ["satisfy", "all"]])
-    asking = [directive for rules in logins for directive in rules if directive.name == "auth_basic" and directive.words[1] != "off"]
+    asking = [
+        directive
+        for rules in logins
+        for directive in rules
+        if directive.name == "auth_basic" and directive.words[1] != "off"
+    ]
     lines = {"\n".join(_line_of(directive) for directive in rules) for rules in logins}
     has_password = bool(asking) and len(lines) == 1 and "satisfy" not in "".join(lines)
     own = covered(host, "nginx_proxy_location_snippet", "nginx_proxy_server_snippet")
@@ -54,7 +66,9 @@ def read_login(made: Plan, host: Host, server: Directive, ways: Sequence[Sequenc
             for directive in rules:
                 _add(made, host, directive, CARRIED, "carried over to nginx_proxy_location_snippet")
         for directive in (one for way in ways for one in inherited(way, "satisfy")):
-            _add(made, host, directive, CARRIED, "the default: all that nginx_proxy_location_snippet asks for has to be")
+            _add(
+                made, host, directive, CARRIED, "the default: all that nginx_proxy_location_snippet asks for has to be"
+            )
     elif asking:
         message = (
             "the site asks for a password in some places only: set nginx_proxy_location_snippet, which holds for all requests to the application, "
@@ -68,7 +82,9 @@ def _add(made: Plan, host: Host, directive: Directive, verdict: str, text: str) 
     made.add(host, Entry(directive.path, directive.line, shown(directive), verdict, text))
 
 
-def _read_header(made: Plan, host: Host, server: Directive, ways: Sequence[Sequence[Directive]], has_password: bool) -> None:
+def _read_header(
+    made: Plan, host: Host, server: Directive, ways: Sequence[Sequence[Directive]], has_password: bool
+) -> None:
     """The header with the user, which an application believes whoever sends it."""
     options = _paste_ini.application(host.text, host.path).options
     galaxy = _galaxy.remote_user(options)
@@ -78,15 +94,35 @@ def _read_header(made: Plan, host: Host, server: Directive, ways: Sequence[Seque
     if not galaxy.used:
         for header in found:
             if header.words[-1] in ("", '""'):
-                _add(made, host, header, CARRIED, "the site of the role never passes on what a client sends in this header")
+                _add(
+                    made,
+                    host,
+                    header,
+                    CARRIED,
+                    "the site of the role never passes on what a client sends in this header",
+                )
             elif "galaxy" in options.get("paste.app_factory", ""):
-                _add(made, host, header, NOTE, "Galaxy does not read this header, because use_remote_user is not set, so the header is not sent any more")
+                _add(
+                    made,
+                    host,
+                    header,
+                    NOTE,
+                    "Galaxy does not read this header, because use_remote_user is not set, so the header is not sent any more",
+                )
             else:
-                _add(made, host, header, PROBLEM, "the site of the role sends no user unless nginx_proxy_remote_user says which: set that input")
+                _add(
+                    made,
+                    host,
+                    header,
+                    PROBLEM,
+                    "the site of the role sends no user unless nginx_proxy_remote_user says which: set that input",
+                )
         return
     values = {" ".join(header.words[2:]) for header in found}
     first = found[0] if found else server
-    verdict, note = _read_user(made, server, ways, values.pop() if len(values) == 1 and all(headers) else "", has_password)
+    verdict, note = _read_user(
+        made, server, ways, values.pop() if len(values) == 1 and all(headers) else "", has_password
+    )
     settled = host.known.get("nginx_proxy_remote_user") or verdict == CARRIED
     for header in found if settled else ():
         _add(made, host, header, CARRIED, "carried over to nginx_proxy_remote_user")
@@ -105,7 +141,9 @@ def _quoted(word: str) -> str:
     return quoted if quoted != word else f'"{word}"'
 
 
-def _read_user(made: Plan, server: Directive, ways: Sequence[Sequence[Directive]], value: str, has_password: bool) -> tuple[str, str]:
+def _read_user(
+    made: Plan, server: Directive, ways: Sequence[Sequence[Directive]], value: str, has_password: bool
+) -> tuple[str, str]:
     """Carry over what a site says about the user: what becomes of it, and what a person has to do."""
     if value == "$remote_user" and has_password:
         made.inputs["nginx_proxy_remote_user"] = value

@@ -32,9 +32,22 @@ _HANDLER_NAME = re.compile(r"handler")
 _SERVER_NAME = re.compile(r"--server-name[= ](\S+)")
 _POOL = re.compile(r"--attach-to-pool[= ](\S+)")
 # From the first slash of a word on, so that a word is read once.
-_BINARY = re.compile(r"(?<!\S)[^\s/]*(?P<virtualenv>/\S+)/bin/(?:python[\d.]*|paster|pserve|uwsgi|galaxy-main|gunicorn)\b")
+_BINARY = re.compile(
+    r"(?<!\S)[^\s/]*(?P<virtualenv>/\S+)/bin/(?:python[\d.]*|paster|pserve|uwsgi|galaxy-main|gunicorn)\b"
+)
 _NUMBER = re.compile(r"%\(process_num\)(0?\d*)[ds]")
-_STANDARD_PATH = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "", "/usr/games", "/usr/local/games", "/snap/bin"}
+_STANDARD_PATH = {
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+    "",
+    "/usr/games",
+    "/usr/local/games",
+    "/snap/bin",
+}
 _ACCOUNT = {"HOME", "USER", "LOGNAME", "SHELL", "PWD"}
 _ITEM = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^,\"'\s][^,]*|)\s*(?:,|\Z)")
 
@@ -72,8 +85,14 @@ class Program:
         match = _NUMBER.search(name)
         if not match:
             return [name]
-        first, count = _integer(self.options.get("numprocs_start", ""), 0), _integer(self.options.get("numprocs", ""), 1)
-        return [name[: match.start()] + f"%{match.group(1)}d" % number + name[match.end() :] for number in range(first, first + count)]
+        first, count = (
+            _integer(self.options.get("numprocs_start", ""), 0),
+            _integer(self.options.get("numprocs", ""), 1),
+        )
+        return [
+            name[: match.start()] + f"%{match.group(1)}d" % number + name[match.end() :]
+            for number in range(first, first + count)
+        ]
 
     @property
     def pools(self) -> list[str]:
@@ -84,7 +103,9 @@ class Program:
         """Whether it runs jobs and no site."""
         if self.pools or _HANDLER_PROGRAM.search(self.command):
             return True
-        return any(name != _galaxy.WEB_NAME and (name in handlers or bool(_HANDLER_NAME.search(name))) for name in self.servers)
+        return any(
+            name != _galaxy.WEB_NAME and (name in handlers or bool(_HANDLER_NAME.search(name))) for name in self.servers
+        )
 
     @property
     def virtualenv(self) -> str:
@@ -111,7 +132,11 @@ def is_about(host: Host, command: str, directory: str) -> bool:
         return True
     inside = posixpath.normpath(directory) in (posixpath.dirname(host.path), host.server_dir) if directory else False
     words = [word.partition("=")[2] or word for word in command.split()]
-    files = [posixpath.normpath(posixpath.join(directory, word)) for word in words if posixpath.basename(word) == posixpath.basename(host.path)]
+    files = [
+        posixpath.normpath(posixpath.join(directory, word))
+        for word in words
+        if posixpath.basename(word) == posixpath.basename(host.path)
+    ]
     named = [word for word in words if word.endswith((".ini", ".yml", ".yaml"))]
     return inside and (host.path in files or bool(_galaxy_default(command, named)))
 
@@ -137,7 +162,7 @@ def parse_environment(text: str) -> list[tuple[str, str]]:
     while index < len(text):
         match = _ITEM.match(text, index)
         if not match:
-            raise ValueError("supervisor could not read this: write NAME=\"value\", and commas between")
+            raise ValueError('supervisor could not read this: write NAME="value", and commas between')
         value = match.group("value").strip()
         found.append((match.group("name"), value[1:-1] if value[:1] in ("'", '"') and value else value))
         index = match.end()
@@ -162,7 +187,9 @@ def supervisor_programs(made: Plan, host: Host) -> Iterator[tuple[str, list[_pas
         for section in sections:
             values = {name: clean(option.value) for name, option in section.options.items()}
             kind, _colon, name = section.name.partition(":")
-            if kind not in ("program", "fcgi-program") or not is_about(host, values.get("command", ""), values.get("directory", "")):
+            if kind not in ("program", "fcgi-program") or not is_about(
+                host, values.get("command", ""), values.get("directory", "")
+            ):
                 continue
             own = _variables(made, host, path, section)
             names = {variable for variable, _value, _line in own}
@@ -171,7 +198,15 @@ def supervisor_programs(made: Plan, host: Host) -> Iterator[tuple[str, list[_pas
             command = values.get("command", "").replace("%%", "%")
             programs.append(
                 Program(
-                    path, section.line, name.strip(), values, lines, [*own, *inherited], command, values.get("directory", ""), values.get("user", "")
+                    path,
+                    section.line,
+                    name.strip(),
+                    values,
+                    lines,
+                    [*own, *inherited],
+                    command,
+                    values.get("directory", ""),
+                    values.get("user", ""),
                 )
             )
         yield path, sections, programs
@@ -267,7 +302,9 @@ def read_programs(made: Plan, host: Host, handlers: Iterable[str]) -> list[Progr
         for program in programs:
             is_handler = program.is_handler(names)
             (made.handler_programs if is_handler else made.web_programs).append(program.name)
-            made.leftovers.append(Leftover(path, program.line, "program", program.name, "stopped and taken out of the file"))
+            made.leftovers.append(
+                Leftover(path, program.line, "program", program.name, "stopped and taken out of the file")
+            )
             _read_program(made, host, program, is_handler)
         members = {
             member.strip(): section.name.partition(":")[2]
@@ -281,7 +318,9 @@ def read_programs(made: Plan, host: Host, handlers: Iterable[str]) -> list[Progr
         found += programs
     for unit in unit_programs(host):
         action = "stop and disable it before" if unit.is_handler(names) else "stopped and disabled where it listens"
-        made.leftovers.append(Leftover(unit.path, unit.line, "unit", unit.name, f"{action}; the file stays for the way back"))
+        made.leftovers.append(
+            Leftover(unit.path, unit.line, "unit", unit.name, f"{action}; the file stays for the way back")
+        )
         _read_program(made, host, unit, unit.is_handler(names))
         found.append(unit)
     return found
@@ -289,24 +328,59 @@ def read_programs(made: Plan, host: Host, handlers: Iterable[str]) -> list[Progr
 
 def _read_program(made: Plan, host: Host, program: Program, is_handler: bool) -> None:
     # What serves the site says more than what runs jobs.
-    for option, value in (("galaxy_user", program.user), ("galaxy_server_dir", program.directory), ("galaxy_venv_dir", program.virtualenv)):
-        if value and (not is_handler or option not in made.inputs or made.inputs[option] in (host.user, host.server_dir)):
+    for option, value in (
+        ("galaxy_user", program.user),
+        ("galaxy_server_dir", program.directory),
+        ("galaxy_venv_dir", program.virtualenv),
+    ):
+        if value and (
+            not is_handler or option not in made.inputs or made.inputs[option] in (host.user, host.server_dir)
+        ):
             made.inputs[option] = value
     for name, line in program.lines.items():
         text = f"[{program.name}] {name}"
         if name in ("user", "directory", "User", "WorkingDirectory"):
-            made.add(host, Entry(program.path, line, text, CARRIED, f"carried over to {'galaxy_user' if name in ('user', 'User') else 'galaxy_server_dir'}"))
+            made.add(
+                host,
+                Entry(
+                    program.path,
+                    line,
+                    text,
+                    CARRIED,
+                    f"carried over to {'galaxy_user' if name in ('user', 'User') else 'galaxy_server_dir'}",
+                ),
+            )
         elif name == "EnvironmentFile":
             inputs = "job_handlers_environment" if is_handler else "uwsgi_environment"
             file = program.options[name]
             verdict = NOTE if host.known.get(inputs) else PROBLEM
-            made.add(host, Entry(program.path, line, text, verdict, f"the variables of {file} are not read: set {inputs} to those that are still needed"))
+            made.add(
+                host,
+                Entry(
+                    program.path,
+                    line,
+                    text,
+                    verdict,
+                    f"the variables of {file} are not read: set {inputs} to those that are still needed",
+                ),
+            )
         elif name not in _SERVICE_OPTIONS:
-            made.add(host, Entry(program.path, line, text, NOTE, "the service of the role does not have this setting: add a drop-in for its unit if it is needed"))
+            made.add(
+                host,
+                Entry(
+                    program.path,
+                    line,
+                    text,
+                    NOTE,
+                    "the service of the role does not have this setting: add a drop-in for its unit if it is needed",
+                ),
+            )
         elif name not in ("environment", "Environment"):
             made.add(host, Entry(program.path, line, text, NOT_NEEDED, "the service of the role has its own setting"))
     for variable, value, line in program.variables:
-        _read_variable(made, host, program, is_handler, Entry(program.path, line, f"[{program.name}] {variable}", CARRIED, value))
+        _read_variable(
+            made, host, program, is_handler, Entry(program.path, line, f"[{program.name}] {variable}", CARRIED, value)
+        )
 
 
 def _read_variable(made: Plan, host: Host, program: Program, is_handler: bool, entry: Entry) -> None:
@@ -326,13 +400,19 @@ def _read_variable(made: Plan, host: Host, program: Program, is_handler: bool, e
     elif variable in ("GALAXY_CONFIG_SERVER_NAME", "GALAXY_CONFIG_OVERRIDE_SERVER_NAME"):
         add(PROBLEM, "it would give all processes one name: remove it")
     elif mask_value(variable, value) != value:
-        add(PROBLEM, f"its value looks like a secret, which is not shown here: set it in {option}, in a file of ansible-vault")
+        add(
+            PROBLEM,
+            f"its value looks like a secret, which is not shown here: set it in {option}, in a file of ansible-vault",
+        )
     elif "%(" in value:
         add(PROBLEM, f"only supervisor knows what its value stands for: set it in {option}")
     elif host.known.get(option):
         add(PROBLEM, f"the inventory sets {option}, and this variable is not in it: add the variable there")
     elif made.inputs.get(option, {}).get(variable, value) != value:
-        add(PROBLEM, f"another program gives it another value: set it in {option}, or in the environment of each handler in job_handlers")
+        add(
+            PROBLEM,
+            f"another program gives it another value: set it in {option}, or in the environment of each handler in job_handlers",
+        )
     else:
         made.inputs.setdefault(option, {})[variable] = value
         add(CARRIED, f"carried over to {option}")
@@ -340,7 +420,10 @@ def _read_variable(made: Plan, host: Host, program: Program, is_handler: bool, e
 
 def _is_standard_path(value: str, virtualenv: str) -> bool:
     parts = [part.rstrip("/") for part in value.split(":")]
-    return all(part in _STANDARD_PATH or part == f"{virtualenv}/bin" or part.startswith(("%(ENV_PATH)", "$PATH")) for part in parts)
+    return all(
+        part in _STANDARD_PATH or part == f"{virtualenv}/bin" or part.startswith(("%(ENV_PATH)", "$PATH"))
+        for part in parts
+    )
 
 
 def without(text: str, programs: Sequence[str]) -> Optional[str]:
@@ -377,9 +460,19 @@ def dynamic_handlers(made: Plan, host: Host, programs: Iterable[Program]) -> lis
         wanted = ["workflow-schedulers"] if scheduler else _handlers.pools({"tags": tags})
         for name in program.servers:
             if name in {known["id"] for known in handlers}:
-                _complain(made, host, program, f"two processes are called {name}: give each program a --server-name of its own")
+                _complain(
+                    made,
+                    host,
+                    program,
+                    f"two processes are called {name}: give each program a --server-name of its own",
+                )
             elif "%(" in name:
-                _complain(made, host, program, f"nothing tells the names of its processes, {name}: write --server-name with %(process_num)s only")
+                _complain(
+                    made,
+                    host,
+                    program,
+                    f"nothing tells the names of its processes, {name}: write --server-name with %(process_num)s only",
+                )
             else:
                 handlers.append({"id": name, **handler})
         if sorted(pools) != sorted(wanted):
@@ -404,4 +497,9 @@ def successors(made: Plan, host: Host, programs: Iterable[Program], servers: Map
             message = f"the job configuration gives no jobs to {', '.join(gone)}, so nothing takes its place"
             made.add(host, Entry(program.path, program.line, f"[{program.name}]", NOTE, message))
         else:
-            _complain(made, host, program, f"nothing would take the place of {', '.join(gone)}: set job_handlers, or register it in the job configuration")
+            _complain(
+                made,
+                host,
+                program,
+                f"nothing would take the place of {', '.join(gone)}: set job_handlers, or register it in the job configuration",
+            )

@@ -30,7 +30,9 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._nginx_config impo
 _REDIRECTS = {"301", "302", "303", "307", "308", "permanent", "redirect"}
 _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 _NAME = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
-_LISTEN_OPTIONS = re.compile(r"ssl|default(_server)?|http2|spdy|quic|reuseport|deferred|bind|ipv6only=\w+|backlog=\d+|rcvbuf=\w+|sndbuf=\w+|so_keepalive=.*|fastopen=\d+")
+_LISTEN_OPTIONS = re.compile(
+    r"ssl|default(_server)?|http2|spdy|quic|reuseport|deferred|bind|ipv6only=\w+|backlog=\d+|rcvbuf=\w+|sndbuf=\w+|so_keepalive=.*|fastopen=\d+"
+)
 _NAMES, _PROXIES = "nginx_proxy_server_names", "nginx_proxy_trusted_proxies"
 _EVERYWHERE = ("", "*", "0.0.0.0", "[::]")
 _READ_TIMEOUT = 600  # the role's
@@ -89,7 +91,9 @@ class _Sites:
         if upstream is not None:
             return any(self.is_ours(server.words[1]) for server in upstream.children("server"))
         found = address(name, default)
-        return any(found.port == ours.port and ours.port and self._same_host(found.host, ours.host) for ours in self.sockets)
+        return any(
+            found.port == ours.port and ours.port and self._same_host(found.host, ours.host) for ours in self.sockets
+        )
 
     def _same_host(self, asked: str, ours: str) -> bool:
         if asked.strip("[]") == ours.strip("[]"):
@@ -122,7 +126,11 @@ def read_sites(made: Plan, host: Host, sockets: Sequence[Socket]) -> None:
     for stream in read.top.find("stream"):
         for way in stream.ways("proxy_pass"):
             if any(sites.is_ours(target) for target in sites.targets(way)):
-                sites.add(way[-1], PROBLEM, "nginx passes connections, not requests, to the application here: remove this server, or serve its clients by the site")
+                sites.add(
+                    way[-1],
+                    PROBLEM,
+                    "nginx passes connections, not requests, to the application here: remove this server, or serve its clients by the site",
+                )
     if not ours and host.nginx:
         _complain_of_no_site(sites, unknown)
     _read_files(sites, ours, [server for _outer, server in servers])
@@ -131,13 +139,24 @@ def read_sites(made: Plan, host: Host, sockets: Sequence[Socket]) -> None:
 def _complain_of_no_site(sites: _Sites, unknown: Sequence[Directive]) -> None:
     for directive in unknown:
         sites.add(
-            directive, PROBLEM, "nothing tells where these requests go, and no site of nginx is known to lead to the application: write the address here"
+            directive,
+            PROBLEM,
+            "nothing tells where these requests go, and no site of nginx is known to lead to the application: write the address here",
         )
     if sites.host.nginx_runs and not unknown:
         root = next(iter(sites.host.nginx_roots), "") or next(iter(sites.host.nginx))
         ports = ", ".join(map(str, sites.made.ports)) or "the application"
         message = f"nginx runs, and no site passes requests to {ports}: write the application's address as proxy_pass of its site"
-        sites.made.add(sites.host, Entry(root, 0, "nginx", PROBLEM, f"{message}; if clients come to the application without nginx, leave this line behind"))
+        sites.made.add(
+            sites.host,
+            Entry(
+                root,
+                0,
+                "nginx",
+                PROBLEM,
+                f"{message}; if clients come to the application without nginx, leave this line behind",
+            ),
+        )
 
 
 def _read_files(sites: _Sites, ours: Sequence[tuple[Directive, Directive]], servers: Sequence[Directive]) -> None:
@@ -146,7 +165,11 @@ def _read_files(sites: _Sites, ours: Sequence[tuple[Directive, Directive]], serv
         mine = [(outer, server) for outer, server in ours if server.path == path]
         # A block that only sends visitors on, as to https, goes along with the one that it sends them to.
         here = [server for server in servers if server.path == path]
-        others = [server for server in here if server not in [server for _outer, server in mine] and not _only_redirects(server)]
+        others = [
+            server
+            for server in here
+            if server not in [server for _outer, server in mine] and not _only_redirects(server)
+        ]
         if not _can_be_removed(sites, path, others, mine[0][1]):
             continue
         sites.made.sites.append(path)
@@ -194,16 +217,32 @@ def _read_definitions(sites: _Sites, path: str, others: Sequence[Directive]) -> 
     for directive in (inner for block in outer for inner in block.block or ()):
         if directive.path != path or directive.name == "server":
             continue
-        defined = {re.sub(r"^zone=|:.*", "", word) for word in directive.arguments if word.startswith(("$", "zone=", "keys_zone="))}
-        defined |= set(directive.arguments[:1]) if directive.name in ("upstream", "log_format", "proxy_cache_path") else set()
-        used = [name for name in defined if any(name and re.search(rf"{re.escape(name)}(?!\w)", word) for word in words)]
+        defined = {
+            re.sub(r"^zone=|:.*", "", word)
+            for word in directive.arguments
+            if word.startswith(("$", "zone=", "keys_zone="))
+        }
+        defined |= (
+            set(directive.arguments[:1]) if directive.name in ("upstream", "log_format", "proxy_cache_path") else set()
+        )
+        used = [
+            name for name in defined if any(name and re.search(rf"{re.escape(name)}(?!\w)", word) for word in words)
+        ]
         if used:
-            sites.add(directive, PROBLEM, f"another site uses {used[0]}: move this into a file of its own in /etc/nginx/conf.d")
+            sites.add(
+                directive,
+                PROBLEM,
+                f"another site uses {used[0]}: move this into a file of its own in /etc/nginx/conf.d",
+            )
         elif defined or directive.name == "upstream":
             servers = directive.children("server") if directive.name == "upstream" else []
             for server in servers:
                 if not sites.is_ours(server.words[1]) and any(sites.is_ours(one.words[1]) for one in servers):
-                    sites.add(server, PROBLEM, "requests go to another application or machine too: remove this server, or see docs/several-servers.md")
+                    sites.add(
+                        server,
+                        PROBLEM,
+                        "requests go to another application or machine too: remove this server, or see docs/several-servers.md",
+                    )
             sites.add(directive, NOT_NEEDED, "only the old site uses this")
         else:
             verdict, text = directives.verdict(directive)
@@ -219,7 +258,12 @@ def _server_names(sites: _Sites, directive: Directive) -> Iterator[str]:
             continue
         short = name[1:] if name.startswith(".") else name
         if not _NAME.fullmatch(short):
-            sites.add(directive, PROBLEM, f"the role takes host names, not {name!r}: write the names of the site into nginx_proxy_server_names", _NAMES)
+            sites.add(
+                directive,
+                PROBLEM,
+                f"the role takes host names, not {name!r}: write the names of the site into nginx_proxy_server_names",
+                _NAMES,
+            )
             continue
         yield short
         if short != name:
@@ -234,15 +278,29 @@ def _read_listen(sites: _Sites, server: Directive) -> None:
         option = "nginx_proxy_ssl_port" if tls or {"ssl", "quic"} & set(directive.words) else "nginx_proxy_port"
         foreign = [word for word in directive.words[2:] if not _LISTEN_OPTIONS.fullmatch(word)]
         if not found.port:
-            sites.add(directive, PROBLEM, "the role listens on TCP ports only: write this socket into nginx_proxy_server_snippet (listen ...;)")
+            sites.add(
+                directive,
+                PROBLEM,
+                "the role listens on TCP ports only: write this socket into nginx_proxy_server_snippet (listen ...;)",
+            )
             continue
         if found.host not in _EVERYWHERE and found.host != "[::0]":
-            sites.add(directive, PROBLEM, f"the role listens on all addresses, so clients that do not reach {found.host} would reach the site")
+            sites.add(
+                directive,
+                PROBLEM,
+                f"the role listens on all addresses, so clients that do not reach {found.host} would reach the site",
+            )
         if foreign:
-            sites.add(directive, PROBLEM, f"the role does not listen with {' '.join(foreign)}, which its clients may rely on")
+            sites.add(
+                directive, PROBLEM, f"the role does not listen with {' '.join(foreign)}, which its clients may rely on"
+            )
         earlier = sites.made.inputs.get(option, found.port)
         if earlier != found.port:
-            sites.add(directive, PROBLEM, f"the role listens on one port of a kind, {earlier}: write 'listen {found.port};' into nginx_proxy_server_snippet")
+            sites.add(
+                directive,
+                PROBLEM,
+                f"the role listens on one port of a kind, {earlier}: write 'listen {found.port};' into nginx_proxy_server_snippet",
+            )
             continue
         if {"default_server", "default"} & set(directive.words):
             sites.made.inputs["nginx_proxy_default_server"] = True
@@ -256,7 +314,11 @@ def _read_server(sites: _Sites, outer: Directive, server: Directive, redirects: 
         for name, read in _VALUES.items():
             for directive in nginx.inherited([outer, server], name):
                 read(sites, directive)
-        limits = [directive for directive in outer.block or () if directives.is_guard(directive) and directive.path not in sites.made.sites]
+        limits = [
+            directive
+            for directive in outer.block or ()
+            if directives.is_guard(directive) and directive.path not in sites.made.sites
+        ]
         for directive in limits:
             sites.add(directive, NOT_NEEDED, "stays where it is, and holds for the site of the role too")
     for directive in server.block or ():
@@ -274,9 +336,17 @@ def _read_directive(sites: _Sites, way: Sequence[Directive], directive: Directiv
     elif name == "if" and _to_https(directive):
         sites.add(directive, NOT_NEEDED, "with TLS, the role sends all visitors to https (nginx_proxy_ssl_redirect)")
     elif name in ("return", "rewrite") and redirects and _REDIRECTS & set(directive.arguments):
-        sites.add(directive, NOT_NEEDED, "the role answers to all names of the site itself, and with TLS sends all visitors to https")
+        sites.add(
+            directive,
+            NOT_NEEDED,
+            "the role answers to all names of the site itself, and with TLS sends all visitors to https",
+        )
     elif name == "if" and directive.block is not None:
-        sites.add(directive, PROBLEM, "no input of the roles makes this difference: write the block into nginx_proxy_server_snippet")
+        sites.add(
+            directive,
+            PROBLEM,
+            "no input of the roles makes this difference: write the block into nginx_proxy_server_snippet",
+        )
     elif name in _VALUES and len(way) == 2 and not redirects:
         # Read by _read_server().
         return
@@ -286,16 +356,28 @@ def _read_directive(sites: _Sites, way: Sequence[Directive], directive: Directiv
         _read_pass(sites, [*way, directive])
     elif name == "set":
         sites.add(directive, NOT_NEEDED, "the value is used for the old site only")
-    elif not (directives.is_guard(directive) or login.asks_for_password(directive) or login.sets_user(directive, login.user_headers(sites.host))):
+    elif not (
+        directives.is_guard(directive)
+        or login.asks_for_password(directive)
+        or login.sets_user(directive, login.user_headers(sites.host))
+    ):
         _read_other(sites, way, directive)
 
 
 def _read_other(sites: _Sites, way: Sequence[Directive], directive: Directive) -> None:
     if directive.name in _VALUES:
-        sites.add(directive, NOTE, f"the role has one value for the whole site (nginx_proxy_{directive.name} or the like), not one for {way[-1]}")
+        sites.add(
+            directive,
+            NOTE,
+            f"the role has one value for the whole site (nginx_proxy_{directive.name} or the like), not one for {way[-1]}",
+        )
         return
     verdict, text = directives.verdict(directive)
-    if verdict == NOT_NEEDED and any(nginx.variables(word) for word in directive.arguments) and directive.name in ("root", "alias"):
+    if (
+        verdict == NOT_NEEDED
+        and any(nginx.variables(word) for word in directive.arguments)
+        and directive.name in ("root", "alias")
+    ):
         verdict, text = NOTE, f"{text}; only nginx knows the value of its variables"
     sites.add(directive, verdict, text)
 
@@ -303,7 +385,9 @@ def _read_other(sites: _Sites, way: Sequence[Directive], directive: Directive) -
 def _to_https(block: Directive) -> bool:
     inner = block.block or []
     return bool(inner) and all(
-        directive.name in ("return", "rewrite") and any("https://" in word for word in directive.arguments) and _REDIRECTS & set(directive.arguments)
+        directive.name in ("return", "rewrite")
+        and any("https://" in word for word in directive.arguments)
+        and _REDIRECTS & set(directive.arguments)
         for directive in inner
     )
 
@@ -354,8 +438,11 @@ def _static_location(sites: _Sites, way: Sequence[Directive], location: Directiv
     if any(directive.name == "internal" for directive in location.block or ()):
         if base and path.rstrip("/") == base:
             return NOT_NEEDED, "the role has the same location for the directories of nginx_proxy_x_accel_dirs"
-        return PROBLEM, "the application may hand files to this location, and the role does not have it: write it into nginx_proxy_server_snippet"
-    sent = [directive for directive in (*location.children("alias"), *nginx.inherited([*way, location], "root"))][:1]
+        return (
+            PROBLEM,
+            "the application may hand files to this location, and the role does not have it: write it into nginx_proxy_server_snippet",
+        )
+    sent = [*location.children("alias"), *nginx.inherited([*way, location], "root")][:1]
     directory = sent[0].words[1] if sent else ""
     if below.startswith("/.well-known/acme-challenge") and sent:
         root = directory.rstrip("/")
@@ -369,8 +456,14 @@ def _static_location(sites: _Sites, way: Sequence[Directive], location: Directiv
     if matched.rstrip("/") in ("/static", "/favicon.ico", "/robots.txt") or matched.startswith("/static/"):
         return _static_dir(sites, matched, sent, directory, own)
     if any(directives.is_guard(directive) for directive in location.block or ()):
-        return PROBLEM, "no input of the roles keeps clients from this path: write the location into nginx_proxy_server_snippet"
-    return PROBLEM, "the application would get these requests: write the location into nginx_proxy_server_snippet, if they are not for the application"
+        return (
+            PROBLEM,
+            "no input of the roles keeps clients from this path: write the location into nginx_proxy_server_snippet",
+        )
+    return (
+        PROBLEM,
+        "the application would get these requests: write the location into nginx_proxy_server_snippet, if they are not for the application",
+    )
 
 
 def _static_dir(sites: _Sites, path: str, sent: Sequence[Directive], directory: str, own: str) -> tuple[str, str]:
@@ -378,7 +471,10 @@ def _static_dir(sites: _Sites, path: str, sent: Sequence[Directive], directory: 
         return NOT_NEEDED, "the role serves the static files of nginx_proxy_static_dir"
     known = f"{directory.rstrip('/')}{path.rstrip('/') if sent[0].name == 'root' else ''}"
     if nginx.variables(known):
-        return NOTE, f"only nginx knows what {directory} is: set nginx_proxy_static_dir to the directory with the static files"
+        return (
+            NOTE,
+            f"only nginx knows what {directory} is: set nginx_proxy_static_dir to the directory with the static files",
+        )
     if path.rstrip("/") == "/static":
         sites.made.inputs["nginx_proxy_static_dir"] = known
         return CARRIED, "carried over to nginx_proxy_static_dir"
@@ -395,23 +491,36 @@ def _read_pass(sites: _Sites, way: Sequence[Directive]) -> None:
     targets = sites.targets(way)
     unknown = [name for target in targets for name in nginx.variables(target.partition("/")[0])]
     if unknown:
-        sites.add(directive, PROBLEM, f"nothing tells what {unknown[0]} is, so nothing tells who serves these requests: write the address here")
+        sites.add(
+            directive,
+            PROBLEM,
+            f"nothing tells what {unknown[0]} is, so nothing tells who serves these requests: write the address here",
+        )
     elif not any(sites.is_ours(target) for target in targets):
         place = f"the {where.name} {' '.join(where.arguments)}".rstrip()
-        sites.add(directive, PROBLEM, f"{place} leads to something else: write the location into nginx_proxy_server_snippet")
+        sites.add(
+            directive, PROBLEM, f"{place} leads to something else: write the location into nginx_proxy_server_snippet"
+        )
     else:
         _read_own_pass(sites, directive, where, targets)
 
 
 def _read_own_pass(sites: _Sites, directive: Directive, where: Directive, targets: Sequence[str]) -> None:
     path = where.words[-1].rstrip("/") if where.name == "location" and len(where.words) > 1 else ""
-    ends = {target.partition("/")[2].rstrip("/") for target in targets if "/" in target and not target.startswith("unix:")}
+    ends = {
+        target.partition("/")[2].rstrip("/") for target in targets if "/" in target and not target.startswith("unix:")
+    }
     prefix = str(sites.made.inputs.get("nginx_proxy_prefix", "")).strip("/")
     wrong = [end for end in ends if end not in (path.strip("/"), prefix) and not nginx.variables(end)]
     if ends and not wrong and prefix != path.strip("/") and path:
         wrong = [end for end in ends if end != path.strip("/")]
     if wrong:
-        sites.add(directive, PROBLEM, f"the application gets the path /{wrong[0]} for {path or '/'} here, and from the role the path as it is: set nginx_proxy_prefix", "nginx_proxy_prefix")
+        sites.add(
+            directive,
+            PROBLEM,
+            f"the application gets the path /{wrong[0]} for {path or '/'} here, and from the role the path as it is: set nginx_proxy_prefix",
+            "nginx_proxy_prefix",
+        )
     else:
         sites.add(directive, NOT_NEEDED, "the role passes requests to uWSGI (nginx_proxy_upstream)")
 
@@ -448,7 +557,12 @@ def _timeout(sites: _Sites, directive: Directive) -> None:
 
 def _real_ip(sites: _Sites, directive: Directive) -> None:
     if directive.words[1] == "unix:":
-        sites.add(directive, PROBLEM, "the role listens on no unix socket, so it has no such proxy: set nginx_proxy_trusted_proxies", _PROXIES)
+        sites.add(
+            directive,
+            PROBLEM,
+            "the role listens on no unix socket, so it has no such proxy: set nginx_proxy_trusted_proxies",
+            _PROXIES,
+        )
         return
     proxies = sites.made.inputs.setdefault("nginx_proxy_trusted_proxies", [])
     if directive.words[1] not in proxies:

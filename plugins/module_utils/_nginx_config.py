@@ -148,9 +148,7 @@ class _Scanner:
         start = index = self.index
         while index < len(self.text):
             char = self.text[index]
-            if char == "\\":
-                index += 2
-            elif self.text.startswith("${", index):
+            if char == "\\" or self.text.startswith("${", index):
                 index += 2
             elif char in " \t\r\n;{":
                 break
@@ -185,7 +183,9 @@ def parse(text: str, path: str = "") -> Directive:
         char = text[scanner.index]
         if char in ";{":
             if not words:
-                raise NginxConfigError(path, scanner.line, f"'{char}' follows no directive: correct the file (nginx -t)")
+                raise NginxConfigError(
+                    path, scanner.line, f"'{char}' follows no directive: correct the file (nginx -t)"
+                )
             directive = Directive(words, start, path, [] if char == "{" else None)
             _block(stack[-1]).append(directive)
             words = []
@@ -228,7 +228,8 @@ def matches(path: str, pattern: str) -> bool:
     """Whether a pattern of C(include) stands for a file: C(*) ends at a slash, and hidden files are none of it."""
     names, parts = path.split("/"), pattern.split("/")
     return len(names) == len(parts) and all(
-        fnmatch.fnmatchcase(name, part) and not (name.startswith(".") and not part.startswith(".")) for name, part in zip(names, parts)
+        fnmatch.fnmatchcase(name, part) and not (name.startswith(".") and not part.startswith("."))
+        for name, part in zip(names, parts)
     )
 
 
@@ -249,7 +250,9 @@ def configuration(files: Mapping[str, str], roots: Sequence[str], directory: str
     return made
 
 
-def _read(made: Configuration, files: Mapping[str, str], path: str, directory: str, above: tuple[str, ...]) -> list[Directive]:
+def _read(
+    made: Configuration, files: Mapping[str, str], path: str, directory: str, above: tuple[str, ...]
+) -> list[Directive]:
     if path in above:
         made.problems.append(f"{path}:0: the file includes itself: correct the file (nginx -t)")
         return []
@@ -261,7 +264,9 @@ def _read(made: Configuration, files: Mapping[str, str], path: str, directory: s
         return []
 
 
-def _expanded(made: Configuration, files: Mapping[str, str], block: list[Directive], directory: str, above: tuple[str, ...]) -> list[Directive]:
+def _expanded(
+    made: Configuration, files: Mapping[str, str], block: list[Directive], directory: str, above: tuple[str, ...]
+) -> list[Directive]:
     """The directives of a block, with those of included files in the place of each C(include)."""
     found: list[Directive] = []
     for directive in block:
@@ -285,16 +290,27 @@ def values(word: str, way: Sequence[Directive], top: Directive, depth: int = 0) 
     if not match or depth > 8:
         return [word]
     name = match.group(1) or match.group(2)
-    known = [directive.words[2] for block in way for directive in block.find("set") if directive.words[1:2] == [f"${name}"] and len(directive.words) > 2]
+    known = [
+        directive.words[2]
+        for block in way
+        for directive in block.find("set")
+        if directive.words[1:2] == [f"${name}"] and len(directive.words) > 2
+    ]
     for mapping in top.find("map", "geo", "split_clients"):
         if mapping.words[-1] == f"${name}":
-            known += [line.words[1] for line in mapping.block or () if len(line.words) == 2 and line.name not in ("include", "hostnames", "volatile")]
+            known += [
+                line.words[1]
+                for line in mapping.block or ()
+                if len(line.words) == 2 and line.name not in ("include", "hostnames", "volatile")
+            ]
     if not known:
         rest = values(word[match.end() :], way, top, depth)
         return [word[: match.end()] + end for end in rest]
     return list(
         dict.fromkeys(
-            found for value in known for found in values(word[: match.start()] + value + word[match.end() :], way, top, depth + 1)
+            found
+            for value in known
+            for found in values(word[: match.start()] + value + word[match.end() :], way, top, depth + 1)
         )
     )
 

@@ -303,7 +303,10 @@ def _read_x_accel(made: Plan, host: Host, application: _paste_ini.Application) -
     made.inputs["nginx_proxy_x_accel_dirs"] = [files]
     line = application.lines.get("file_path", application.lines.get("nginx_x_accel_redirect_base", 0))
     if any(f"{place}/".startswith(f"{files.rstrip('/')}/") for place in (posixpath.dirname(host.path), server_dir)):
-        message = f"the datasets lie in {files}, beside the application or its configuration, and nginx could send those too: move the datasets below a directory of their own"
+        message = (
+            f"the datasets lie in {files}, beside the application or its configuration, and nginx could send those too: "
+            "move the datasets into a directory of their own"
+        )
         made.add(host, Entry(host.path, line, f"[{application.section}] file_path", PROBLEM, message))
         made.inputs["nginx_proxy_x_accel_dirs"] = []
     for name in ("object_store_config_file", "object_store_cache_path", "library_import_dir", "user_library_import_dir", "new_file_path", "ftp_upload_dir"):
@@ -325,8 +328,9 @@ def _read_proxy_options(made: Plan, host: Host) -> None:
         if name == "nginx_x_accel_redirect_base":
             made.add(host, Entry(host.path, line, text, CARRIED, "carried over to nginx_proxy_x_accel_base"))
         elif _PROXY_OPTIONS.fullmatch(name) and application.options.get(name, "").lower() not in ("false", "none", ""):
-            verdict, why = PROBLEM, f"the site of the role does not do what {name} needs: remove the option, or write its location into nginx_proxy_server_snippet"
-            made.add(host, Entry(host.path, line, text, verdict, why))
+            remedy = "remove the option, or write its location into nginx_proxy_server_snippet"
+            message = f"the site of the role does not do what {name} needs: {remedy}"
+            made.add(host, Entry(host.path, line, text, PROBLEM, message))
     galaxy = _galaxy.remote_user(application.options)
     source = made.inputs.get("nginx_proxy_remote_user") or host.known.get("nginx_proxy_remote_user")
     if galaxy.used and not made.sites and not source:

@@ -296,6 +296,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import (
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _migration_host as on_host
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_migration as migration
 
+
 def program_file(path: str, text: Optional[str]) -> dict[str, Any]:
     """A file of supervisor as M(galaxyops.uwsgi.file_set) takes it; the environment of a program may hold a secret."""
     if text is None:

@@ -38,11 +38,16 @@ def read(text: str = "", ini: str = INI, **changes: Any) -> migration.Plan:
 
 def test_handlers_that_attach_themselves_to_pools_become_dynamic_handlers() -> None:
     text = f"{HANDLER}--server-name=handler%(process_num)02d --attach-to-pool=job-handlers --attach-to-pool=job-handlers.big\nnumprocs = 3\n"
-    text = text.replace(" --attach-to-pool=job-handlers ", " ").replace("numprocs = 3", "numprocs = 3\nnumprocs_start = 1")
+    text = text.replace(" --attach-to-pool=job-handlers ", " ").replace(
+        "numprocs = 3", "numprocs = 3\nnumprocs_start = 1"
+    )
     plan = read(text, job_conf=DYNAMIC)
     assert plan.problems == []
     assert plan.inputs["job_handlers"] == [{"id": f"handler0{number}", "tags": ["big"]} for number in (1, 2, 3)]
-    assert (plan.inputs["job_handlers_mode"], plan.inputs["job_handlers_assign_with"]) == ("dynamic", ["db-skip-locked"])
+    assert (plan.inputs["job_handlers_mode"], plan.inputs["job_handlers_assign_with"]) == (
+        "dynamic",
+        ["db-skip-locked"],
+    )
     assert _handlers.problems(plan.inputs["job_handlers"], "dynamic", ["db-skip-locked"]) == []
     assert plan.handler_programs == ["handler"]
     assert plan.app_options == {"track_jobs_in_database": "true"}
@@ -88,13 +93,18 @@ def test_registered_handler_beside_those_of_pools_stops_the_move() -> None:
 
 
 def test_limits_of_handlers_are_carried_over() -> None:
-    handling = _job_conf.Handling((_job_conf.Handler("handler0"),), ("db-skip-locked",), max_grab=16, ready_window_size=50)
+    handling = _job_conf.Handling(
+        (_job_conf.Handler("handler0"),), ("db-skip-locked",), max_grab=16, ready_window_size=50
+    )
     inputs = read(job_conf=handling).inputs
     assert (inputs["job_handlers_max_grab"], inputs["job_handlers_ready_window_size"]) == (16, 50)
 
 
 def test_handlers_of_a_galaxy_without_a_job_configuration_are_those_it_names() -> None:
-    servers = "".join(f"[server:{name}]\nuse = egg:Paste#http\nport = {port}\n\n" for port, name in enumerate(("web0", "web1", "manager0", "job1"), 8080))
+    servers = "".join(
+        f"[server:{name}]\nuse = egg:Paste#http\nport = {port}\n\n"
+        for port, name in enumerate(("web0", "web1", "manager0", "job1"), 8080)
+    )
     plan = read("", f"{servers}[app:main]\nuse = egg:app\njob_manager = manager0\njob_handlers = job1\n")
     assert plan.inputs["uwsgi_processes"] == 2
     assert plan.inputs["job_handlers"] == [{"id": "job1", "tags": []}]
@@ -144,7 +154,10 @@ def test_variables_of_supervisor_itself_are_carried_over() -> None:
     assert plan.inputs["uwsgi_environment"] == {"A": "1", "B": "3"}
 
 
-@pytest.mark.parametrize("variable", ["GALAXY_DB_PASSWORD=swordfish", "URL=postgresql://u:swordfish@h/d", "A=%(ENV_B)s", "GALAXY_CONFIG_SERVER_NAME=x"])
+@pytest.mark.parametrize(
+    "variable",
+    ["GALAXY_DB_PASSWORD=swordfish", "URL=postgresql://u:swordfish@h/d", "A=%(ENV_B)s", "GALAXY_CONFIG_SERVER_NAME=x"],
+)
 def test_variable_that_cannot_be_carried_over_stops_the_move_and_is_not_shown(variable: str) -> None:
     plan = read(f"{WEB}environment = {variable}\n")
     name = variable.partition("=")[0]
@@ -204,7 +217,9 @@ def test_program_is_known_by_its_file_and_its_directory(command: str, directory:
 def test_program_in_the_main_file_of_supervisor_goes_and_the_rest_stays() -> None:
     main = f"[supervisord]\nlogfile = /x ; the log\n\n{WEB}\n[include]\nfiles = conf.d/*.ini\n"
     plan = read(supervisor={"/etc/supervisord.conf": main})
-    assert plan.rewritten == {"/etc/supervisord.conf": "[supervisord]\nlogfile = /x ; the log\n\n[include]\nfiles = conf.d/*.ini\n"}
+    assert plan.rewritten == {
+        "/etc/supervisord.conf": "[supervisord]\nlogfile = /x ; the log\n\n[include]\nfiles = conf.d/*.ini\n"
+    }
 
 
 def test_unknown_option_of_a_program_is_noted() -> None:
@@ -225,7 +240,9 @@ def test_unknown_option_of_a_program_is_noted() -> None:
         ("alice", "root", "", None),
     ],
 )
-def test_user_is_that_of_the_process_and_never_root(owner: str, program: str, process: str, user: Optional[str]) -> None:
+def test_user_is_that_of_the_process_and_never_root(
+    owner: str, program: str, process: str, user: Optional[str]
+) -> None:
     text = WEB.replace("user = gx\n", f"user = {program}\n" if program else "")
     host = migration.Host(PATH, INI, "/srv/galaxy", owner, supervisor={"/s.conf": text}, process_user=process)
     plan = migration.plan(host)
@@ -268,7 +285,9 @@ def test_environment_file_of_a_unit_stops_the_move_until_its_variables_are_set()
     assert read(units=units).can_be_left == ["/u/web.service:13"]
     assert read(units=units, known={"uwsgi_environment": ["DRMAA", "C"]}).problems == []
     (problem,) = read(units=units, known={"uwsgi_environment": ["DRMAA"]}).problems
-    assert problem.startswith("/u/web.service:8: [web.service] C: the inventory sets uwsgi_environment, and this variable is not in it")
+    assert problem.startswith(
+        "/u/web.service:8: [web.service] C: the inventory sets uwsgi_environment, and this variable is not in it"
+    )
 
 
 def test_old_galaxy_assigns_jobs_as_it_can() -> None:

@@ -26,7 +26,9 @@ paste.app_factory = galaxy.web.buildapp:app_factory
 
 def read(nginx_files: dict[str, str], ini: str = INI, **changes: Any) -> migration.Plan:
     """The plan of a Galaxy with these files of nginx."""
-    return migration.plan(migration.Host("/srv/galaxy/config/galaxy.ini", ini, "/srv/galaxy", "galaxy", nginx=nginx_files, **changes))
+    return migration.plan(
+        migration.Host("/srv/galaxy/config/galaxy.ini", ini, "/srv/galaxy", "galaxy", nginx=nginx_files, **changes)
+    )
 
 
 def site(lines: str, location: str = "", ini: str = INI, **changes: Any) -> migration.Plan:
@@ -101,16 +103,25 @@ def test_guard_that_is_left_behind_or_in_the_snippets_is_no_problem() -> None:
 
 
 def test_place_that_is_no_problem_is_named() -> None:
-    assert any(note.startswith("/x:99: is to be left behind, and is no problem") for note in site("", leave_behind=["/x:99"]).notes)
+    assert any(
+        note.startswith("/x:99: is to be left behind, and is no problem")
+        for note in site("", leave_behind=["/x:99"]).notes
+    )
 
 
 def test_guard_for_all_sites_holds_for_the_new_site_too() -> None:
     text = "http { deny 1.2.3.4; client_max_body_size 5g; ssl_certificate /c.pem; include sites/*; }"
-    files = {"/etc/nginx/nginx.conf": text, "/etc/nginx/sites/a": "server { listen 443 ssl; location / { proxy_pass http://localhost:8080; } }"}
+    files = {
+        "/etc/nginx/nginx.conf": text,
+        "/etc/nginx/sites/a": "server { listen 443 ssl; location / { proxy_pass http://localhost:8080; } }",
+    }
     plan = read(files, nginx_roots=["/etc/nginx/nginx.conf"])
     assert plan.problems == []
     assert verdict(plan, "deny 1.2.3.4") == "not needed"
-    assert (plan.inputs["nginx_proxy_client_max_body_size"], plan.inputs["nginx_proxy_ssl_certificate"]) == ("5g", "/c.pem")
+    assert (plan.inputs["nginx_proxy_client_max_body_size"], plan.inputs["nginx_proxy_ssl_certificate"]) == (
+        "5g",
+        "/c.pem",
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,7 +162,17 @@ def test_every_line_has_an_entry() -> None:
 
 DIRECTIVES = st.sampled_from(
     [guard.partition(";")[0].partition(" {")[0] for guard in GUARDS if "{" not in guard]
-    + ["root /a", "gzip on", "proxy_buffering off", "tcp_nopush on", "http2 on", "add_header A b", "set $a b", "rewrite ^/a /b", "nobody knows"]
+    + [
+        "root /a",
+        "gzip on",
+        "proxy_buffering off",
+        "tcp_nopush on",
+        "http2 on",
+        "add_header A b",
+        "set $a b",
+        "rewrite ^/a /b",
+        "nobody knows",
+    ]
 )
 
 
@@ -184,7 +205,9 @@ def test_site_that_listens_elsewhere_stops_the_move(listen: str, ok: bool) -> No
     assert (site(listen).problems == []) is ok
 
 
-@pytest.mark.parametrize(("name", "names"), [("~^(www\\.)?a$", None), ("www.*", None), (".b.org", ["a.example.org", "b.org", "*.b.org"])])
+@pytest.mark.parametrize(
+    ("name", "names"), [("~^(www\\.)?a$", None), ("www.*", None), (".b.org", ["a.example.org", "b.org", "*.b.org"])]
+)
 def test_names_that_the_role_does_not_take_stop_the_move(name: str, names: Optional[list[str]]) -> None:
     plan = site(f'server_name "{name}";')
     assert (plan.inputs["nginx_proxy_server_names"] if plan.problems == [] else None) == names
@@ -213,11 +236,27 @@ def test_site_in_the_main_file_is_found_and_stays() -> None:
 @pytest.mark.parametrize(
     "files",
     [
-        {NGINX_CONF: "http { upstream galaxy { server 127.0.0.1:8080; } include s/*; }", "/etc/nginx/s/a": f"server {{ {LOCATION} }}"},
-        {NGINX_CONF: "http { include s/*; }", "/etc/nginx/s/a": "server { include p; }", "/etc/nginx/p": "location / { proxy_pass http://127.0.0.1:8080; }"},
-        {NGINX_CONF: "http { include s/*; }", "/etc/nginx/s/a": "server { set $b http://localhost:8080; location / { proxy_pass $b; } }"},
-        {NGINX_CONF: "http { map $host $b { default localhost:8080; } include s/*; }", "/etc/nginx/s/a": "server { location / { proxy_pass http://$b; } }"},
-        {NGINX_CONF: "http { include s/*; }", "/etc/nginx/s/a": "server { location / { set $p 8080; proxy_pass http://[::1]:${p}; } }"},
+        {
+            NGINX_CONF: "http { upstream galaxy { server 127.0.0.1:8080; } include s/*; }",
+            "/etc/nginx/s/a": f"server {{ {LOCATION} }}",
+        },
+        {
+            NGINX_CONF: "http { include s/*; }",
+            "/etc/nginx/s/a": "server { include p; }",
+            "/etc/nginx/p": "location / { proxy_pass http://127.0.0.1:8080; }",
+        },
+        {
+            NGINX_CONF: "http { include s/*; }",
+            "/etc/nginx/s/a": "server { set $b http://localhost:8080; location / { proxy_pass $b; } }",
+        },
+        {
+            NGINX_CONF: "http { map $host $b { default localhost:8080; } include s/*; }",
+            "/etc/nginx/s/a": "server { location / { proxy_pass http://$b; } }",
+        },
+        {
+            NGINX_CONF: "http { include s/*; }",
+            "/etc/nginx/s/a": "server { location / { set $p 8080; proxy_pass http://[::1]:${p}; } }",
+        },
     ],
 )
 def test_site_is_found_wherever_its_address_is_written(files: dict[str, str]) -> None:
@@ -227,10 +266,21 @@ def test_site_is_found_wherever_its_address_is_written(files: dict[str, str]) ->
 
 
 @pytest.mark.parametrize(
-    "target", ["http://10.9.9.9:8080", "http://other.example.org:8080", "http://127.0.0.1:8081", "http://127.0.0.1", "http://unix:/x", "http://u"]
+    "target",
+    [
+        "http://10.9.9.9:8080",
+        "http://other.example.org:8080",
+        "http://127.0.0.1:8081",
+        "http://127.0.0.1",
+        "http://unix:/x",
+        "http://u",
+    ],
 )
 def test_site_of_another_host_or_port_is_not_ours(target: str) -> None:
-    assert read({"/x": f"upstream u {{ server 10.0.0.1:8080; }} server {{ location / {{ proxy_pass {target}; }} }}"}).sites == []
+    assert (
+        read({"/x": f"upstream u {{ server 10.0.0.1:8080; }} server {{ location / {{ proxy_pass {target}; }} }}"}).sites
+        == []
+    )
 
 
 def test_address_of_this_host_is_ours() -> None:
@@ -344,7 +394,9 @@ def test_port_is_that_of_the_server(lines: str, ports: Optional[list[int]]) -> N
 
 def test_port_on_the_command_line_is_read() -> None:
     ini = "[server:main]\nuse = egg:Paste#http\nport = %(http_port)s\n\n[app:main]\nuse = egg:app\n"
-    supervisor = {"/s.conf": "[program:a]\nuser = a\ncommand = /v/bin/pserve /srv/galaxy/config/galaxy.ini http_port=7001\n"}
+    supervisor = {
+        "/s.conf": "[program:a]\nuser = a\ncommand = /v/bin/pserve /srv/galaxy/config/galaxy.ini http_port=7001\n"
+    }
     assert read({}, ini, supervisor=supervisor).ports == [7001]
 
 
@@ -355,7 +407,12 @@ def test_unix_socket_is_found() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["proxy_set_header GX_SECRET swordfish;", "proxy_set_header Authorization 'Basic swordfish';", "secure_link_secret swordfish;", "set $api_key swordfish;"],
+    [
+        "proxy_set_header GX_SECRET swordfish;",
+        "proxy_set_header Authorization 'Basic swordfish';",
+        "secure_link_secret swordfish;",
+        "set $api_key swordfish;",
+    ],
 )
 def test_secret_in_a_site_is_not_shown(line: str) -> None:
     plan = site(line)

@@ -34,10 +34,7 @@ b" always;
 
 def tree(directive: nginx.Directive) -> list[Any]:
     """Words, line and block of all directives."""
-    return [
-        [one.words, one.line, None if one.block is None else tree(one)]
-        for one in directive.block or ()
-    ]
+    return [[one.words, one.line, None if one.block is None else tree(one)] for one in directive.block or ()]
 
 
 def crossplane_tree(path: Path) -> list[Any]:
@@ -97,7 +94,9 @@ def test_text_that_nginx_refuses_is_named_with_its_line(text: str, reason: str) 
 
 
 def test_lua_ends_where_lua_ends() -> None:
-    text = 'location / {\n access_by_lua_block {\n -- it\'s }\n local a = {"}", [[ } ]]}\n --[[ } \n]]\n }\n allow all;\n}'
+    text = (
+        'location / {\n access_by_lua_block {\n -- it\'s }\n local a = {"}", [[ } ]]}\n --[[ } \n]]\n }\n allow all;\n}'
+    )
     (location,) = nginx.parse(text).block or ()
     lua, allow = location.block or ()
     assert (lua.code, lua.words, allow.words, allow.line) == (True, ["access_by_lua_block"], ["allow", "all"], 8)
@@ -121,7 +120,9 @@ def test_includes_are_followed_in_their_order_and_relative_to_nginx() -> None:
 
 
 def test_file_that_includes_itself_is_named() -> None:
-    assert nginx.configuration({"/a": "include /a;"}, ["/a"], "/").problems == ["/a:0: the file includes itself: correct the file (nginx -t)"]
+    assert nginx.configuration({"/a": "include /a;"}, ["/a"], "/").problems == [
+        "/a:0: the file includes itself: correct the file (nginx -t)"
+    ]
 
 
 def test_dump_of_nginx_is_taken_apart() -> None:
@@ -140,7 +141,9 @@ def test_dump_of_nginx_is_taken_apart() -> None:
     ],
 )
 def test_variables_are_what_set_and_map_make_of_them(word: str, found: list[str]) -> None:
-    top = nginx.parse("map $host $c { default one; x two; }\nserver { set $b http://localhost:8080; set $p 80; location / { proxy_pass x; } }")
+    top = nginx.parse(
+        "map $host $c { default one; x two; }\nserver { set $b http://localhost:8080; set $p 80; location / { proxy_pass x; } }"
+    )
     way = next(iter(next(top.find("server")).ways("proxy_pass")))
     assert nginx.values(word, way, top) == found
 
@@ -153,9 +156,24 @@ def test_same_tree_as_crossplane(tmp_path: Path) -> None:
 
 
 WORDS = st.one_of(
-    st.sampled_from(["80", "/a/b.c", "$host", "${host}x", "~*", "\\.php$", "a#b", "on", "[::]:80", "a\"b", "http://$b:80/x", "^/(.*)$"]),
+    st.sampled_from(
+        [
+            "80",
+            "/a/b.c",
+            "$host",
+            "${host}x",
+            "~*",
+            "\\.php$",
+            "a#b",
+            "on",
+            "[::]:80",
+            'a"b',
+            "http://$b:80/x",
+            "^/(.*)$",
+        ]
+    ),
     st.text(alphabet="ab ;{}#$/", max_size=6).map(lambda text: f'"{text}"'),
-    st.text(alphabet="ab ;{}#\"/", max_size=6).map(lambda text: f"'{text}'"),
+    st.text(alphabet='ab ;{}#"/', max_size=6).map(lambda text: f"'{text}'"),
 )
 NAMES = st.sampled_from(["listen", "server_name", "allow", "proxy_set_header", "root"])
 LINES = st.lists(WORDS, min_size=1, max_size=3)
@@ -203,7 +221,10 @@ def test_word_is_what_nginx_makes_of_it(tmp_path_factory: pytest.TempPathFactory
     directory = tmp_path_factory.mktemp("nginx")
     (directory / "nginx.conf").write_text(f"{word} x;\n")
     found = subprocess.run(
-        ["nginx", "-t", "-q", "-c", str(directory / "nginx.conf"), "-p", str(directory), "-e", "stderr"], capture_output=True, text=True, check=False
+        ["nginx", "-t", "-q", "-c", str(directory / "nginx.conf"), "-p", str(directory), "-e", "stderr"],
+        capture_output=True,
+        text=True,
+        check=False,
     ).stderr
     name = nginx.parse(f"{word} x;\n").words or nginx.parse(f"{word} x;\n").block[0].words  # type: ignore[index]
     assert f'unknown directive "{name[0]}"' in found
