@@ -57,7 +57,7 @@ def read_login(made: Plan, host: Host, server: Directive, ways: Sequence[Sequenc
     has_password = bool(asking) and len(lines) == 1 and "satisfy" not in "".join(lines)
     own = covered(host, "nginx_proxy_location_snippet", "nginx_proxy_server_snippet")
     missing = [directive for rules in logins for directive in rules if str(directive) not in own]
-    if has_password and missing and host.known.get("nginx_proxy_location_snippet"):
+    if has_password and missing and "nginx_proxy_location_snippet" in host.known:
         message = "the inventory sets nginx_proxy_location_snippet, and this line is not in it: write the line there"
         made.add(host, Entry(missing[0].path, missing[0].line, "", PROBLEM, message))
     elif has_password:

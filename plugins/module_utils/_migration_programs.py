@@ -406,7 +406,7 @@ def _read_variable(made: Plan, host: Host, program: Program, is_handler: bool, e
         )
     elif "%(" in value:
         add(PROBLEM, f"only supervisor knows what its value stands for: set it in {option}")
-    elif host.known.get(option):
+    elif option in host.known:
         add(PROBLEM, f"the inventory sets {option}, and this variable is not in it: add the variable there")
     elif made.inputs.get(option, {}).get(variable, value) != value:
         add(

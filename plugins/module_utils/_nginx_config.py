@@ -14,10 +14,9 @@ from typing import Optional
 
 # The code of another language, with braces of its own.
 _CODE_BLOCK = re.compile(r"\w+_by_lua_block")
-_LUA = re.compile(
-    r"--\[(?P<comment>=*)\[(?s:.*?)\](?P=comment)\]|--[^\n]*|\[(?P<text>=*)\[(?s:.*?)\](?P=text)\]"
-    r"|\"(?:\\(?s:.)|[^\"\\\n])*\"|'(?:\\(?s:.)|[^'\\\n])*'|[{}]"
-)
+# Comments, text and braces of Lua; of what long brackets hold, only the beginning.
+_LUA = re.compile(r"(?:--)?\[(?P<level>=*)\[|--[^\n]*|\"(?:\\(?s:.)|[^\"\\\n])*\"|'(?:\\(?s:.)|[^'\\\n])*'|[{}]")
+_DEEPEST = 100
 _ESCAPES = {"t": "\t", "r": "\r", "n": "\n", '"': '"', "'": "'", "\\": "\\"}
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _DUMPED_FILE = re.compile(r"(?m)^# configuration file (/.*):\n")
@@ -162,10 +161,15 @@ class _Scanner:
         depth, start = 1, self.index
         while depth:
             match = _LUA.search(self.text, self.index)
-            if not match:
+            end = match.end() if match else 0
+            if match and match.group("level") is not None:
+                closing = f"]{match.group('level')}]"
+                found = self.text.find(closing, end)
+                end = found + len(closing) if found >= 0 else 0
+            if not match or not end:
                 raise NginxConfigError(self.path, self.line, "the block of Lua has no end: correct the file (nginx -t)")
             depth += {"{": 1, "}": -1}.get(match.group(), 0)
-            self.index = match.end()
+            self.index = end
         self.line += self.text.count("\n", start, self.index)
 
 
@@ -193,6 +197,8 @@ def parse(text: str, path: str = "") -> Directive:
             if char == "{" and _CODE_BLOCK.fullmatch(directive.name):
                 directive.code = True
                 scanner.code()
+            elif len(stack) > _DEEPEST:
+                raise NginxConfigError(path, start, f"more than {_DEEPEST} blocks lie in each other: correct the file")
             elif char == "{":
                 stack.append(directive)
         elif char == "}" and not words:

@@ -319,7 +319,8 @@ def read_host(params: dict[str, Any], reader: on_host.Reader, text: str) -> migr
     main, runs = on_host.nginx_main(params["nginx_conf"])
     nginx = on_host.nginx_files(reader, main, params["nginx_dirs"])
     known: dict[str, Any] = dict.fromkeys(params["known_inputs"], True)
-    known.update({name: value for name, value in params["known"].items() if value})
+    # An input that is set to nothing counts instead of what is found, too.
+    known.update({name: value for name, value in params["known"].items() if value or (value is not None and name in known)})
     return migration.Host(
         path,
         text,

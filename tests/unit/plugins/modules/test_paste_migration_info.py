@@ -214,3 +214,9 @@ def test_handler_that_nothing_would_stop_is_named(run_module: Run, host: dict[st
         problems = run_module("paste_migration_info", **host)["problems"]
         process.kill()
     assert [problem.partition(": ")[0] for problem in problems] == [f"process {process.pid}"]
+
+
+def test_empty_input_of_the_inventory_does_not_drop_a_variable(run_module: Run, host: dict[str, Any]) -> None:
+    known = {"known": {"uwsgi_environment": []}, "known_inputs": ["uwsgi_environment"]}
+    (problem,) = run_module("paste_migration_info", **{**host, **known})["problems"]
+    assert "[web] SECRET: " in problem
