@@ -11,8 +11,10 @@ module: paste_migration_info
 short_description: Find out how Paste serves a Galaxy, and what that is in the options of the roles
 version_added: 1.0.0
 description:
-  - Reads the servers in C(galaxy.ini), the handlers in its job configuration, and what supervisor and nginx know of them.
+  - Reads the servers in C(galaxy.ini), the handlers in its job configuration, and everything that supervisor, systemd and nginx read.
   - Returns the options of the roles that make the same of it with uWSGI, and what is left over then, each with its file and line.
+  - Has an entry for each directive, option and variable of what a migration takes out, which says to which input it is carried over, why it is
+    not needed, or what to do. What guards the site, serves somebody else or has no successor is a problem.
   - Never changes anything.
 author:
   - Galaxy operators (@galaxyops)
@@ -40,12 +42,65 @@ options:
       - Where supervisor has its programs.
     type: path
     default: /etc/supervisor/conf.d
-  nginx_dirs:
+  supervisor_conf:
     description:
-      - Where nginx has its sites.
+      - The main file of supervisor, which is read with everything it includes. Without it, C(supervisord.conf) in the directory above
+        O(supervisor_dir), C(/etc/supervisor/supervisord.conf) and C(/etc/supervisord.conf) are read, as far as they exist.
+    type: path
+  unit_dirs:
+    description:
+      - Where systemd has its units. A unit in a later directory counts instead of one of the same name in an earlier directory.
     type: list
     elements: path
-    default: [/etc/nginx/sites-enabled, /etc/nginx/conf.d]
+    default: [/lib/systemd/system, /usr/local/lib/systemd/system, /run/systemd/system, /etc/systemd/system]
+  nginx_conf:
+    description:
+      - The main file of nginx. It is read with everything it includes, as C(nginx -T) prints it where that can be run. If nginx runs with
+        another main file, that one is read.
+    type: path
+    default: /etc/nginx/nginx.conf
+  nginx_dirs:
+    description:
+      - Directories with sites, to be read instead of O(nginx_conf).
+    type: list
+    elements: path
+  leave_behind:
+    description:
+      - What is dropped on purpose, each as the file and the line that begin a problem in RV(problems), such as
+        V(/etc/nginx/sites-enabled/galaxy:12). RV(can_be_left) has those for which that is possible.
+    type: list
+    elements: str
+    default: []
+  known_inputs:
+    description:
+      - The names of the roles' inputs that the inventory sets. A problem that one of them settles is none.
+    type: list
+    elements: str
+    default: []
+  known:
+    description:
+      - What some inputs of the inventory say, without secrets.
+    type: dict
+    default: {}
+    suboptions:
+      nginx_proxy_location_snippet:
+        description:
+          - The input of this name. A directive that stands in it is carried over.
+        type: str
+      nginx_proxy_server_snippet:
+        description:
+          - The input of this name. A directive that stands in it is carried over.
+        type: str
+      uwsgi_environment:
+        description:
+          - The names of the variables in the input of this name.
+        type: list
+        elements: str
+      job_handlers_environment:
+        description:
+          - The names of the variables in the input of this name.
+        type: list
+        elements: str
   backup_dir:
     description:
       - Where files were kept before a migration changed them. One that lies below it is read instead of the one in its place, so that what is
@@ -95,7 +150,7 @@ leftovers:
       description: The line.
       type: int
     kind:
-      description: One of V(filter), V(program), V(server), V(site) and V(socket).
+      description: One of V(filter), V(program), V(server), V(site), V(socket) and V(unit).
       type: str
     name:
       description: What it is called there.
@@ -110,6 +165,38 @@ notes:
   elements: str
 problems:
   description: What a person has to change first.
+  returned: success
+  type: list
+  elements: str
+can_be_left:
+  description: The places of the problems that O(leave_behind) can settle.
+  returned: success
+  type: list
+  elements: str
+  sample: ['/etc/nginx/sites-enabled/galaxy:12']
+entries:
+  description: What becomes of each directive, option and variable of the old set-up.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+    line:
+      description: The line.
+      type: int
+    name:
+      description: The directive, option or variable.
+      type: str
+    verdict:
+      description: One of V(carried over), V(not needed), V(note), V(problem) and V(left behind).
+      type: str
+    text:
+      description: The input that it is carried over to, why it is not needed, or what to do.
+      type: str
+details:
+  description: RV(entries) as lines for a person.
   returned: success
   type: list
   elements: str
@@ -191,70 +278,23 @@ processes:
       type: str
 """
 
-import contextlib
 import dataclasses
-import glob
 import os
 import pwd
-import re
 import stat
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy, _job_conf, _listeners, _managed_file, _paste_ini
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import (
+    _galaxy,
+    _job_conf,
+    _listeners,
+    _managed_file,
+    _paste_ini,
+)
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _migration_host as on_host
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_migration as migration
-
-OURS = "(galaxyops.uwsgi."
-# Not what a person who was logged in, or a job of cron, has left running: that is a process of its own.
-_SERVICE = re.compile(r"/(?!cron\.|sshd?\.|user@)([^/\n]+\.service)$", re.MULTILINE)
-
-
-def processes(host: migration.Host, ports: list[int]) -> list[dict[str, Any]]:
-    """Who listens to the ports and serves this application, and how it was started."""
-    found = {listener.inode: listener.port for listener in _listeners.read_listeners() if listener.port in ports}
-    seen: dict[int, dict[str, Any]] = {}
-    for inode, owners in _listeners.read_owners(found).items():
-        for process in owners:
-            with contextlib.suppress(OSError):
-                command = _read(f"/proc/{process.pid}/cmdline").rstrip("\0").split("\0")
-                directory = os.readlink(f"/proc/{process.pid}/cwd")
-                units = _SERVICE.findall(_read(f"/proc/{process.pid}/cgroup"))
-                if migration.is_about(host, " ".join(command), directory):
-                    seen[process.pid] = {
-                        "pid": process.pid,
-                        "port": found[inode],
-                        "unit": units[-1] if units else "",
-                        "command": command,
-                        "directory": directory,
-                    }
-    return list(seen.values())
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as stream:
-        return stream.read()
-
-
-class Reader:
-    """The files of the host, as they were before a migration."""
-
-    def __init__(self, backup_dir: str) -> None:
-        self.backup_dir = backup_dir
-
-    def read(self, path: str) -> Optional[bytes]:
-        """The content of a file, or None if there is none."""
-        kept = _managed_file.read(self.backup_dir + path) if self.backup_dir else None
-        return _managed_file.read(path) if kept is None else kept
-
-    def texts(self, pattern: str) -> dict[str, str]:
-        """The files that match, without those of this collection."""
-        paths = glob.glob(pattern)
-        if self.backup_dir:
-            paths += [path[len(self.backup_dir) :] for path in glob.glob(glob.escape(self.backup_dir) + pattern)]
-        contents = {path: self.read(path) for path in sorted(set(paths)) if not os.path.isdir(path)}
-        texts = {path: _paste_ini.decode(content) for path, content in contents.items() if content is not None}
-        return {path: text for path, text in texts.items() if OURS not in text}
 
 
 def program_file(path: str, text: Optional[str]) -> dict[str, Any]:
@@ -264,26 +304,50 @@ def program_file(path: str, text: Optional[str]) -> dict[str, Any]:
     return {"path": path, "content": text, "mode": f"{stat.S_IMODE(os.stat(path).st_mode):04o}", "sensitive": True}
 
 
-def run(params: dict[str, Any]) -> dict[str, Any]:
-    """Look at the host and return the result."""
+def read_host(params: dict[str, Any], reader: on_host.Reader, text: str) -> migration.Host:
+    """Everything on the host that the plan is made of."""
     path = params["path"]
-    reader = Reader((params["backup_dir"] or "").rstrip("/"))
-    content = reader.read(path)
-    if content is None:
-        raise _managed_file.ManagedFileError(f"{path} does not exist: correct the path")
-    text = _paste_ini.decode(content)
     directory = os.path.dirname(path)
     server_dir = params["server_dir"] or (os.path.dirname(directory) if os.path.basename(directory) == "config" else directory)
-    sites: dict[str, str] = {}
-    for place in params["nginx_dirs"]:
-        sites.update(reader.texts(os.path.join(glob.escape(place), "*.conf" if place.endswith("conf.d") else "*")))
-    supervisor = reader.texts(os.path.join(glob.escape(params["supervisor_dir"]), "*.conf"))
     owner = os.stat(path).st_uid
     try:
         user = pwd.getpwuid(owner).pw_name
     except KeyError as error:
-        raise _managed_file.ManagedFileError(f"{path} belongs to user {owner}, who has no account on this host: give it to Galaxy's user (chown)") from error
-    host = migration.Host(path, text, server_dir, user, None, supervisor, sites, _galaxy.find_version(server_dir, ""))
+        raise _managed_file.ManagedFileError(
+            f"{path} belongs to user {owner}, who has no account on this host: give it to Galaxy's user (chown)"
+        ) from error
+    main, runs = on_host.nginx_main(params["nginx_conf"])
+    nginx = on_host.nginx_files(reader, main, params["nginx_dirs"])
+    known: dict[str, Any] = dict.fromkeys(params["known_inputs"], True)
+    # An input that is set to nothing counts instead of what is found, too.
+    known.update({name: value for name, value in params["known"].items() if value or (value is not None and name in known)})
+    return migration.Host(
+        path,
+        text,
+        server_dir,
+        user,
+        supervisor=on_host.supervisor_files(reader, params["supervisor_dir"], params["supervisor_conf"]),
+        nginx=nginx.texts,
+        nginx_roots=nginx.roots,
+        nginx_directory=nginx.directory,
+        nginx_runs=runs,
+        units=on_host.unit_files(reader, params["unit_dirs"]),
+        version=_galaxy.find_version(server_dir, ""),
+        is_local=on_host.is_local,
+        known=known,
+        leave_behind=params["leave_behind"],
+    )
+
+
+def run(params: dict[str, Any]) -> dict[str, Any]:
+    """Look at the host and return the result."""
+    path = params["path"]
+    reader = on_host.Reader((params["backup_dir"] or "").rstrip("/"))
+    content = reader.read(path)
+    if content is None:
+        raise _managed_file.ManagedFileError(f"{path} does not exist: correct the path")
+    text = _paste_ini.decode(content)
+    host = read_host(params, reader, text)
     plan = migration.plan(host)
     # Which file that is, and where the program runs, is known only now.
     job_conf = plan.inputs["job_handlers_config_file"]
@@ -294,20 +358,27 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     if content is not None:
         kind = _job_conf.file_format(job_conf)
         handling, references = _job_conf.read(content, job_conf, kind), _job_conf.references(content, job_conf, kind)[0]
-    plan = migration.plan(dataclasses.replace(host, server_dir=server_dir, job_conf=handling, version=version, references=references))
+    host = dataclasses.replace(host, server_dir=server_dir, job_conf=handling, version=version, references=references)
+    processes = on_host.listening_processes(host, plan.ports)
+    users = [on_host.user_of(process["pid"]) for process in processes]
+    plan = migration.plan(dataclasses.replace(host, process_user=next(iter(users), "")))
     # A site is a link as a rule.
     site_files = sorted({*plan.sites, *map(os.path.realpath, plan.sites)})
     plan.problems += migration.name_problems(params["instance"], site_files, plan.rewritten)
+    # Once the move has begun, the processes of the application are the new ones.
+    if not os.path.exists(f"{reader.backup_dir}/processes.json"):
+        plan.problems += on_host.process_problems(host, plan, processes, params["instance"])
     result = dataclasses.asdict(plan)
     files = {path, *plan.rewritten, *plan.sites, *([job_conf] if content is not None else [])}
     result["files"] = sorted({*files, *map(os.path.realpath, files)})
     result["report"] = [f"{leftover.path}:{leftover.line}: {leftover.name}: {leftover.action}" for leftover in plan.leftovers]
+    result["details"] = [f"{entry.place}: {entry.name}: {entry.verdict}: {entry.text}" for entry in plan.entries]
     result["site_files"] = [{"path": site, "state": "absent"} for site in plan.sites]
     result["program_files"] = [program_file(program, text) for program, text in plan.rewritten.items()]
     result["app_section"] = _paste_ini.application(text, path).section or "app:main"
     # Who that is cannot be seen everywhere, as in a container.
     result["listening"] = sorted({listener.port for listener in _listeners.read_listeners()} & set(plan.ports))
-    result["processes"] = processes(dataclasses.replace(host, server_dir=server_dir), plan.ports)
+    result["processes"] = processes
     return result
 
 
@@ -318,9 +389,24 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "server_dir": {"type": "path"},
             "supervisor_dir": {"type": "path", "default": "/etc/supervisor/conf.d"},
-            "nginx_dirs": {"type": "list", "elements": "path", "default": ["/etc/nginx/sites-enabled", "/etc/nginx/conf.d"]},
+            "supervisor_conf": {"type": "path"},
+            "unit_dirs": {"type": "list", "elements": "path", "default": list(on_host.UNIT_DIRS)},
+            "nginx_conf": {"type": "path", "default": "/etc/nginx/nginx.conf"},
+            "nginx_dirs": {"type": "list", "elements": "path"},
             "backup_dir": {"type": "path"},
             "instance": {"type": "str", "default": "galaxy"},
+            "leave_behind": {"type": "list", "elements": "str", "default": []},
+            "known_inputs": {"type": "list", "elements": "str", "default": []},
+            "known": {
+                "type": "dict",
+                "default": {},
+                "options": {
+                    "nginx_proxy_location_snippet": {"type": "str"},
+                    "nginx_proxy_server_snippet": {"type": "str"},
+                    "uwsgi_environment": {"type": "list", "elements": "str"},
+                    "job_handlers_environment": {"type": "list", "elements": "str"},
+                },
+            },
         },
         supports_check_mode=True,
     )

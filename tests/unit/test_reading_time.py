@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import (
     _job_conf,
+    _migration_programs,
+    _nginx_config,
     _paste_ini,
-    _paste_migration,
     _secrets,
     _uwsgi_formats,
     _virtualenv,
@@ -41,8 +42,18 @@ PIECES = (
 )
 
 
-def _token(text: str) -> None:
-    _paste_migration._TOKEN.findall(text)
+def _nginx(text: str) -> None:
+    with contextlib.suppress(_nginx_config.NginxConfigError):
+        _nginx_config.parse(text)
+
+
+def _lua(text: str) -> None:
+    _nginx(f"access_by_lua_block {{ {text}")
+
+
+def _environment(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        _migration_programs.parse_environment(f"A={text}")
 
 
 def _yaml(text: str) -> None:
@@ -57,8 +68,10 @@ READERS: dict[str, Callable[[str], object]] = {
     "job_conf.yaml": _yaml,
     "paste_ini.mask_secrets": _paste_ini.mask_secrets,
     "paste_ini.check": lambda text: _paste_ini.check(text, "/galaxy.ini"),
-    "nginx": _token,
-    "program": _paste_migration._BINARY.search,
+    "nginx": _nginx,
+    "lua": _lua,
+    "supervisor's environment": _environment,
+    "program": _migration_programs._BINARY.search,
     "help": _virtualenv._OPTION.findall,
     "placeholder": _uwsgi_formats._PLACEHOLDER.findall,
 }
@@ -152,14 +165,5 @@ def test_block_scalars_are_seen_as_ever(parts: list[str]) -> None:
 def test_virtualenv_of_a_program_is_found_as_ever(parts: list[str]) -> None:
     text = "".join(parts)
     before = re.search(r"(?P<virtualenv>/\S+)/bin/(?:python[\d.]*|paster|pserve|uwsgi)\b", text)
-    found = _paste_migration._BINARY.search(text)
+    found = _migration_programs._BINARY.search(text)
     assert (found and found["virtualenv"]) == (before and before["virtualenv"])
-
-
-@given(st.lists(st.sampled_from(('"', "'", "\\", "a", " ", "{", ";", "#", "\n"))))
-def test_tokens_of_nginx_are_told_apart_as_ever(parts: list[str]) -> None:
-    # A quotation that does not end is read in one way or another: nginx refuses it.
-    text = "".join(parts) + "\n"
-    before = re.findall(r"#[^\n]*|\"(?:\\.|[^\"])*\"|'(?:\\.|[^'])*'|[{};]|[^\s{};]+|\n", text)
-    if not any((token[0] in "\"'\\" and token[-1] != token[0]) or token in "\"'" or token.endswith(("\\", '\\"', "\\'")) for token in before):
-        assert _paste_migration._TOKEN.findall(text) == before

@@ -39,7 +39,7 @@ def host(tmp_path: Path, port: int) -> dict[str, Any]:
     ini.write_text(f"[server:main]\nuse = egg:Paste#http\nport = {port}\n\n[app:main]\nuse = egg:app\njob_config_file = config/job_conf.xml\n")
     (tmp_path / "config" / "job_conf.xml").write_text('<job_conf><handlers><handler id="runner7" tags="big"/></handlers></job_conf>')
     (tmp_path / "supervisor" / "galaxy.conf").write_text(
-        f"[program:web]\ncommand = {tmp_path}/.venv/bin/paster serve {ini}\ndirectory = {tmp_path}\nenvironment = SECRET=swordfish\n\n"
+        f"[program:web]\ncommand = {tmp_path}/.venv/bin/paster serve {ini}\ndirectory = {tmp_path}\nuser = nobody\nenvironment = SECRET=swordfish\n\n"
         "[program:other]\ncommand = x\n"
     )
     (tmp_path / "available" / "galaxy").write_text(f"server {{ server_name a.example.org; location / {{ proxy_pass http://localhost:{port}; }} }}\n")
@@ -50,6 +50,8 @@ def host(tmp_path: Path, port: int) -> dict[str, Any]:
         "supervisor_dir": str(tmp_path / "supervisor"),
         "nginx_dirs": [str(tmp_path / "enabled")],
         "backup_dir": str(tmp_path / "backup"),
+        "unit_dirs": [str(tmp_path / "units")],
+        "known": {"uwsgi_environment": ["SECRET"]},
     }
 
 
@@ -149,3 +151,72 @@ def test_the_handler_main_is_renamed_and_what_names_it_is_found(run_module: Run,
     assert result["inputs"]["job_handlers"] == [{"id": "handler0", "tags": [], "previous_ids": ["main"]}]
     assert any(note.startswith(f"{path}:3: the handler 'main' becomes 'handler0'") for note in result["notes"])
     assert any(problem.startswith(f"{path}:6: tool 'bwa' names the handler 'main'") for problem in result["problems"])
+
+
+def test_everything_that_nginx_includes_is_read(run_module: Run, host: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text("events {}\nhttp { include enabled/*; }\n")
+    (tmp_path / "available" / "galaxy").write_text("server {\n    include guards;\n    location / { include pass; }\n}\n")
+    (tmp_path / "guards").write_text("allow 10.0.0.0/8;\ndeny all;\n")
+    (tmp_path / "pass").write_text(f"proxy_pass http://127.0.0.1:{port_of(host)};\n")
+    arguments = {**host, "nginx_conf": str(tmp_path / "nginx.conf")}
+    del arguments["nginx_dirs"]
+    result = run_module("paste_migration_info", **arguments)
+    assert result["sites"] == [f"{tmp_path}/enabled/galaxy"]
+    assert result["can_be_left"] == [f"{tmp_path}/guards:1", f"{tmp_path}/guards:2"]
+    assert any(line.startswith(f"{tmp_path}/pass:1: proxy_pass") and ": not needed: " in line for line in result["details"])
+    assert run_module("paste_migration_info", **arguments, leave_behind=result["can_be_left"])["problems"] == []
+    # After the move the site is in the backup only.
+    for name in ("enabled/galaxy", "available/galaxy"):
+        kept = Path(f"{host['backup_dir']}{tmp_path}/{name}")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(tmp_path / name, kept, follow_symlinks=False)
+    (tmp_path / "enabled" / "galaxy").unlink()
+    assert run_module("paste_migration_info", **arguments)["can_be_left"] == result["can_be_left"]
+
+
+def port_of(host: dict[str, Any]) -> int:
+    """The port in the configuration file."""
+    return int(Path(host["path"]).read_text().partition("port = ")[2].split()[0])
+
+
+@pytest.mark.parametrize("where", ["supervisord.conf", "elsewhere/web.ini"])
+def test_program_is_found_wherever_supervisor_reads_it(run_module: Run, host: dict[str, Any], tmp_path: Path, where: str) -> None:
+    program = (tmp_path / "supervisor" / "galaxy.conf").read_text()
+    (tmp_path / "supervisor" / "galaxy.conf").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    main = "[supervisord]\nlogfile = /dev/null ; nowhere\n\n[include]\nfiles = %(here)s/elsewhere/*.ini none/*\n"
+    (tmp_path / "supervisord.conf").write_text(main)
+    with (tmp_path / where).open("a") as stream:
+        stream.write(f"\n{program}")
+    result = run_module("paste_migration_info", **host)
+    assert result["web_programs"] == ["web"]
+    assert result["inputs"]["galaxy_user"] == "nobody"
+    (rewritten,) = result["rewritten"]
+    assert rewritten == str(tmp_path / where)
+
+
+def test_unit_of_systemd_is_found(run_module: Run, host: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "supervisor" / "galaxy.conf").unlink()
+    (tmp_path / "units").mkdir()
+    unit = f"[Service]\nUser=nobody\nEnvironment=VIRTUAL_ENV=/opt/v\nExecStart=/usr/bin/env paster serve {host['path']}\n"
+    (tmp_path / "units" / "web.service").write_text(unit)
+    (tmp_path / "units" / "masked.service").symlink_to("/dev/null")
+    inputs = run_module("paste_migration_info", **host)["inputs"]
+    assert (inputs["galaxy_user"], inputs["galaxy_venv_dir"]) == ("nobody", "/opt/v")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+def test_handler_that_nothing_would_stop_is_named(run_module: Run, host: dict[str, Any], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "print('ready', flush=True); import time; time.sleep(60)", "galaxy-main", "-c", host["path"]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        problems = run_module("paste_migration_info", **host)["problems"]
+        process.kill()
+    assert [problem.partition(": ")[0] for problem in problems] == [f"process {process.pid}"]
+
+
+def test_empty_input_of_the_inventory_does_not_drop_a_variable(run_module: Run, host: dict[str, Any]) -> None:
+    known = {"known": {"uwsgi_environment": []}, "known_inputs": ["uwsgi_environment"]}
+    (problem,) = run_module("paste_migration_info", **{**host, **known})["problems"]
+    assert "[web] SECRET: " in problem

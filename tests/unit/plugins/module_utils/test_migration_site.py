@@ -1,0 +1,427 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What becomes of the sites of nginx that lead to the application: nothing is lost without a word."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _nginx_config as nginx
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_migration as migration
+
+INI = """\
+[server:main]
+use = egg:Paste#http
+port = 8080
+
+[app:main]
+paste.app_factory = galaxy.web.buildapp:app_factory
+"""
+
+
+def read(nginx_files: dict[str, str], ini: str = INI, **changes: Any) -> migration.Plan:
+    """The plan of a Galaxy with these files of nginx."""
+    return migration.plan(
+        migration.Host("/srv/galaxy/config/galaxy.ini", ini, "/srv/galaxy", "galaxy", nginx=nginx_files, **changes)
+    )
+
+
+def site(lines: str, location: str = "", ini: str = INI, **changes: Any) -> migration.Plan:
+    """The plan of a Galaxy with such a site."""
+    text = f"server {{\nserver_name a.example.org;\n{lines}\nlocation / {{ proxy_pass http://127.0.0.1:8080;\n{location}\n}}\n}}\n"
+    return read({"/x": text}, ini, **changes)
+
+
+def verdict(plan: migration.Plan, name: str) -> Optional[str]:
+    """What becomes of a directive."""
+    return next((entry.verdict for entry in plan.entries if entry.name == name), None)
+
+
+GUARDS = [
+    "allow 10.0.0.0/8;",
+    "deny all;",
+    "satisfy any;",
+    "auth_pam 'Galaxy';",
+    "auth_pam_service_name nginx;",
+    "auth_request /auth;",
+    "auth_jwt x;",
+    "auth_gss on;",
+    "auth_ldap 'x';",
+    "limit_req zone=one;",
+    "limit_conn addr 1;",
+    "limit_rate 50k;",
+    "limit_except GET { deny all; }",
+    "valid_referers none;",
+    "secure_link $arg_md5;",
+    "access_by_lua_block { ngx.exit(403) }",
+    "access_by_lua_file /x.lua;",
+    "if ($http_user_agent ~ bot) { return 403; }",
+    "return 403;",
+    "modsecurity on;",
+    "a_module_nobody_knows on;",
+]
+
+
+@pytest.mark.parametrize("guard", [*GUARDS, "ssl_verify_client on;", "ssl_crl /x.pem;"])
+def test_guard_of_the_site_stops_the_move(guard: str) -> None:
+    plan = site(guard)
+    assert [problem for problem in plan.problems if problem.startswith("/x:3: ")], plan.entries
+    assert "/x:3" in plan.can_be_left
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+def test_guard_of_a_location_stops_the_move(guard: str) -> None:
+    assert "/x:5" in site("", guard).can_be_left
+
+
+@pytest.mark.parametrize("guard", GUARDS[:15])
+def test_guard_in_an_included_file_stops_the_move(guard: str) -> None:
+    files = {
+        "/etc/nginx/nginx.conf": "http { include sites-enabled/*; }",
+        "/etc/nginx/sites-enabled/a": "server { location / { include snippets/g.conf; proxy_pass http://localhost:8080; } }",
+        "/etc/nginx/snippets/g.conf": f"\n{guard}",
+    }
+    plan = read(files, nginx_roots=["/etc/nginx/nginx.conf"])
+    assert "/etc/nginx/snippets/g.conf:2" in plan.can_be_left
+    assert plan.sites == ["/etc/nginx/sites-enabled/a"]
+
+
+def test_guard_that_is_left_behind_or_in_the_snippets_is_no_problem() -> None:
+    guard = "allow 10.0.0.0/8;\ndeny all;"
+    assert len(site(guard).problems) == 2
+    plan = site(guard, leave_behind=["/x:3", "/x:4"])
+    assert (plan.problems, verdict(plan, "deny all")) == ([], "left behind")
+    plan = site(guard, known={"nginx_proxy_server_snippet": "allow 10.0.0.0/8; deny all;"})
+    assert (plan.problems, verdict(plan, "deny all")) == ([], "carried over")
+    (problem,) = site(guard, leave_behind=["/x:3"]).problems
+    assert problem.startswith("/x:4: deny all: the site of the role would let in whom this line keeps out")
+
+
+def test_place_that_is_no_problem_is_named() -> None:
+    assert any(
+        note.startswith("/x:99: is to be left behind, and is no problem")
+        for note in site("", leave_behind=["/x:99"]).notes
+    )
+
+
+def test_guard_for_all_sites_holds_for_the_new_site_too() -> None:
+    text = "http { deny 1.2.3.4; client_max_body_size 5g; ssl_certificate /c.pem; include sites/*; }"
+    files = {
+        "/etc/nginx/nginx.conf": text,
+        "/etc/nginx/sites/a": "server { listen 443 ssl; location / { proxy_pass http://localhost:8080; } }",
+    }
+    plan = read(files, nginx_roots=["/etc/nginx/nginx.conf"])
+    assert plan.problems == []
+    assert verdict(plan, "deny 1.2.3.4") == "not needed"
+    assert (plan.inputs["nginx_proxy_client_max_body_size"], plan.inputs["nginx_proxy_ssl_certificate"]) == (
+        "5g",
+        "/c.pem",
+    )
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "location /reports/ { proxy_pass http://127.0.0.1:9001/; }",
+        "location /gie_proxy { proxy_pass http://localhost:8800; }",
+        "location /other { proxy_pass http://10.9.9.9:8080; }",
+        "location ~ \\.php$ { fastcgi_pass unix:/run/php.sock; }",
+        "location /ws { grpc_pass grpc://localhost:50051; }",
+        "location /x { uwsgi_pass unix:/run/other.sock; }",
+        "location /_upload { upload_pass @galaxy; upload_store /x; }",
+        "location /downloads/ { alias /srv/files/; }",
+        "location /admin { return 403; }",
+        "location /private { internal; root /srv; }",
+        "location = /old { return 301 /new; }",
+    ],
+)
+def test_location_of_somebody_else_stops_the_move(location: str) -> None:
+    assert "/x:3" in site(location).can_be_left
+    assert site(location, known={"nginx_proxy_server_snippet": location}).problems == []
+
+
+def test_every_line_has_an_entry() -> None:
+    text = (
+        "listen 80;\nproxy_set_header REMOTE_USER $remote_user;\nproxy_set_header Host $host;\nproxy_set_header X-Foo bar;\nclient_max_body_size 1g;\n"
+        "proxy_read_timeout 30m;\nerror_page 502 /x.html;\nroot /srv;\nlocation /static { alias /srv/galaxy/static; expires 2d; }\nkeepalive_timeout 9;\n"
+        "add_header X-Frame-Options DENY;\naccess_log /x;\nset_real_ip_from 10.0.0.1;\nreal_ip_header X-Real-IP;\nssl_protocols TLSv1;\nproxy_buffering off;"
+    )
+    plan = site(text)
+    places = {entry.line for entry in plan.entries if entry.path == "/x"}
+    assert places >= set(range(2, 20)), sorted(set(range(2, 20)) - places)
+    assert verdict(plan, "proxy_set_header X-Foo bar") == "problem"
+    assert verdict(plan, "proxy_set_header REMOTE_USER $remote_user") == "note"
+    assert plan.inputs["nginx_proxy_read_timeout"] == 1800
+    assert plan.inputs["nginx_proxy_static_dir"] == "/srv/galaxy/static"
+
+
+DIRECTIVES = st.sampled_from(
+    [guard.partition(";")[0].partition(" {")[0] for guard in GUARDS if "{" not in guard]
+    + [
+        "root /a",
+        "gzip on",
+        "proxy_buffering off",
+        "tcp_nopush on",
+        "http2 on",
+        "add_header A b",
+        "set $a b",
+        "rewrite ^/a /b",
+        "nobody knows",
+    ]
+)
+
+
+@given(st.lists(DIRECTIVES, max_size=5), st.lists(DIRECTIVES, max_size=5))
+def test_nothing_is_lost_without_a_word(server: list[str], location: list[str]) -> None:
+    plan = site("\n".join(f"{line};" for line in server), "\n".join(f"{line};" for line in location))
+    named = {(entry.line, entry.name) for entry in plan.entries if entry.path == "/x"}
+    text = [(3 + number, line) for number, line in enumerate(server)]
+    text += [(4 + max(len(server), 1) + number, line) for number, line in enumerate(location)]
+    for number, line in text:
+        words = str(nginx.parse(f"{line};").block[0])  # type: ignore[index]
+        assert (number, words) in named or any(found == number for found, _name in named), (number, words, named)
+
+
+@pytest.mark.parametrize(
+    ("listen", "ok"),
+    [
+        ("listen 80;", True),
+        ("listen [::]:80 ipv6only=on;", True),
+        ("listen *:80 default_server;", True),
+        ("listen 80;\nlisten 443 ssl http2;", True),
+        ("listen 127.0.0.1:80;", False),
+        ("listen 192.0.2.1:80;", False),
+        ("listen unix:/run/x.sock;", False),
+        ("listen 80 proxy_protocol;", False),
+        ("listen 80;\nlisten 8081;", False),
+    ],
+)
+def test_site_that_listens_elsewhere_stops_the_move(listen: str, ok: bool) -> None:
+    assert (site(listen).problems == []) is ok
+
+
+@pytest.mark.parametrize(
+    ("name", "names"), [("~^(www\\.)?a$", None), ("www.*", None), (".b.org", ["a.example.org", "b.org", "*.b.org"])]
+)
+def test_names_that_the_role_does_not_take_stop_the_move(name: str, names: Optional[list[str]]) -> None:
+    plan = site(f'server_name "{name}";')
+    assert (plan.inputs["nginx_proxy_server_names"] if plan.problems == [] else None) == names
+
+
+def test_word_with_a_variable_stays_whole() -> None:
+    plan = site("ssl_certificate /etc/x/${ssl_server_name}/c.pem;")
+    assert plan.inputs["nginx_proxy_ssl_certificate"] == "/etc/x/${ssl_server_name}/c.pem"
+    assert any("only nginx knows $ssl_server_name" in note for note in plan.notes)
+
+
+# Where the site is found
+
+LOCATION = "location / { proxy_pass http://galaxy; }"
+NGINX_CONF = "/etc/nginx/nginx.conf"
+
+
+def test_site_in_the_main_file_is_found_and_stays() -> None:
+    text = f"events {{ }}\nhttp {{\nupstream galaxy {{ server localhost:8080; }}\nserver {{ {LOCATION} }}\n}}"
+    plan = read({NGINX_CONF: text}, nginx_roots=[NGINX_CONF])
+    assert plan.sites == []
+    (problem,) = plan.problems
+    assert problem.startswith(f"{NGINX_CONF}:4: the site stands in nginx's main file")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {
+            NGINX_CONF: "http { upstream galaxy { server 127.0.0.1:8080; } include s/*; }",
+            "/etc/nginx/s/a": f"server {{ {LOCATION} }}",
+        },
+        {
+            NGINX_CONF: "http { include s/*; }",
+            "/etc/nginx/s/a": "server { include p; }",
+            "/etc/nginx/p": "location / { proxy_pass http://127.0.0.1:8080; }",
+        },
+        {
+            NGINX_CONF: "http { include s/*; }",
+            "/etc/nginx/s/a": "server { set $b http://localhost:8080; location / { proxy_pass $b; } }",
+        },
+        {
+            NGINX_CONF: "http { map $host $b { default localhost:8080; } include s/*; }",
+            "/etc/nginx/s/a": "server { location / { proxy_pass http://$b; } }",
+        },
+        {
+            NGINX_CONF: "http { include s/*; }",
+            "/etc/nginx/s/a": "server { location / { set $p 8080; proxy_pass http://[::1]:${p}; } }",
+        },
+    ],
+)
+def test_site_is_found_wherever_its_address_is_written(files: dict[str, str]) -> None:
+    plan = read(files, nginx_roots=[NGINX_CONF])
+    assert plan.sites == ["/etc/nginx/s/a"]
+    assert plan.problems == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://10.9.9.9:8080",
+        "http://other.example.org:8080",
+        "http://127.0.0.1:8081",
+        "http://127.0.0.1",
+        "http://unix:/x",
+        "http://u",
+    ],
+)
+def test_site_of_another_host_or_port_is_not_ours(target: str) -> None:
+    assert (
+        read({"/x": f"upstream u {{ server 10.0.0.1:8080; }} server {{ location / {{ proxy_pass {target}; }} }}"}).sites
+        == []
+    )
+
+
+def test_address_of_this_host_is_ours() -> None:
+    text = "server { location / { proxy_pass http://192.0.2.7:8080; } }"
+    assert read({"/x": text}, is_local=lambda host: host in ("192.0.2.7", "127.0.0.1")).sites == ["/x"]
+
+
+def test_nginx_that_runs_without_a_site_stops_the_move() -> None:
+    files = {NGINX_CONF: "http { server { listen 80; } }"}
+    assert read(files, nginx_roots=[NGINX_CONF]).problems == []
+    (problem,) = read(files, nginx_roots=[NGINX_CONF], nginx_runs=True).problems
+    assert problem.startswith(f"{NGINX_CONF}:0: nginx: nginx runs, and no site passes requests to 8080")
+    assert read(files, nginx_roots=[NGINX_CONF], nginx_runs=True, leave_behind=[f"{NGINX_CONF}:0"]).problems == []
+
+
+def test_address_that_only_nginx_knows_stops_the_move() -> None:
+    (problem,) = read({"/x": "server { location / { proxy_pass http://$arg_x; } }"}).problems
+    assert problem.startswith("/x:1: proxy_pass http://$arg_x: nothing tells where these requests go")
+
+
+def test_file_that_cannot_be_read_stops_the_move() -> None:
+    assert read({"/x": "server {"}).problems[0].startswith("/x:1: the directive has no end")
+
+
+def test_group_of_servers_on_two_machines_stops_the_move() -> None:
+    text = "upstream galaxy { server localhost:8080;\nserver 10.0.0.2:8080; }\nserver { " + LOCATION + " }"
+    assert read({"/x": text}).can_be_left == ["/x:2"]
+
+
+def test_what_another_site_uses_stops_the_move() -> None:
+    files = {
+        "/a": "upstream galaxy { server localhost:8080; }\nmap $host $kind { default x; }\nserver { " + LOCATION + " }",
+        "/b": "server { location / { proxy_pass http://10.1.1.1; add_header X $kind; } }",
+    }
+    plan = read(files)
+    assert plan.can_be_left == ["/a:2"]
+    assert "another site uses $kind" in plan.problems[0]
+
+
+def test_connections_that_nginx_passes_to_the_port_stop_the_move() -> None:
+    text = "stream { server { listen 9000;\nproxy_pass localhost:8080; } }\nhttp { include s/*; }"
+    files = {NGINX_CONF: text, "/etc/nginx/s/a": "server { location / { proxy_pass http://localhost:8080; } }"}
+    assert read(files, nginx_roots=[NGINX_CONF]).can_be_left == [f"{NGINX_CONF}:2"]
+
+
+# Options of the application that need the old site
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "nginx_upload_store = /x",
+        "nginx_upload_path = /_upload",
+        "nginx_upload_job_files_path = /_job_files",
+        "dynamic_proxy_prefix = gie_proxy",
+        "dynamic_proxy_manage = True",
+        "nginx_x_archive_files_base = /_x_files",
+        "apache_xsendfile = True",
+        "use_remote_user = True",
+    ],
+)
+def test_option_that_needs_the_old_site_stops_the_move(option: str) -> None:
+    plan = read({}, f"{INI}{option}\n")
+    assert plan.can_be_left == ["/srv/galaxy/config/galaxy.ini:7"]
+
+
+@pytest.mark.parametrize(
+    ("path", "directories", "ok"),
+    [
+        ("/data/galaxy/files", ["/data/galaxy/files"], True),
+        ("/srv/galaxy/data", ["/srv/galaxy/data"], True),
+        ("database/files", ["/srv/galaxy/database/files"], True),
+        ("/srv/galaxy", [], False),
+        ("/srv", [], False),
+        ("/srv/galaxy/config", [], False),
+    ],
+)
+def test_nginx_sends_from_the_datasets_and_from_nowhere_else(path: str, directories: list[str], ok: bool) -> None:
+    plan = read({}, f"{INI}nginx_x_accel_redirect_base = /_x_accel_redirect\nfile_path = {path}\n")
+    assert plan.inputs["nginx_proxy_x_accel_dirs"] == directories
+    assert (plan.problems == []) is ok
+
+
+# Where the application listens
+
+
+@pytest.mark.parametrize(
+    ("lines", "ports"),
+    [
+        ("use = egg:waitress#main\nlisten = 127.0.0.1:6543", [6543]),
+        ("use = egg:waitress#main\nlisten = 127.0.0.1:6543 [::1]:6544", [6543, 6544]),
+        ("use = egg:waitress#main\nport = 6543", [6543]),
+        ("use = egg:gunicorn#main\nbind = 0.0.0.0:6543", [6543]),
+        ("use = egg:Paste#http\nport = %(http_port)s", [7000]),
+        ("use = egg:Paste#http\nhost = 127.0.0.1:6543", [6543]),
+        ("use = egg:Paste#http", [8080]),
+        ("use = egg:waitress#main", None),
+        ("use = egg:gunicorn#main", None),
+        ("use = egg:Paste#http\nport = %(nobody)s", None),
+        ("use = egg:Paste#http\nport = eighty", None),
+    ],
+)
+def test_port_is_that_of_the_server(lines: str, ports: Optional[list[int]]) -> None:
+    ini = f"[DEFAULT]\nhttp_port = 7000\n\n[server:main]\n{lines}\n\n[app:main]\nuse = egg:app\n"
+    other = "server { location / { proxy_pass http://localhost:8080; } }"
+    plan = read({"/other": other}, ini)
+    assert plan.ports == (ports or [])
+    assert (plan.problems == []) is (ports is not None)
+    assert plan.sites == (["/other"] if ports == [8080] else [])
+
+
+def test_port_on_the_command_line_is_read() -> None:
+    ini = "[server:main]\nuse = egg:Paste#http\nport = %(http_port)s\n\n[app:main]\nuse = egg:app\n"
+    supervisor = {
+        "/s.conf": "[program:a]\nuser = a\ncommand = /v/bin/pserve /srv/galaxy/config/galaxy.ini http_port=7001\n"
+    }
+    assert read({}, ini, supervisor=supervisor).ports == [7001]
+
+
+def test_unix_socket_is_found() -> None:
+    ini = "[server:main]\nuse = egg:waitress#main\nunix_socket = /run/a.sock\n\n[app:main]\nuse = egg:app\n"
+    assert read({"/x": "server { location / { proxy_pass http://unix:/run/a.sock:; } }"}, ini).sites == ["/x"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "proxy_set_header GX_SECRET swordfish;",
+        "proxy_set_header Authorization 'Basic swordfish';",
+        "secure_link_secret swordfish;",
+        "set $api_key swordfish;",
+    ],
+)
+def test_secret_in_a_site_is_not_shown(line: str) -> None:
+    plan = site(line)
+    assert any(entry.line == 3 for entry in plan.entries)
+    assert "swordfish" not in f"{plan.entries}{plan.problems}{plan.notes}"
+
+
+def test_password_that_the_inventory_would_drop_stops_the_move() -> None:
+    password = "auth_basic staff;\nauth_basic_user_file /p;"
+    assert site(password).problems == []
+    assert site(password, known={"nginx_proxy_location_snippet": "allow all;"}).can_be_left == ["/x:3", "/x:4"]
+    assert site(password, known={"nginx_proxy_location_snippet": password}).problems == []
