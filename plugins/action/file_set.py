@@ -16,6 +16,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
+
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     """The action, as Ansible calls it."""
 
