@@ -12,6 +12,7 @@ from typing import Any, Callable
 
 import hypothesis
 import pytest
+from ansible.module_utils.common.parameters import PASS_VARS
 from ansible.utils.display import Display
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +59,9 @@ def run_module() -> Callable[..., dict[str, Any]]:
     """Run one of the collection's modules in a process of its own, I(under) another command if need be, and return its result."""
 
     def run(name: str, check: bool = False, under: Sequence[str] = (), **arguments: Any) -> dict[str, Any]:
-        arguments = {**arguments, "_ansible_check_mode": check, "_ansible_diff": True, "_ansible_inject_invocation": True}
+        arguments = {**arguments, "_ansible_check_mode": check, "_ansible_diff": True}
+        if "inject_invocation" in PASS_VARS:  # from ansible-core 2.20 on, which leaves the invocation out unless asked
+            arguments["_ansible_inject_invocation"] = True
         process = subprocess.run(
             [*under, sys.executable, "-m", f"ansible_collections.galaxyops.uwsgi.plugins.modules.{name}"],
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
