@@ -105,6 +105,8 @@ def covered(host: Host, *names: str) -> set[str]:
 
 def shown(directive: Directive) -> str:
     """A directive as it may be shown: without a key or a password in it."""
+    if directive.name.endswith("_pass"):
+        return str(Directive([directive.name, *map(mask_line, directive.words[1:])], 0))
     for position, word in enumerate(directive.words[:2]):
         if is_secret(word) or "authorization" in word.lower():
             rest = [word if re.fullmatch(r"\$\{?\w+\}?", word) else MASK for word in directive.words[position + 1 :]]

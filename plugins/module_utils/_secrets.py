@@ -27,8 +27,8 @@ _KEY_WORD = re.compile(r"(?!(?:mon|tur|don|hot|whis|joc|hoc)keys?\Z).*keys?\Z")
 # What a name that ends so has as its value, in whatever way the value has to do with a secret
 _PLACE_WORDS = frozenset(("file", "files", "filename", "path", "dir", "directory", "location", "store", "socket"))
 _ADDRESS_WORDS = frozenset(("url", "uri", "endpoint", "server", "host"))
-# Beaker's name of its cookie, and the names of loggers, handlers and formatters
-_NO_SECRET = re.compile(r"(?:.*[._])?session[._]key|keys")
+# Beaker's name of its cookie, the names of loggers, handlers and formatters, and where nginx passes requests to, which is an address
+_NO_SECRET = re.compile(r"(?:.*[._])?session[._]key|keys|(?:.*\s)?(?:proxy|uwsgi|fastcgi|scgi|grpc|memcached)_pass\s+\S+")
 _SWITCH = re.compile(r"(?:true|false|yes|no|on|off|none|null)\Z", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?[a-z]{0,3}\Z", re.IGNORECASE)
 _PATH = re.compile(r"(?:/|~/|\.{1,2}/|%\(here\)s/)[^\s:;,]*\Z")

@@ -102,6 +102,25 @@ def test_ordinary_settings_stay_readable(name: str, value: str) -> None:
     assert paste_ini.mask_secrets(f"[app:main]\n{name} = {value}\n") == f"[app:main]\n{name} = {value}\n"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "    uwsgi_pass unix:/run/galaxy/web.sock;",
+        "proxy_pass http://127.0.0.1:8080;",
+        "proxy_pass http://$arg_x;",
+        "fastcgi_pass 127.0.0.1:9000;",
+        "location / { grpc_pass grpc://backend:50051; }",
+    ],
+)
+def test_where_nginx_passes_requests_to_is_shown(line: str) -> None:
+    assert mask_line(line) == line
+
+
+@pytest.mark.parametrize("line", ["proxy_pass = hunter2", "proxy_pass http://galaxy:hunter2@127.0.0.1:8080;", "PROXY_PASS: hunter2"])
+def test_password_of_a_proxy_is_not(line: str) -> None:
+    assert "hunter2" not in mask_line(line)
+
+
 @given(st.lists(st.sampled_from(("galaxy", "tool", "Job", "handler", "server", "config", "2", "v3", "data", "example", "org", "HTTP")), min_size=1, max_size=9))
 def test_words_stay_readable(words: list[str]) -> None:
     for separator in ("_", "-", ".", "/", " "):
