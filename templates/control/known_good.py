@@ -75,6 +75,11 @@ class KnownGood:
         except OSError:
             return float("inf")
 
+    def written_since(self, moment: float) -> bool:
+        """Whether a file of the configuration was written after that I(moment), or put back as it was."""
+        paths = [*self._files(), *self._links()]
+        return any(path.lstat().st_ctime > moment for path in paths if os.path.lexists(path))
+
     @property
     def has_previous(self) -> bool:
         """Whether there are copies of a version before the one that last worked."""

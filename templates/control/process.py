@@ -58,6 +58,12 @@ class Process:
         return _number(self._recorded("pid"))
 
     @property
+    def since(self) -> float:
+        """When the process was started, by the clock; 0 where that is not known."""
+        since = self._recorded("pid").get("time")
+        return float(since) if isinstance(since, (int, float)) and 0 < since < time.time() else 0.0
+
+    @property
     def memory(self) -> int:
         """The memory in bytes of the process and of all that belongs to it."""
         return memory(members(self.pid))
@@ -98,10 +104,8 @@ class Process:
 
     def record_started(self, **numbers: float) -> None:
         """Remember that the process works, how long that took, and other I(numbers) that later ones are compared with."""
-        since = self._recorded("pid").get("time")
-        seconds = (
-            round(time.time() - since, 1) if isinstance(since, (int, float)) and 0 < time.time() - since < YEAR else 0
-        )
+        since = self.since
+        seconds = round(time.time() - since, 1) if since and time.time() - since < YEAR else 0
         write(self.directory / "started", json.dumps({"seconds": seconds, **numbers}))
 
     def terminate(self, seconds: float) -> None:

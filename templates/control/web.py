@@ -380,8 +380,12 @@ class Web(Control):
             self.manager.run_apart([self.config["handlers_command"], "apply"])
 
     def is_failed_replacement(self, process: Process) -> bool:
-        """Whether a process that served and has ended was of a version that has not served for long yet."""
-        if self.manager.is_asked_to_stop(process):
+        """Whether a process that served and has ended was of a version that has not served for long yet.
+
+        A worker that takes the place of another one may load what is on disk. If that was something else meanwhile, it is
+        nothing that the version could help, and what was written there may have been put back by now.
+        """
+        if self.manager.is_asked_to_stop(process) or self.known_good.written_since(process.since):
             return False
         served = process.started and not self.serving() and self.known_good.version == process.version
         return bool(served) and self.known_good.has_previous and self.known_good.age < PROBATION

@@ -260,6 +260,9 @@ def missing(machine: Machine, step: Step, outcome: Outcome, load: Load) -> None:
     else:
         machine.command("one", APPLY)
     time.sleep(step.seconds)
+    if step.who != "command":
+        # One worker of a start may have found nothing, which makes uWSGI end all of them, and the next one something.
+        outcome.losses.append(Loss(time.time() - AROUND, None, UNDER_WAY))
     machine.shell(f"mv {NEEDED}.away {NEEDED}")
     if step.who == "command":
         result = end(machine, outcome)

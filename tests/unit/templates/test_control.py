@@ -814,6 +814,26 @@ def test_a_version_that_failed_soon_gives_way_to_the_one_before_it_once(control:
     assert (path.read_text(), keep.version, keep.has_previous) == ("1", "one", False)
 
 
+def test_what_was_written_since_a_process_started_tells_that_it_may_have_ended_by_that(control: Modules, tmp_path: Path) -> None:
+    path, keep = one_that_works(control, tmp_path)
+    missing = kept(control, tmp_path, {"path": str(tmp_path / "missing.ini")})
+    link = tmp_path / "venv"
+    link.symlink_to("1")
+    links = kept(control, tmp_path, {"path": str(link), "link": True})
+    time.sleep(0.05)
+    start = time.time()
+    assert not any(copies.written_since(start) for copies in (keep, missing, links))
+    time.sleep(0.05)
+    path.write_text("broken")
+    assert keep.written_since(start)
+    keep.restore()
+    assert path.read_text() == "works"
+    assert keep.written_since(start), "what it was meanwhile is not known any more"
+    link.unlink()
+    link.symlink_to("2")
+    assert links.written_since(start)
+
+
 def test_what_has_been_changed_again_is_not_taken_away(control: Modules, tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours.ini", tmp_path / "theirs.ini"
     for path in (ours, theirs):
