@@ -358,7 +358,7 @@ print("ended", flush=True)
 
 
 def test_the_keeper_starts_the_process_again_and_ends_it(tmp_path: Path) -> None:
-    """Who connects while it is gone waits; it ends when it is asked to, and when what it was forked from dies."""
+    """Who connects while it is gone waits; it ends when it is asked to, when what it was forked from dies, and when that has started another one."""
     path = tmp_path / "asgi.sock"
 
     def ask() -> int:
@@ -367,7 +367,7 @@ def test_the_keeper_starts_the_process_again_and_ends_it(tmp_path: Path) -> None
             connection.connect(str(path))
             return int(connection.recv(100))
 
-    for end in ("asked", "master"):
+    for end in ("asked", "master", "replaced"):
         with subprocess.Popen(["sleep", "60"]) as master:
             command = [sys.executable, "-c", KEEPER, str(SOURCE.parent), str(path), str(master.pid)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as keeper:
@@ -380,10 +380,16 @@ def test_the_keeper_starts_the_process_again_and_ends_it(tmp_path: Path) -> None
                 assert stat.S_IMODE(path.stat().st_mode) == 0o660
                 if end == "asked":
                     keeper.terminate()
-                else:
+                elif end == "master":
                     master.kill()
                     master.wait()
+                else:
+                    path.unlink()
+                    another = socket.socket(socket.AF_UNIX)
+                    another.bind(str(path))
                 assert "ended" in keeper.communicate(timeout=20)[0]
                 with pytest.raises(ProcessLookupError):
                     os.kill(second, 0)
+            if end == "replaced":
+                another.close()
             master.kill()

@@ -125,16 +125,19 @@ def take_signals(title: bytes) -> None:
 
 
 def keep(work: Callable[[], None], listener: socket.socket, master: int, forks: processes.Forks) -> None:
-    """Run I(work) in a child, and again when that dies, until this process is asked to stop or the I(master) dies.
+    """Run I(work) in a child, and again when that dies, until this process is asked to stop or nobody needs it any more.
 
-    Clients wait in the socket, which this process has open too.
+    That is when the I(master) dies, or has executed itself anew, as it does after SIGHUP, and listens at the same path
+    with a keeper of its own. Clients wait in the socket, which this process has open too.
     """
     events = {signal.SIGTERM, signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, events)
     of_master = os.pidfd_open(master)
+    path = listener.getsockname()
+    own = identity(path)
 
-    def master_is_dead() -> bool:
-        return bool(select.select([of_master], [], [], 0)[0])
+    def is_superfluous() -> bool:
+        return bool(select.select([of_master], [], [], 0)[0]) or identity(path) not in (own, None)
 
     def child() -> None:
         take_signals(TITLE)
@@ -149,13 +152,13 @@ def keep(work: Callable[[], None], listener: socket.socket, master: int, forks: 
             # There is too little memory for a moment, for example; ending would be for good.
             say(f"the ASGI process cannot be started: {error.strerror}")
             event = signal.sigtimedwait({signal.SIGTERM}, PAUSE)
-            stopping = event is not None or master_is_dead()
+            stopping = event is not None or is_superfluous()
             continue
         ended, status = 0, 0
         while not ended:
             event = signal.sigtimedwait(events, 1)
             asked = event is not None and event.si_signo == signal.SIGTERM
-            if not stopping and (asked or master_is_dead()):
+            if not stopping and (asked or is_superfluous()):
                 stopping, deadline = True, time.monotonic() + STOP_TIMEOUT + 10
                 listener.close()
                 os.kill(pid, signal.SIGTERM)
@@ -166,6 +169,15 @@ def keep(work: Callable[[], None], listener: socket.socket, master: int, forks: 
             say(f"the ASGI process has died ({describe(status)}) and is started again")
             if time.monotonic() - started < SOON:
                 time.sleep(PAUSE)
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """Which file has that name; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def say(message: str) -> None:
