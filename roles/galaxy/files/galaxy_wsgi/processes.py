@@ -107,10 +107,7 @@ class Forks:
         self._disconnect()
         shared = list(shared_by_a_fork(before))
         if shared:
-            raise RuntimeError(
-                f"after Galaxy was loaded there is {', '.join(shared)}, "
-                f"which would not survive the fork of the workers: {REMEDY}"
-            )
+            raise RuntimeError(f"after Galaxy was loaded there is {', '.join(shared)}, which would not survive the fork of the workers: {REMEDY}")
 
     def _disconnect(self) -> None:
         """Close the connections that loading has opened; each process opens its own."""
@@ -166,9 +163,7 @@ class Forks:
 
         names = f"{self.galaxy.config.base_server_name}.{SLOT.rpartition('.')[0]}."
         with self.galaxy.model.new_session() as session, session.begin():
-            for row in session.query(WorkerProcess).filter(
-                WorkerProcess.server_name.startswith(names, autoescape=True)
-            ):
+            for row in session.query(WorkerProcess).filter(WorkerProcess.server_name.startswith(names, autoescape=True)):
                 if not os.path.exists(f"/proc/{row.pid}"):
                     session.delete(row)
 
