@@ -196,7 +196,9 @@ def is_answer(payload: str) -> bool:
     """
     sent = json.loads(payload)
     try:
-        body = json.loads(base64.b64decode(sent["body"]) if sent["properties"]["body_encoding"] == "base64" else sent["body"])
+        body = json.loads(
+            base64.b64decode(sent["body"]) if sent["properties"]["body_encoding"] == "base64" else sent["body"]
+        )
     except (KeyError, ValueError):
         return False
     return isinstance(body, dict) and list(body) == ["result"]
