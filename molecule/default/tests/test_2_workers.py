@@ -222,11 +222,6 @@ def test_a_handover_leaves_no_name_behind_and_changes_are_known_right_after_it(h
     wait_for_names(host)
 
 
-def test_a_handover_leaves_nothing_in_the_broker(handover: Handover, host: Any) -> None:
-    """No message, and no queue of the candidate, of the previous slot or of an answer; however many handovers."""
-    wait_for_a_swept_broker(host)
-
-
 def test_event_streams_end_with_their_slot_and_are_opened_at_the_next(handover: Handover) -> None:
     """Each one ended as a response does, and not one was answered by an error."""
     assert re.search(r"ASGI process: pid \d+, \d+ MiB, 30[0-9] connections open", handover.status)
@@ -265,6 +260,11 @@ def test_a_watched_tool_that_changes_is_read_again_by_all_workers(galaxy: Galaxy
     galaxy.knows("watched")
     galaxy.write("watched.xml", TOOL.format(name="watched", version="2"))
     until_all(f"{galaxy.url}/api/tools/watched", galaxy.key, lambda response: response.json()["version"] == "2", 30)
+
+
+def test_a_handover_leaves_nothing_in_the_broker(handover: Handover, host: Any) -> None:
+    """No message, and no queue of the candidate, of the previous slot or of an answer; however many handovers."""
+    wait_for_a_swept_broker(host)
 
 
 def test_memory_is_shared_between_the_workers(host: Any, note: Callable[[str], None]) -> None:
