@@ -97,7 +97,7 @@ def goals(data: dict[str, Any]) -> list[Goal]:
         # Those of the last handover stay for up to ten minutes.
         Goal(
             f"messages in the broker after {HANDOVERS} handovers, in those after 2",
-            queues[-1][1] / queues[2][1],
+            queues[-1][1] / max(queues[2][1], 1),
             at_most=1.2,
         ),
     ]
