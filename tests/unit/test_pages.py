@@ -106,6 +106,14 @@ def sources() -> str:
             ["the file system is full: free some space and run again", "(the old file is intact)", "cannot keep a copy of the configuration in "],
         ),
         ("`not what is written`", ["(not what is written: run the playbook, or "]),
+        (
+            "An option in `galaxy.ini` has no effect",
+            [
+                " sets this option too, so Paste Deploy takes no notice of this line",
+                "Galaxy's job handlers read this option and its web processes do not",
+                "one part of Galaxy reads this option here and another part does not",
+            ],
+        ),
     ],
 )
 def test_troubleshooting_quotes_messages_as_they_are(heading: str, messages: list[str]) -> None:

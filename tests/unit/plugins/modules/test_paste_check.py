@@ -509,6 +509,61 @@ def test_secret_in_a_file_that_everybody_may_read_is_none(run_module: Run, path:
     assert "swordfish" not in str(result)
 
 
+COMPOSITE = """\
+[composite:main]
+use = egg:Paste#urlmap
+/ = galaxy
+[app:galaxy]
+paste.app_factory = galaxy.web.buildapp:app_factory
+use_remote_user = True
+job_config_file = {directory}/job_conf.xml
+"""
+
+
+def test_application_behind_others_is_the_one_that_is_checked(run_module: Run, path: Path) -> None:
+    path.write_text(COMPOSITE.format(directory=path.parent), encoding="utf-8")
+    path.with_name("job_conf.xml").write_text("<job_conf>", encoding="utf-8")
+    result = run_module("paste_check", path=str(path), reach="network", return_options={"app:galaxy": ["use_remote_user"]})
+    messages = [str(finding["path"]) + ":" + str(finding["line"]) + ":" + finding["option"] for finding in result["findings"]]
+    assert f"{path}:6:use_remote_user" in messages
+    assert any(message.startswith(f"{path.parent}/job_conf.xml:") for message in messages)
+    assert result["remote_user"]["used"]
+    assert result["options"] == {"app:galaxy": {"use_remote_user": "True"}}
+
+
+def test_options_from_another_file_are_those_of_the_application(run_module: Run, path: Path) -> None:
+    other = path.with_name("other.ini")
+    path.write_text("[DEFAULT]\nuser = True\n[app:main]\nuse = config:other.ini#galaxy\nget use_remote_user = user\n", encoding="utf-8")
+    other.write_text(
+        "[app:galaxy]\npaste.app_factory = galaxy.web.buildapp:app_factory\nremote_user_secret = swordfish\nbrand = %(user)s\n", encoding="utf-8"
+    )
+    other.chmod(0o644)
+    arguments = {"path": str(path), "remote_user": "$remote_user", "return_options": {"app:main": ["brand", "remote_user_secret", "user"]}}
+    result = run_module("paste_check", **arguments)
+    assert result["options"] == {"app:main": {"brand": "True", "remote_user_secret": "********"}}
+    assert [finding["line"] for finding in result["findings"] if finding["severity"] == "error"] == [3]
+    assert f"{other}:3: [app:galaxy] remote_user_secret: every account of the host can read {other}" in result["msg"]
+    assert "swordfish" not in str(result)
+    warned = [(finding["path"], finding["line"], finding["option"]) for finding in result["findings"] if finding["severity"] == "warning"]
+    assert sorted(warned) == [(str(path), 5, "use_remote_user"), (str(other), 3, "remote_user_secret"), (str(other), 4, "brand")]
+    other.write_text("no line of an INI file, but swordfish\n", encoding="utf-8")
+    result = run_module("paste_check", **arguments)
+    assert f"{other}:1: Paste Deploy cannot read this line" in result["msg"]
+    assert "swordfish" not in str(result)
+    other.unlink()
+    assert f"{path}:4: [app:main] use: there is no file {other}: correct the path" in run_module("paste_check", **arguments)["msg"]
+
+
+def test_option_that_no_application_gets_is_not_returned(run_module: Run, path: Path) -> None:
+    path.write_text(f"[DEFAULT]\nnginx_x_accel_redirect_base = /_x\nbase = /x\n{GOOD}cookie_path = %(base)s\n", encoding="utf-8")
+    change = {"section": "app:main", "options": {"nginx_x_accel_redirect_base": "/_x"}}
+    wanted = {"app:main": ["nginx_x_accel_redirect_base", "base", "cookie_path"]}
+    result = run_module("paste_check", path=str(path), changes=[change], return_options=wanted)
+    assert result["options"] == {"app:main": {"cookie_path": "/x"}}
+    assert result["failed"]
+    assert "[app:main] nginx_x_accel_redirect_base: [DEFAULT] sets this option too" in result["msg"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
 def test_who_else_can_write_the_configuration_is_a_warning(run_module: Run, path: Path) -> None:
     assert run_module("paste_check", path=str(path))["findings"] == []
