@@ -90,7 +90,19 @@ class Database:
                 moved.append(change)
         if gone:
             self.move_workflows(connection, [handler], list(heirs))
+            self.forget(connection, handler)
         return moved
+
+    def forget(self, connection: Any, handler: str) -> None:
+        """Remove a handler of this host from Galaxy's list of processes. The handler does so itself, unless it is killed.
+
+        Galaxy sends messages to the processes of the list. A process that lives writes its row again each minute.
+        """
+        from sqlalchemy import inspect, text
+
+        if inspect(connection).has_table("worker_process"):
+            query = text("DELETE FROM worker_process WHERE server_name = :handler AND hostname = :host")
+            connection.execute(query, {"handler": handler, "host": socket.gethostname()})
 
     def move_workflows(self, connection: Any, handlers: list[str], heirs: list[str]) -> int:
         """Give the workflows of handlers, and of tags, that have not ended to their heirs; tell how many."""
