@@ -8,14 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-<<<<<<< HEAD
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy, _galaxy_options
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_directives import covered, environ_name, shown
-=======
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy, _paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _migration_snippets as snippets
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_directives import environ_name, shown
->>>>>>> migtest
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan import (
     CARRIED,
     NOTE,
