@@ -234,6 +234,7 @@ def _read_files(sites: _Sites, ours: Sequence[tuple[Directive, Directive]], serv
                 names += [name for name in _server_names(sites, directive) if name not in names]
             _read_listen(sites, server)
             _read_server(sites, outer, server, redirects)
+        _read_redirect(sites, [server for _outer, server in mine])
         ways = [[outer, *way] for outer, server in mine for way, is_ours, _known in sites.passes(server) if is_ours]
         login.read_login(
             sites.made, sites.host, mine[0], [way[:-1] for way in ways], sites.snippets, sites.others(mine[0])
@@ -377,6 +378,19 @@ def _read_listen(sites: _Sites, server: Directive) -> None:
         if {"default_server", "default"} & set(directive.words):
             sites.made.inputs["nginx_proxy_default_server"] = True
         sites.carry(directive, option, found.port)
+
+
+def _read_redirect(sites: _Sites, servers: Sequence[Directive]) -> None:
+    """Whether visitors without TLS are served, where there is TLS: by default, the role sends them on."""
+    with_tls = {
+        bool(on or {"ssl", "quic"} & set(directive.words))
+        for server in servers
+        if not any(_to_https(block) for block in server.children("if"))
+        for on in [any(one.arguments == ["on"] for one in server.children("ssl"))]
+        for directive in server.children("listen")
+    }
+    if with_tls == {True, False}:
+        sites.made.inputs["nginx_proxy_ssl_redirect"] = False
 
 
 def _read_server(sites: _Sites, outer: Directive, server: Directive, redirects: bool) -> None:
