@@ -634,3 +634,22 @@ def test_visitors_are_sent_to_tls_by_a_server_of_its_own() -> None:
     assert "nginx_proxy_ssl_redirect" not in read({"/x": text}).inputs
     text = f"server {{ listen 80; {way} }}\nserver {{ listen 443 ssl; {way} }}"
     assert read({"/x": text}).inputs["nginx_proxy_ssl_redirect"] is False
+
+
+def test_location_is_left_behind_as_a_whole() -> None:
+    text = "location /reports {\nallow 10.0.0.1;\ndeny all;\nproxy_pass http://127.0.0.1:9001;\n}\nlocation /old {\nreturn 403;\n}"
+    assert len(site(text).problems) > 4
+    plan = site(text, leave_behind=["/x:3", "/x:8"])
+    assert (plan.problems, plan.notes) == ([], [])
+    assert {entry.line for entry in plan.entries if entry.verdict == "left behind"} == {3, 4, 5, 6, 8, 9}
+    assert "/x:5" in site(f"{text}\ndeny all;", leave_behind=["/x:8"]).can_be_left
+
+
+def test_value_of_an_included_file_is_named_once() -> None:
+    files = {
+        NGINX_CONF: "http { include s/*; }",
+        "/etc/nginx/s/a": "server { location / { include p; }\nlocation /api { include p; } }",
+        "/etc/nginx/p": "proxy_pass http://localhost:8080;\nproxy_read_timeout 900s;",
+    }
+    plan = read(files, nginx_roots=[NGINX_CONF])
+    assert (plan.inputs["nginx_proxy_read_timeout"], plan.notes) == (900, [])
