@@ -150,7 +150,7 @@ leftovers:
       description: The line.
       type: int
     kind:
-      description: One of V(filter), V(program), V(server), V(site), V(socket) and V(unit).
+      description: One of V(filter), V(group), V(program), V(server), V(site), V(socket) and V(unit).
       type: str
     name:
       description: What it is called there.
