@@ -68,9 +68,9 @@ execution:
 """,
 }
 
-# Settings that were there before the handlers stay when these are removed. What they looked like stands behind the second of these.
+# What was there before the handlers stays when these are removed. Where that is more than the handlers took, it stands behind the second of these.
 _STAYS = "The settings stay when the handlers are removed."
-_BEFORE = "Without handlers: "
+_BEFORE = "Previous version: "
 _XML_NOTE = re.compile(rf"<!-- (?:{re.escape(_STAYS)}|{_BEFORE}(?P<source>.*?)) -->", re.DOTALL)
 _YAML_NOTE = re.compile(rf"(?m)^[ \t]*# (?:{re.escape(_STAYS)}|{_BEFORE}(?P<source>.*?))(?:\r\n|\n|\r)")
 
@@ -596,9 +596,11 @@ def _edit_xml(text: str, path: str, after: Handling, note: bool = False) -> str:
             start = rest.end()
             source = style.newline + style.levels[0] + source
         return text[:start] + source + text[start:]
-    if note and not before.handlers and (added or (attributes and before.says_nothing)):
-        source, body = text[element.start:element.end], text[element.opened:element.closing]
-        stays = added and not attributes and body.strip() and _NEWLINE.search(body[len(body.rstrip()):])
+    source, body = text[element.start:element.end], text[element.opened:element.closing]
+    has_lines = bool(body.strip() and _NEWLINE.search(body[len(body.rstrip()):]))
+    # Handlers make lines of an element that is in one.
+    if note and ((added and not (before.handlers and has_lines)) or (attributes and before.says_nothing)):
+        stays = added and not attributes and has_lines and not before.handlers
         added.insert(0, f"<!-- {_STAYS if stays else _BEFORE + _noted(source)} -->")
     replaced: dict[int, Optional[str]] = {}
     for child in element.find("handler"):
@@ -1290,7 +1292,9 @@ def absent(
     dropped: dict[str, Any] = {name: None for name, value in given.items() if value == getattr(before, name)}
     after = replace(before, handlers=kept, **dropped)
     if after == before:
-        return Change(content, tuple(before.by_id))
+        # A file that says nothing, made by who asked for nothing.
+        is_ours = not gone and not given and _minimal_runner(text, path, kind) and before.says_nothing
+        return Change(None if is_ours else content, tuple(before.by_id))
     # With the last handler, all that came with the first one goes too.
     undone = _undone(text, path, kind, before, None if removed and not kept else after)
     if undone is not None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from random import Random
@@ -245,14 +246,14 @@ XML_EDITS = [
         "<handlers/>",
         Handling((Handler("a"),)),
         False,
-        '<handlers>\n        <handler id="a"/>\n    </handlers>',
+        '<handlers>\n        <!-- Previous version: <handlers/> -->\n        <handler id="a"/>\n    </handlers>',
         id="empty element",
     ),
     pytest.param(
         "<handlers />",
         POOL,
         False,
-        '<handlers assign_with="db-skip-locked" max_grab="8" ready_window_size="50" />',
+        '<handlers assign_with="db-skip-locked" max_grab="8" ready_window_size="50">\n        <!-- Previous version: <handlers /> -->\n    </handlers>',
         id="attributes only",
     ),
     pytest.param(
@@ -315,19 +316,20 @@ def test_xml_element_changes_only_where_it_differs(
 
 
 YAML_EDITS = [
-    pytest.param("handling:\n", Handling((Handler("a"),)), False, "handling:\n  processes:\n    a:\n", id="null"),
+    pytest.param("handling:\n", Handling((Handler("a"),)), False, 'handling:\n  # Previous version: ""\n  processes:\n    a:\n', id="null"),
     pytest.param(
         "handling: {}  # c\n",
         POOL,
         False,
-        "handling:  # c\n  assign: [db-skip-locked]\n  max_grab: 8\n  ready_window_size: 50\n",
+        "handling:  # c\n  # Previous version: {}\n  assign: [db-skip-locked]\n  max_grab: 8\n  ready_window_size: 50\n",
         id="empty",
     ),
     pytest.param(
         "handling: {assign: [db-self],\n  processes: {x: {environment: {A: b}}}} # c\n",
         Handling((Handler("a", ("t",)),)),
         False,
-        "handling: # c\n  assign: [db-self]\n  processes:\n    x:\n      environment:\n        A: b\n    a:\n      tags: [t]\n",
+        'handling: # c\n  # Previous version: "{assign: [db-self],NEWLINE  processes: {x: {environment: {A: b}}}}"\n'
+        "  assign: [db-self]\n  processes:\n    x:\n      environment:\n        A: b\n    a:\n      tags: [t]\n",
         id="flow becomes block",
     ),
     pytest.param(
@@ -383,7 +385,7 @@ def test_yaml_mapping_changes_only_where_it_differs(
     around = SAMPLE_YAML.replace("  ", "    ") if "\n    default" in old else SAMPLE_YAML
     before, after = (
         (around + part if last else around.replace("# Where", part + "# Where")).replace("\n", newline)
-        for part in (old, new)
+        for part in (old, new.replace("NEWLINE", json.dumps(newline)[1:-1]))
     )
     assert yml(before, wanted, purge) == after
     assert yml(after, wanted, purge) == after
