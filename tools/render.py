@@ -2,11 +2,12 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Print a template as a role renders it, without a host.
+"""Print a template, or an expression, as a role renders it, without a host.
 
     tools/render.py nginx_proxy site.conf.j2 -e nginx_proxy_prefix=/galaxy
     tools/render.py uwsgi 'systemd/web@.service.j2' -e uwsgi_instance=training
     tools/render.py uwsgi systemd/web.socket.j2 -e '{"__uwsgi_socket": "{{ __uwsgi_sockets | first }}"}'
+    tools/render.py uwsgi '{{ __uwsgi_control | to_nice_json }}'
 
 A template is looked for in the role and then in templates/. The facts are those of a Debian 12 with systemd and two cores. What preflight
 finds on a host is missing, so a variable that comes from there has to be given with -e.
@@ -43,8 +44,6 @@ class RenderError(Exception):
 def find(role: str, template: str) -> Path:
     """The file that a name in a role stands for."""
     places = [TOP / "roles" / role / "templates" / template, TOP / "templates" / template]
-    if not (TOP / "roles" / role).is_dir():
-        raise RenderError(f"there is no role {role}: write one of {', '.join(sorted(path.name for path in TOP.glob('roles/[!.]*')))}")
     for path in places:
         if path.is_file():
             return path
@@ -53,9 +52,16 @@ def find(role: str, template: str) -> Path:
 
 def render(role: str, template: str, variables: Sequence[str] = ()) -> str:
     """The text of a template with the defaults of a role and these variables, each as ansible-playbook takes it with -e."""
-    source, top = find(role, template), TOP / "roles" / role
+    top = TOP / "roles" / role
+    if not top.is_dir():
+        raise RenderError(f"there is no role {role}: write one of {', '.join(sorted(path.name for path in TOP.glob('roles/[!.]*')))}")
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
+        if "{{" in template:
+            source = work / "expression.j2"
+            source.write_text(f"{template}\n")
+        else:
+            source = find(role, template)
         play = {
             "hosts": "localhost",
             "connection": "local",
@@ -83,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print one template."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("role", help="such as nginx_proxy")
-    parser.add_argument("template", help="such as site.conf.j2")
+    parser.add_argument("template", help="such as site.conf.j2, or an expression")
     parser.add_argument("-e", "--extra-vars", action="append", default=[], metavar="NAME=VALUE", help="an input, as ansible-playbook takes it")
     options = parser.parse_args(arguments)
     try:

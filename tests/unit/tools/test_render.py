@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import render
 
@@ -19,6 +21,11 @@ def test_template_that_roles_share_is_rendered_with_the_defaults_of_the_one_that
     text = capsys.readouterr().out
     assert "ExecStart=/usr/local/sbin/galaxy-handlers become %i\n" in text
     assert "\n\n\n" not in text, "blocks leave empty lines, which they do not on a host"
+
+
+def test_expression_is_rendered_with_the_variables_of_the_role(capsys: pytest.CaptureFixture[str]) -> None:
+    assert render.main(["uwsgi", "{{ __uwsgi_control | to_nice_json }}", "-e", "uwsgi_instance=training"]) == 0
+    assert json.loads(capsys.readouterr().out)["command"] == "/usr/local/sbin/training-web"
 
 
 def test_variable_that_only_a_host_has_is_named(capsys: pytest.CaptureFixture[str]) -> None:
