@@ -25,6 +25,7 @@ PAGES = sorted(
     # Its text is that of the specifications, and its headings are their names.
     if path.name != "reference.md"
 )
+REPOSITORY = f"{yaml.safe_load((ROOT / 'galaxy.yml').read_text(encoding='utf-8'))['repository']}/blob/main/"
 FOR_DEVELOPERS = [ROOT / "CONTRIBUTING.md", ROOT / "RELEASING.md", ROOT / "docs" / "development.md"]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"(?m)^([a-z-]+):", MAKEFILE))
@@ -63,10 +64,12 @@ def anchors(page: Path) -> set[str]:
 def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     missing = []
     for target in re.findall(r"\]\(([^)\s]+)\)", without_blocks(page.read_text(encoding="utf-8"))):
-        if "://" in target:
+        # Pages that users install cannot lead to what is in the repository alone, but by its address.
+        if "://" in target and not target.startswith(REPOSITORY):
             continue
-        path, _, anchor = target.partition("#")
-        file = page.parent / path if path else page
+        path, _, anchor = target.removeprefix(REPOSITORY).partition("#")
+        top = ROOT if target.startswith(REPOSITORY) else page.parent
+        file = top / path if path else page
         if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
             missing.append(target)
     assert missing == []
