@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: nginx_load
 short_description: Have nginx load the configuration on disk
-version_added: 1.0.0
+version_added: 1.1.0
 description:
   - Checks the configuration on disk, as C(nginx -t) does, and reloads nginx if nginx has loaded another configuration, other certificates
     or keys, or if its workers lack a group that they would get now. No request is lost by that.
