@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import configparser
+import fnmatch
 import os
 import re
 import subprocess
@@ -187,6 +189,41 @@ def test_supported_versions_of_ansible_core_are_tested() -> None:
     oldest = load(ROOT / "meta" / "runtime.yml")["requires_ansible"]
     assert oldest == f">={versions[0]}.0"
     assert versions == [f"2.{minor}" for minor in range(int(versions[0].partition(".")[2]), int(versions[-1].partition(".")[2]) + 1)]
+
+
+# --- The shape of files ------------------------------------------------------------------------------------------------
+
+
+def rules_for(path: str, sections: dict[str, dict[str, str]]) -> dict[str, str]:
+    """What .editorconfig says of a file; a later section counts more."""
+    rules: dict[str, str] = {}
+    for pattern, said in sections.items():
+        (before, _, rest) = pattern.partition("{")
+        (inside, _, after) = rest.partition("}")
+        patterns = [f"{before}{choice}{after}" for choice in inside.split(",")] if rest else [pattern]
+        if any(fnmatch.fnmatch(path if "/" in choice else Path(path).name, choice) for choice in patterns):
+            rules |= said
+    return rules
+
+
+def test_files_have_the_shape_that_editors_are_told() -> None:
+    parser = configparser.ConfigParser(strict=True)
+    parser.read_string(f"[top]\n{(ROOT / '.editorconfig').read_text(encoding='utf-8')}")
+    sections = {name: dict(parser[name]) for name in parser.sections() if name != "top"}
+    wrong = []
+    for path in sorted(path for path in tracked() if (ROOT / path).is_file() and not (ROOT / path).is_symlink()):
+        content, rules = (ROOT / path).read_bytes(), rules_for(path, sections)
+        if not content or b"\0" in content:
+            continue
+        if rules["insert_final_newline"] == "true" and not content.endswith(b"\n"):
+            wrong.append(f"{path}: no line feed at the end")
+        if rules["trim_trailing_whitespace"] == "true" and re.search(rb"[ \t]+$", content, re.MULTILINE):
+            wrong.append(f"{path}: white space at the end of a line")
+        if rules["end_of_line"] == "lf" and b"\r\n" in content:
+            wrong.append(f"{path}: carriage returns")
+        if rules["indent_style"] == "space" and re.search(rb"^ *\t", content, re.MULTILINE):
+            wrong.append(f"{path}: tabs")
+    assert wrong == []
 
 
 # --- The hooks and the forms -------------------------------------------------------------------------------------------

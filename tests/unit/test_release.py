@@ -131,7 +131,7 @@ def test_release_with_fragments_is_refused(check: Any, tmp_path: Path) -> None:
     (tmp_path / "changelogs" / "fragments" / "left.yml").write_text("---\nbugfixes: []\n")
     code, message = check(f"v{LAST}")
     assert code == 1
-    assert message.startswith("1 fragments in changelogs/fragments belong to no release")
+    assert message.startswith("changelogs/fragments has files that belong to no release (1): run antsibull-changelog release")
 
 
 def test_release_that_the_changelog_does_not_name_is_refused(check: Any, tmp_path: Path) -> None:
