@@ -185,19 +185,21 @@ Play = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def play(name: str) -> Play:
-    """Run a playbook of the scenario once more against the host."""
+    """Run a playbook of the scenario once more against the host, with the variables of the scenario or of another inventory."""
 
-    def run(playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(playbook: str, *arguments: str, hosts: str = "hosts.yml") -> subprocess.CompletedProcess[str]:
         path = playbook if playbook.startswith("galaxyops.") else str(TOP / playbook)
         command = ["ansible-playbook", "--limit", name, path, *arguments]
-        for inventory in (TOP / "molecule" / SCENARIO / "hosts.yml", TOP / "molecule" / "inventory"):
+        for inventory in (TOP / "molecule" / SCENARIO / hosts, TOP / "molecule" / "inventory"):
             command += ["--inventory", str(inventory)]
         # Facts do not change while the tests run: gathering them once saves each run a few seconds.
         cache = {"ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(TOP / "build" / "facts" / SCENARIO)}
         if "--flush-cache" in arguments:
             cache = {}  # such a run is about facts that do not hold for the others
         environment = {**os.environ, **cache, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1"}
-        return subprocess.run(command, cwd=TOP, env=environment, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, cwd=TOP, env=environment, capture_output=True, text=True, check=False)
+        assert "DEPRECATION WARNING" not in process.stdout + process.stderr, process.stderr
+        return process
 
     return run
 

@@ -109,7 +109,7 @@ class Database:
         from sqlalchemy import bindparam, text
 
         query = text("SELECT id FROM workflow_invocation WHERE handler IN :handlers AND state NOT IN :ended ORDER BY id")
-        lists = (bindparam("handlers", expanding=True), bindparam("ended", expanding=True))
+        lists: tuple[Any, ...] = (bindparam("handlers", expanding=True), bindparam("ended", expanding=True))
         workflows = connection.execute(query.bindparams(*lists), {"handlers": handlers, "ended": INVOCATIONS_ENDED}).fetchall()
         for number, row in enumerate(workflows):
             update = text("UPDATE workflow_invocation SET handler = :heir WHERE id = :id")
