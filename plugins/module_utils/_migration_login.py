@@ -130,7 +130,9 @@ def _read_header(
     found = [header for group in headers for header in group]
     if not galaxy.used:
         for header in found:
-            if header.words[-1] in ("", '""'):
+            if host.known.get("nginx_proxy_remote_user"):
+                _add(made, host, header, CARRIED, "the inventory sets nginx_proxy_remote_user")
+            elif header.words[-1] in ("", '""'):
                 _add(
                     made,
                     host,
@@ -158,7 +160,7 @@ def _read_header(
     values = {" ".join(header.words[2:]) for header in found}
     first = found[0] if found else server
     verdict, note = _read_user(
-        made, server, ways, values.pop() if len(values) == 1 and all(headers) else "", has_password
+        made, host, server, ways, values.pop() if len(values) == 1 and all(headers) else "", has_password
     )
     settled = host.known.get("nginx_proxy_remote_user") or verdict == CARRIED
     for header in found if settled else ():
@@ -179,7 +181,7 @@ def _quoted(word: str) -> str:
 
 
 def _read_user(
-    made: Plan, server: Directive, ways: Sequence[Sequence[Directive]], value: str, has_password: bool
+    made: Plan, host: Host, server: Directive, ways: Sequence[Sequence[Directive]], value: str, has_password: bool
 ) -> tuple[str, str]:
     """Carry over what a site says about the user: what becomes of it, and what a person has to do."""
     if value == "$remote_user" and has_password:
@@ -187,7 +189,7 @@ def _read_user(
         return CARRIED, ""
     if re.fullmatch(r"\$http_[a-z0-9_]+", value):
         made.inputs["nginx_proxy_remote_user"] = value
-        if any(inherited(way, "set_real_ip_from") for way in ways):
+        if host.known.get("nginx_proxy_trusted_proxies") or any(inherited(way, "set_real_ip_from") for way in ways):
             return CARRIED, ""
         message = f"the site takes the user from {value} of every client: set nginx_proxy_trusted_proxies to the addresses of the proxy that sends the header"
         return PROBLEM, message

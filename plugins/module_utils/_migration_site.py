@@ -358,6 +358,9 @@ def _read_listen(sites: _Sites, server: Directive) -> None:
         found = address(directive.words[1])
         option = "nginx_proxy_ssl_port" if tls or {"ssl", "quic"} & set(directive.words) else "nginx_proxy_port"
         foreign = [word for word in directive.words[2:] if not _LISTEN_OPTIONS.fullmatch(word)]
+        if ((), str(directive)) in sites.snippets.server:
+            sites.add(directive, CARRIED, _IN_SNIPPETS)
+            continue
         if not found.port:
             sites.add(
                 directive,
@@ -654,7 +657,7 @@ def _file(sites: _Sites, directive: Directive) -> None:
         sites.add(directive, PROBLEM, message, option)
         return
     sites.carry(directive, option, value)
-    if nginx.variables(value):
+    if nginx.variables(value) and not sites.host.known.get(option):
         unknown = ", ".join(nginx.variables(value))
         sites.add(directive, NOTE, f"only nginx knows {unknown}, and the role takes one file: set {option} to its path")
 

@@ -653,3 +653,35 @@ def test_value_of_an_included_file_is_named_once() -> None:
     }
     plan = read(files, nginx_roots=[NGINX_CONF])
     assert (plan.inputs["nginx_proxy_read_timeout"], plan.notes) == (900, [])
+
+
+# What a message tells to do settles the problem
+
+
+@pytest.mark.parametrize(
+    ("lines", "known"),
+    [
+        ("listen 80;\nlisten 8081;", {SERVER: "listen 8081;"}),
+        ("listen unix:/run/x.sock;", {SERVER: "listen unix:/run/x.sock;"}),
+        ("proxy_set_header REMOTE_USER $http_x_user;", {"nginx_proxy_remote_user": "$http_x_user"}),
+    ],
+)
+def test_what_the_message_names_settles_the_problem(lines: str, known: dict[str, Any]) -> None:
+    ini = "[server:main]\nuse = egg:Paste#http\nport = 8080\n\n[app:main]\nuse = egg:app\n"
+    (problem,) = site(lines, ini=ini).problems
+    assert next(iter(known)) in problem
+    assert site(lines, ini=ini, known=known).problems == []
+
+
+def test_user_of_a_trusted_proxy_is_settled_by_its_address() -> None:
+    ini = f"{INI}use_remote_user = True\n"
+    line = "proxy_set_header REMOTE_USER $http_x_user;"
+    assert ["nginx_proxy_trusted_proxies" in problem for problem in site(line, ini=ini).problems] == [True]
+    plan = site(line, ini=ini, known={"nginx_proxy_trusted_proxies": True})
+    assert (plan.problems, plan.inputs["nginx_proxy_remote_user"]) == ([], "$http_x_user")
+
+
+def test_certificate_that_the_inventory_names_needs_no_note() -> None:
+    line = "ssl_certificate /etc/x/${ssl_server_name}/c.pem;"
+    assert len(site(line).notes) == 1
+    assert site(line, known={"nginx_proxy_ssl_certificate": True}).notes == []
