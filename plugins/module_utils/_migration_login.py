@@ -100,7 +100,7 @@ def read_login(
         own.has(_around(way, rule), rule, True, others) for way, rules in zip(ways, logins) for rule in rules
     ):
         for directive in (rule for rules in logins for rule in rules):
-            _add(made, host, directive, CARRIED, "carried over by the snippets of nginx_proxy that the inventory sets")
+            _add(made, host, directive, CARRIED, snippets.CARRIED_OVER)
     elif asking:
         message = (
             "the site asks for a password in some places only: set nginx_proxy_location_snippet, which holds for all requests to the application, "

@@ -13,6 +13,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_directi
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan import Host
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._nginx_config import Directive
 
+CARRIED_OVER = "carried over by the snippets of nginx_proxy that the inventory sets"
 LOCATION, SERVER = "nginx_proxy_location_snippet", "nginx_proxy_server_snippet"
 
 # The blocks around a directive, without those that every site has.
