@@ -17,9 +17,10 @@ from typing import Optional
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files as safe_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._galaxy_options import BRIDGE
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._handlers import DYNAMIC, MULES, SELF_METHODS, STATIC
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import Handler, Handling
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import TRUE
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import DEFAULT, TRUE
 
 _GRABBING = ("db-transaction-isolation", "db-skip-locked")
 _MULE_MESSAGE = "uwsgi-mule-message"
@@ -27,8 +28,7 @@ _MULE_MESSAGE = "uwsgi-mule-message"
 # Every web process has this name while Galaxy is loaded, which is when Galaxy decides which handlers the process is. Later names begin with it.
 WEB_NAME = "main"
 
-# What lets uWSGI serve releases that speak ASGI, and the first release that it can load once and then fork: web processes, and one for ASGI.
-BRIDGE = "galaxy_wsgi:app_factory"
+# The first release that the bridge can load once and then fork: web processes, and one for ASGI.
 FORKS_SINCE = (26, 1)
 
 # What Galaxy can do only in a process that speaks ASGI: what happens in any other process, and the remedy.
@@ -283,7 +283,7 @@ def read_timeout_findings(timeout: Optional[int], started: Optional[float]) -> l
     return [Finding("", 0, "warning", message)]
 
 
-# An option of the application as it is written: its section, its name and its value.
+# An option of the application: the section in which it is written, its name, and its value as the application gets it.
 Option = tuple[str, str, str]
 
 
@@ -302,11 +302,6 @@ class Serving:
     def forks(self) -> bool:
         """Whether the bridge loads Galaxy once, and uWSGI forks the web processes from that."""
         return self.bridge and self.lazy is False
-
-
-def is_bridge(options: Iterable[Option]) -> bool:
-    """Whether the bridge loads the application."""
-    return any(name in ("paste.app_factory", "use") and value in (BRIDGE, f"call:{BRIDGE}") for _section, name, value in options)
 
 
 def fork_problem(serving: Serving, galaxy: Galaxy) -> str:
@@ -360,12 +355,12 @@ def asgi_findings(options: Iterable[Option], serving: Serving, galaxy: Galaxy, p
     return findings
 
 
-def asgi_path_findings(options: Iterable[Option], paths: Collection[str], path: str) -> list[Finding]:
+def asgi_path_findings(options: Iterable[Option], bridge: bool, paths: Collection[str], path: str) -> list[Finding]:
     """What needs a process that speaks ASGI, and is not among the I(paths) that the proxy sends there."""
     options = list(options)
     mcp = next((value for _section, name, value in options if name == _MCP_OPTION), _MCP_PATH)
     needed = {"enable_sse_updates": _EVENTS_PATH, "enable_mcp_server": mcp.rstrip("/") or "/"}
-    if not paths and not is_bridge(options):
+    if not paths and not bridge:
         return []
     return [
         Finding(
@@ -411,13 +406,39 @@ def remote_user(options: Mapping[str, str]) -> RemoteUser:
 
 
 def remote_user_findings(
-    options: Mapping[str, str], path: str, section: str, lines: Mapping[str, int], source: Optional[str], reach: str, mode: int
+    options: Mapping[str, str],
+    path: str,
+    section: str,
+    lines: Mapping[str, int],
+    source: Optional[str],
+    reach: str,
+    mode: int,
+    shared: Optional[Mapping[str, str]] = None,
 ) -> list[Finding]:
     """Whether a user that comes in a header can come from the proxy only.
 
     I(options) are those of the application with their secrets, I(lines) where they are in the file at I(path), which has the
     permissions I(mode). I(source) is C(nginx_proxy_remote_user), or None where the proxy is not known; I(reach) is PROXY, HOST or NETWORK.
+    I(shared) are the options of C([DEFAULT]), which a part of Galaxy reads too.
     """
+    return [*_half_read(options, shared or {}, path), *_remote_user_findings(options, path, section, lines, source, reach, mode)]
+
+
+def _half_read(options: Mapping[str, str], shared: Mapping[str, str], path: str) -> Iterator[Finding]:
+    """Options about the user in C([DEFAULT]): what believes the header reads them there, and what logs the user in does not."""
+    merged = {**shared, **options}
+    if remote_user(merged) == remote_user(options) and merged.get("single_user") == options.get("single_user"):
+        return
+    for name in (_USE_REMOTE_USER, "remote_user_header", _SECRET, "single_user"):
+        if name in shared and name not in options:
+            message = "one part of Galaxy reads this option here and another part does not, so nobody can tell who is let in: move the option to [app:main]"
+            yield Finding(path, 0, "error", message, DEFAULT, name)
+
+
+def _remote_user_findings(
+    options: Mapping[str, str], path: str, section: str, lines: Mapping[str, int], source: Optional[str], reach: str, mode: int
+) -> list[Finding]:
+    """What remote_user_findings() finds in the options of the application itself."""
     found = remote_user(options)
     remedy = "or set use_remote_user to False"
 

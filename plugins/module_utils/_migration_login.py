@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy, _paste_ini
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy, _galaxy_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _migration_snippets as snippets
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_directives import environ_name, shown
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan import (
@@ -28,7 +28,7 @@ _LOGIN = ("satisfy", "auth_basic", "auth_basic_user_file")
 
 def user_headers(host: Host) -> tuple[str, ...]:
     """The headers with the user, by the names that the application knows them by."""
-    galaxy = _galaxy.remote_user(_paste_ini.application(host.text, host.path).options)
+    galaxy = _galaxy.remote_user(_galaxy_options.application(host.text, host.path, read=host.read).options)
     return (galaxy.header,) if galaxy.used and galaxy.header not in _USER_HEADERS else _USER_HEADERS
 
 
@@ -123,8 +123,8 @@ def _read_header(
     made: Plan, host: Host, server: Directive, ways: Sequence[Sequence[Directive]], has_password: bool
 ) -> None:
     """The header with the user, which an application believes whoever sends it."""
-    options = _paste_ini.application(host.text, host.path).options
-    galaxy = _galaxy.remote_user(options)
+    application = _galaxy_options.application(host.text, host.path, read=host.read)
+    galaxy = _galaxy.remote_user(application.options)
     wanted = user_headers(host)
     headers = [[header for header in inherited(way, *_SETS_HEADER) if sets_user(header, wanted)] for way in ways]
     found = [header for group in headers for header in group]
@@ -140,7 +140,7 @@ def _read_header(
                     CARRIED,
                     "the site of the role never passes on what a client sends in this header",
                 )
-            elif "galaxy" in options.get("paste.app_factory", ""):
+            elif _galaxy_options.is_galaxy(application):
                 _add(
                     made,
                     host,

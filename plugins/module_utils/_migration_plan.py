@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy, _job_conf
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import Reader
 
 # What becomes of an entry.
 CARRIED, NOT_NEEDED, NOTE, PROBLEM, LEFT = "carried over", "not needed", "note", "problem", "left behind"
@@ -126,3 +127,5 @@ class Host:
     # What the inventory sets already, and the places (file:line) that may be left behind.
     known: Mapping[str, Any] = field(default_factory=dict)
     leave_behind: Sequence[str] = ()
+    # Reads another Paste Deploy file that the first one names.
+    read: Optional[Reader] = None

@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import (
     _galaxy,
+    _galaxy_options,
     _job_conf,
     _migration_programs,
     _migration_snippets,
@@ -38,6 +39,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan im
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_programs import Program, is_about
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_reading import address
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_site import read_sites
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import Application, Loading, Place
 
 __all__ = ["Host", "Leftover", "Plan", "is_about", "name_problems", "plan"]
 
@@ -84,7 +86,7 @@ def plan(host: Host) -> Plan:
     """Say what the host has to become, or raise L(PasteIniError) where its file cannot be read."""
     made = Plan()
     document = _paste_ini.parse(host.text)
-    options = _paste_ini.application(host.text, host.path).options
+    options = _galaxy_options.application(host.text, host.path, read=host.read).options
     ids = {handler.id for handler in host.job_conf.handlers} if host.job_conf else set()
     servers = _sort_servers(document, options, ids)
     made.inputs.update(galaxy_config_file=host.path, galaxy_server_dir=host.server_dir, galaxy_user=host.user)
@@ -157,18 +159,8 @@ def _command_variables(programs: Iterable[Program]) -> dict[str, str]:
 
 def _server_values(host: Host, document: _paste_ini.Document, section: _paste_ini.Section, variables: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     """The options of a server as Paste reads them, and the names of those that nobody can read."""
-    own = document.values(section.name)
-    use = own.get("use", "")
-    if use and ":" not in use and document.find(f"{_SERVER}{use}"):
-        own = {**document.values(f"{_SERVER}{use}"), **{name: value for name, value in own.items() if name != "use"}}
-    names = {"here": posixpath.dirname(host.path), "__file__": host.path, **variables, **document.values(_paste_ini.DEFAULT), **own}
-    values, unknown = {}, []
-    for name, value in {**document.values(_paste_ini.DEFAULT), **own}.items():
-        try:
-            values[name] = _paste_ini.interpolate(value, names)
-        except _paste_ini.PasteIniError:
-            unknown.append(name)
-    return values, unknown
+    server = Loading(document, host.path, kind="server", read=host.read, given=variables, section=section.name).application
+    return {**server.values, "use": server.factory}, sorted(server.unreadable)
 
 
 def _sockets_of(values: dict[str, str]) -> list[Socket]:
@@ -270,17 +262,15 @@ def _read_uwsgi(made: Plan, host: Host, document: _paste_ini.Document) -> list[S
 
 def _read_application(made: Plan, host: Host, document: _paste_ini.Document) -> None:
     """The application's own options: its prefix, its files, its job configuration, and what it needs besides."""
-    application = _paste_ini.application(host.text, host.path)
+    application = _galaxy_options.application(host.text, host.path, read=host.read)
     options = application.options
     server_dir = made.inputs["galaxy_server_dir"]
-    for name in options.get("filter-with", "").split():
-        section = f"filter:{name}"
-        values = document.values(section)
-        if "prefix" in values and "PasteDeploy#prefix" in values.get("use", ""):
-            made.inputs["nginx_proxy_prefix"] = "/" + values["prefix"].strip("/")
-            place = document.find(section)
+    for one in application.filters:
+        if "prefix" in one.values and "PasteDeploy#prefix" in one.factory:
+            made.inputs["nginx_proxy_prefix"] = "/" + one.values["prefix"].strip("/")
+            place = document.find(one.section)
             made.leftovers.append(
-                Leftover(host.path, place.line if place else 0, "filter", section, "stays, and does nothing to what nginx has done already")
+                Leftover(host.path, place.line if place else 0, "filter", one.section, "stays, and does nothing to what nginx has done already")
             )
     _read_x_accel(made, host, application)
     if options.get("job_config_file"):
@@ -295,7 +285,13 @@ def _read_application(made: Plan, host: Host, document: _paste_ini.Document) -> 
         made.app_options["database_engine_option_max_overflow"] = str(threads - size)
 
 
-def _read_x_accel(made: Plan, host: Host, application: _paste_ini.Application) -> None:
+def _place(host: Host, application: Application, *options: str) -> Place:
+    """Where the first of these options is that the application has, or else the section of the application."""
+    places = [application.places[option] for option in options if option in application.places]
+    return places[0] if places else Place(host.path, application.section, 0)
+
+
+def _read_x_accel(made: Plan, host: Host, application: Application) -> None:
     """The directory that nginx goes on to send datasets from: that of the datasets, and nothing above."""
     options, server_dir = application.options, made.inputs["galaxy_server_dir"]
     made.inputs["nginx_proxy_x_accel_dirs"] = []
@@ -303,45 +299,47 @@ def _read_x_accel(made: Plan, host: Host, application: _paste_ini.Application) -
         return
     files = posixpath.normpath(posixpath.join(server_dir, options.get("file_path", "database/files")))
     made.inputs["nginx_proxy_x_accel_dirs"] = [files]
-    line = application.lines.get("file_path", application.lines.get("nginx_x_accel_redirect_base", 0))
     if any(f"{place}/".startswith(f"{files.rstrip('/')}/") for place in (posixpath.dirname(host.path), server_dir)):
         message = (
             f"the datasets lie in {files}, beside the application or its configuration, and nginx could send those too: "
             "move the datasets into a directory of their own"
         )
-        made.add(host, Entry(host.path, line, f"[{application.section}] file_path", PROBLEM, message))
+        path, section, line = _place(host, application, "file_path", "nginx_x_accel_redirect_base")
+        made.add(host, Entry(path, line, f"[{section}] file_path", PROBLEM, message))
         made.inputs["nginx_proxy_x_accel_dirs"] = []
     for name in ("object_store_config_file", "object_store_cache_path", "library_import_dir", "user_library_import_dir", "new_file_path", "ftp_upload_dir"):
         if options.get(name):
             text = f"nginx sends from {files} only: where the application sends files of {name} too, set nginx_proxy_x_accel_dirs to all such directories"
-            made.add(host, Entry(host.path, application.lines.get(name, 0), f"[{application.section}] {name}", NOTE, text))
+            path, section, line = _place(host, application, name)
+            made.add(host, Entry(path, line, f"[{section}] {name}", NOTE, text))
     if options["nginx_x_accel_redirect_base"].startswith("/"):
         made.inputs["nginx_proxy_x_accel_base"] = options["nginx_x_accel_redirect_base"].rstrip("/")
     else:
         text = "a path of nginx begins with a slash: correct the option"
-        made.add(host, Entry(host.path, application.lines.get("nginx_x_accel_redirect_base", 0), "nginx_x_accel_redirect_base", PROBLEM, text))
+        path, _section, line = _place(host, application, "nginx_x_accel_redirect_base")
+        made.add(host, Entry(path, line, "nginx_x_accel_redirect_base", PROBLEM, text))
 
 
 def _read_proxy_options(made: Plan, host: Host) -> None:
     """Options of the application that need what only the old site did."""
-    application = _paste_ini.application(host.text, host.path)
-    for name, line in application.lines.items():
-        text = f"[{application.section}] {name}"
+    application = _galaxy_options.application(host.text, host.path, read=host.read)
+    for name, (path, section, line) in application.places.items():
+        text = f"[{section}] {name}"
         if name == "nginx_x_accel_redirect_base":
-            made.add(host, Entry(host.path, line, text, CARRIED, "carried over to nginx_proxy_x_accel_base"))
+            made.add(host, Entry(path, line, text, CARRIED, "carried over to nginx_proxy_x_accel_base"))
         elif _PROXY_OPTIONS.fullmatch(name) and application.options.get(name, "").lower() not in ("false", "none", ""):
             if _has_location(host, name, application.options):
                 made.add(host, Entry(host.path, line, text, CARRIED, "nginx_proxy_server_snippet has its location"))
                 continue
             remedy = "remove the option, or write its location into nginx_proxy_server_snippet"
             message = f"the site of the role does not do what {name} needs: {remedy}"
-            made.add(host, Entry(host.path, line, text, PROBLEM, message))
+            made.add(host, Entry(path, line, text, PROBLEM, message))
     galaxy = _galaxy.remote_user(application.options)
     source = made.inputs.get("nginx_proxy_remote_user") or host.known.get("nginx_proxy_remote_user")
     if galaxy.used and not made.sites and not source:
         message = "no site of nginx tells who the user is: set nginx_proxy_remote_user"
-        line = application.lines.get("use_remote_user", 0)
-        made.add(host, Entry(host.path, line, f"[{application.section}] use_remote_user", PROBLEM, message))
+        path, section, line = _place(host, application, "use_remote_user")
+        made.add(host, Entry(path, line, f"[{section}] use_remote_user", PROBLEM, message))
 
 
 def _has_location(host: Host, name: str, options: dict[str, str]) -> bool:
@@ -390,7 +388,7 @@ def _read_handlers(made: Plan, host: Host, sections: Sequence[str], programs: Se
         if value:
             made.inputs[f"job_handlers_{option}"] = value
     _rename_handlers(made, host, handling)
-    options = _paste_ini.application(host.text, host.path).options
+    options = _galaxy_options.application(host.text, host.path, read=host.read).options
     if handling.assign_with:
         made.inputs["job_handlers_assign_with"] = list(handling.assign_with)
     else:

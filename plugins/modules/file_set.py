@@ -279,7 +279,9 @@ def fill_in(entry: dict[str, Any], check_mode: bool) -> list[str]:
         content = managed_file.read(source["path"])
     except managed_file.ManagedFileError as error:
         return [f"{entry['path']}: {error}"]
-    values = paste_ini.values_in_effect(paste_ini.decode(content), source["path"], source["section"]) if content is not None else {}
+    values = {}
+    if content is not None:
+        values = paste_ini.values_in_effect(paste_ini.decode(content), source["path"], source["section"], paste_ini.on_host)
     if source["option"] in values:
         entry["content"] = entry["content"].replace(PLACE, values[source["option"]])
     elif not check_mode:

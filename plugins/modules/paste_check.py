@@ -248,6 +248,15 @@ options:
     type: list
     elements: path
     default: []
+  nginx_uses:
+    description:
+      - Directives of nginx that the site is going to have. An nginx with a hole that one of them opens is warned about, with the version that has the fix -
+        that of the package where nginx is a package of Debian, or else that of nginx.
+      - Where nginx is not installed, nothing is found.
+    type: list
+    elements: str
+    choices: [http2, map, rewrite, ssl, try_files, uwsgi_pass]
+    default: []
   certificate:
     description:
       - A TLS certificate that is going to be served. It and its key must be in PEM form, readable and made for each other. One that
@@ -400,7 +409,8 @@ findings:
 options:
   description:
     - The values of the options asked for in O(return_options), by section, as far as they are set.
-    - What Paste Deploy reads is interpolated and includes what C([DEFAULT]) sets. Keys and passwords are masked.
+    - For a section of an application these are the options that Paste Deploy hands to the application, also those from a section or a file that the
+      section names in C(use). An option that C([DEFAULT]) sets is not among them, because no application gets it. Keys and passwords are masked.
   returned: always
   type: dict
   sample:
@@ -460,7 +470,7 @@ msg:
 import contextlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any, Optional
@@ -470,10 +480,12 @@ from ansible.module_utils.common.validation import check_type_list
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _certificate as certificates
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy as galaxy
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy_options as galaxy_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _instance as instances
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf as job_conf
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _listeners as listeners
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _nginx_versions as nginx_versions
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files as safe_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _sent_links as sent_links
@@ -527,7 +539,8 @@ class Preflight:
         self.listen = [listeners.Wanted(**port) for port in params["listen"]]
         self.before: Optional[str] = None
         self.after = ""
-        self.application = paste_ini.Application("", {}, {})
+        self.loading = paste_ini.load("", "", "main")
+        self.application = paste_ini.Application()
         self.handling = job_conf.Handling()
         self.options: dict[str, dict[str, str]] = {}
         self.uwsgi_satisfies = False
@@ -569,6 +582,7 @@ class Preflight:
             *attempt(lambda: certificates.check(self.certificate) if self.certificate else []),
             *attempt(self.check_read_timeout),
             *attempt(lambda: sent_links.check(self.params["sent_directories"])),
+            *attempt(self.check_nginx),
             *attempt(self.check_remote_user),
             *attempt(self.check_writers),
         ]
@@ -589,13 +603,14 @@ class Preflight:
         else:
             self.before = paste_ini.decode(content)
             for section, names in self.params["return_options"].items():
-                found = paste_ini.options_in_effect(self.before, os.path.abspath(self.path), section)
+                found = paste_ini.options_in_effect(self.before, os.path.abspath(self.path), section, paste_ini.on_host)
                 self.options[section] = {name: found[name] for name in check_type_list(names) if name in found}
         try:
             self.after = paste_ini.changed(self.before or "", self.changes)
         except paste_ini.PasteIniError:
             self.after = self.before or ""  # what is wrong is found below
-        self.application = paste_ini.application(self.after, os.path.abspath(self.path), self.params["app"])
+        self.loading = paste_ini.load(self.after, os.path.abspath(self.path), self.params["app"], paste_ini.on_host)
+        self.application = galaxy_options.application_of(self.loading)
         return []
 
     def check_ini(self) -> list[Finding]:
@@ -607,7 +622,24 @@ class Preflight:
         if wrong:
             return wrong
         has_handlers = True if self.handling.handlers else None if self.wanted is None else False
-        return paste_ini.check_changed(self.before or "", self.changes, self.path, self.params["app"], has_handlers)
+        findings = paste_ini.check_changed(self.before or "", self.changes, self.path, self.params["app"], has_handlers, paste_ini.on_host)
+        if has_handlers or (has_handlers is None and galaxy_options.is_galaxy(self.application)):
+            severity = "error" if has_handlers else "warning"
+            findings += self.located(galaxy_options.reading_findings(self.loading.document, self.path, self.params["app"], self.application, severity))
+        return findings
+
+    def located(self, findings: Iterable[Finding]) -> list[Finding]:
+        """The findings about options of the application where these are written: lines are those of the file as it is now."""
+        found = []
+        for finding in findings:
+            place = self.application.places.get(finding.option)
+            if place and place.section == finding.section and place.path != os.path.abspath(self.path):
+                found.append(replace(finding, path=place.path, line=place.line))
+            else:
+                lines = paste_ini.option_lines(self.before or "", finding.section)
+                line = lines.get(finding.option, lines.get(f"get {finding.option}", 0))
+                found.append(replace(finding, path=self.path, line=line))
+        return found
 
     @cached_property
     def version(self) -> Optional[galaxy.Version]:
@@ -662,8 +694,8 @@ class Preflight:
         if self.handling.handlers:
             findings += galaxy.environment_findings(environment)
             if self.application.section:
-                line = paste_ini.option_lines(self.before or "", self.application.section).get("track_jobs_in_database", 0)
-                findings += galaxy.tracking_findings(self.application.options, self.path, self.application.section, line, self.version)
+                section = self.section_of("track_jobs_in_database")
+                findings += self.located(galaxy.tracking_findings(self.application.options, self.path, section, 0, self.version))
         found = galaxy.Galaxy(self.version, database)
         mode, schedulers = self.params["handlers_mode"], bool(self.params["workflow_schedulers"])
         return findings + galaxy.handling_findings(self.handling, path, found, mode, schedulers)
@@ -738,17 +770,22 @@ class Preflight:
         )
         return [Finding("", 0, "warning", message)]
 
+    def section_of(self, option: str) -> str:
+        """The section that has an option of the application, or else that of the application."""
+        place = self.application.places.get(option)
+        return place.section if place else self.application.section
+
     @cached_property
     def loaded(self) -> list[galaxy.Option]:
         """The options of the application, in whatever sections they are."""
-        return paste_ini.loaded_options(self.after, os.path.abspath(self.path), self.params["app"]) if self.path else []
+        return [(self.section_of(name), name, value) for name, value in self.application.options.items()]
 
     @cached_property
     def serving(self) -> galaxy.Serving:
         """How Galaxy is going to be served."""
         options = self.uwsgi_options
         http = "uwsgi_listen" if self.params["uwsgi_listen"] == "http" else "uwsgi_http_address" if self.params["uwsgi_http_address"] else ""
-        return galaxy.Serving(galaxy.is_bridge(self.loaded), uwsgi_options.is_lazy(options) if options else None, http)
+        return galaxy.Serving(galaxy_options.is_bridge(self.application), uwsgi_options.is_lazy(options) if options else None, http)
 
     def check_asgi(self) -> list[Finding]:
         """Check what needs a process that speaks ASGI."""
@@ -757,9 +794,8 @@ class Preflight:
         if self.uwsgi_options or not self.changes:
             findings += galaxy.asgi_findings(self.loaded, self.serving, galaxy.Galaxy(self.version), self.path)
         if self.params["asgi_paths"] is not None:
-            findings += galaxy.asgi_path_findings(self.loaded, self.params["asgi_paths"], self.path)
-        before = self.before or ""
-        return [replace(finding, line=paste_ini.option_lines(before, finding.section).get(finding.option, 0)) for finding in findings]
+            findings += galaxy.asgi_path_findings(self.loaded, galaxy_options.is_bridge(self.application), self.params["asgi_paths"], self.path)
+        return self.located(findings)
 
     @cached_property
     def uwsgi(self) -> tuple[Optional[virtualenv.Uwsgi], list[Finding]]:
@@ -824,16 +860,28 @@ class Preflight:
             for (who, where), paths in found.items()
         ]
 
+    def check_nginx(self) -> list[Finding]:
+        """Look for holes in the nginx that is there."""
+        uses = self.params["nginx_uses"]
+        nginx = nginx_versions.installed() if uses else None
+        return nginx_versions.findings(nginx, uses) if nginx else []
+
     def check_remote_user(self) -> list[Finding]:
         """Check that nobody but the proxy can say who the user is."""
-        section = self.application.section
-        if not section:
+        application = self.application
+        if not application.section:
             return []
-        options = paste_ini.values_in_effect(self.after, os.path.abspath(self.path), section)
-        lines = paste_ini.option_lines(self.before or "", section)
         # A file that is about to be made gets the mode of the role that makes it.
-        mode = os.stat(self.path).st_mode if self.before is not None else 0
-        return galaxy.remote_user_findings(options, self.path, section, lines, self.params["remote_user"], self.params["reach"], mode)
+        place = application.places.get("remote_user_secret")
+        path = place.path if place else self.path
+        mode = os.stat(path).st_mode if self.before is not None else 0
+        findings = galaxy.remote_user_findings(
+            application.values, path, application.section, {}, self.params["remote_user"], self.params["reach"], mode, application.shared
+        )
+        # What is found in DEFAULT is there, all else is where the application has it from.
+        return self.located(
+            finding if finding.section == paste_ini.DEFAULT else replace(finding, section=self.section_of(finding.option)) for finding in findings
+        )
 
 
 def take_changes(module: AnsibleModule) -> list[paste_ini.Change]:
@@ -902,6 +950,7 @@ def main() -> None:
             "remote_user": {"type": "str"},
             "reach": {"type": "str", "choices": [galaxy.PROXY, galaxy.HOST, galaxy.NETWORK], "default": galaxy.PROXY},
             "sent_directories": {"type": "list", "elements": "path", "default": []},
+            "nginx_uses": {"type": "list", "elements": "str", "choices": sorted(nginx_versions.USES), "default": []},
             "certificate": {
                 "type": "dict",
                 "options": {

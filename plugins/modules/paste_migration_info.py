@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: paste_migration_info
 short_description: Find out how Paste serves a Galaxy, and what that is in the options of the roles
-version_added: 1.0.0
+version_added: 1.1.0
 description:
   - Reads the servers in C(galaxy.ini), the handlers in its job configuration, and everything that supervisor, systemd and nginx read.
   - Returns the options of the roles that make the same of it with uWSGI, and what is left over then, each with its file and line.
@@ -288,6 +288,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import (
     _galaxy,
+    _galaxy_options,
     _job_conf,
     _listeners,
     _managed_file,
@@ -302,6 +303,11 @@ def program_file(path: str, text: Optional[str]) -> dict[str, Any]:
     if text is None:
         return {"path": path, "state": "absent", "sensitive": True}
     return {"path": path, "content": text, "mode": f"{stat.S_IMODE(os.stat(path).st_mode):04o}", "sensitive": True}
+
+
+def decoded(content: Optional[bytes]) -> Optional[str]:
+    """The text of a file, if there is one."""
+    return None if content is None else _paste_ini.decode(content)
 
 
 def read_host(params: dict[str, Any], reader: on_host.Reader, text: str) -> migration.Host:
@@ -336,6 +342,7 @@ def read_host(params: dict[str, Any], reader: on_host.Reader, text: str) -> migr
         is_local=on_host.is_local,
         known=known,
         leave_behind=params["leave_behind"],
+        read=lambda named: decoded(reader.read(named)),
     )
 
 
@@ -375,7 +382,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     result["details"] = [f"{entry.place}: {entry.name}: {entry.verdict}: {entry.text}" for entry in plan.entries]
     result["site_files"] = [{"path": site, "state": "absent"} for site in plan.sites]
     result["program_files"] = [program_file(program, text) for program, text in plan.rewritten.items()]
-    result["app_section"] = _paste_ini.application(text, path).section or "app:main"
+    result["app_section"] = _galaxy_options.application(text, path, read=host.read).section or "app:main"
     # Who that is cannot be seen everywhere, as in a container.
     result["listening"] = sorted({listener.port for listener in _listeners.read_listeners()} & set(plan.ports))
     result["processes"] = processes

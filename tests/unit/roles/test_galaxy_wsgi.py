@@ -76,9 +76,7 @@ def bridge(uwsgi: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     imported = importlib.import_module("galaxy_wsgi")
     # Those of earlier tests are none of what Galaxy has left.
     earlier = set(threading.enumerate()) - {threading.main_thread()}
-    seen = types.SimpleNamespace(
-        enumerate=lambda: [thread for thread in threading.enumerate() if thread not in earlier]
-    )
+    seen = types.SimpleNamespace(enumerate=lambda: [thread for thread in threading.enumerate() if thread not in earlier])
     monkeypatch.setattr(imported.processes, "threading", types.SimpleNamespace(**{**vars(threading), **vars(seen)}))
     yield imported
     gc.set_threshold(*threshold)
@@ -87,12 +85,8 @@ def bridge(uwsgi: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def galaxy(**config: Any) -> Any:
     """A Galaxy that is loaded and not started."""
-    stack = type(
-        "GunicornApplicationStack", (Stack,), {"postfork_functions": [], "late_postfork_event": threading.Event()}
-    )()
-    model = types.SimpleNamespace(
-        session=types.SimpleNamespace(remove=lambda: None), engine=types.SimpleNamespace(dispose=lambda: None)
-    )
+    stack = type("GunicornApplicationStack", (Stack,), {"postfork_functions": [], "late_postfork_event": threading.Event()})()
+    model = types.SimpleNamespace(session=types.SimpleNamespace(remove=lambda: None), engine=types.SimpleNamespace(dispose=lambda: None))
     return types.SimpleNamespace(
         tool_cache=None,
         application_stack=stack,
@@ -133,9 +127,7 @@ def test_log_tells_which_request_it_is_about(bridge: Any) -> None:
 
     async def two_requests() -> None:
         call = bridge.logs.remember_request(application)
-        await asyncio.gather(
-            *(call({"headers": [(b"x-request-id", name)]}, None, None) for name in (b"first", b"second"))
-        )
+        await asyncio.gather(*(call({"headers": [(b"x-request-id", name)]}, None, None) for name in (b"first", b"second")))
 
     asyncio.run(two_requests())
     log("elsewhere")
@@ -144,6 +136,17 @@ def test_log_tells_which_request_it_is_about(bridge: Any) -> None:
         "elsewhere ",
     }
     assert "in the loop first [MainThread,r:first]" in lines
+
+
+def test_exception_that_nobody_catches_is_in_the_log_with_its_request(bridge: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("what went wrong")
+
+    call = bridge.logs.log_exceptions(application)
+    with pytest.raises(ValueError, match="what went wrong"):
+        asyncio.run(call({"type": "http", "method": "GET", "path": "/api/datasets/1"}, None, None))
+    assert "uncaught exception in GET /api/datasets/1" in caplog.text
+    assert "ValueError: what went wrong" in caplog.text
 
 
 def test_requests_have_an_outermost_task_in_common(bridge: Any) -> None:
@@ -164,9 +167,7 @@ def test_galaxy_is_built_from_its_options(bridge: Any, monkeypatch: pytest.Monke
 
     def app_pair(global_conf: dict[str, Any], **options: Any) -> tuple[str, Any]:
         made.update(global_conf, **options)
-        return "wsgi", types.SimpleNamespace(
-            tool_cache=types.SimpleNamespace(assert_hashes_initialized=lambda: made.update(hashed=True))
-        )
+        return "wsgi", types.SimpleNamespace(tool_cache=types.SimpleNamespace(assert_hashes_initialized=lambda: made.update(hashed=True)))
 
     monkeypatch.setattr(bridge, "app_pair", app_pair)
     monkeypatch.setattr(bridge, "initialize_fast_app", lambda wsgi, galaxy: (wsgi, galaxy))
@@ -200,9 +201,7 @@ def test_a_process_that_workers_are_forked_from_has_no_name_of_a_worker(bridge: 
     assert "GUNICORN_WORKER_ID" not in os.environ
 
 
-def test_a_worker_that_loads_galaxy_for_itself_has_its_name_before_that(
-    uwsgi: Any, bridge: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_loads_galaxy_for_itself_has_its_name_before_that(uwsgi: Any, bridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uwsgi, "worker_id", lambda: 3)
     monkeypatch.delenv("GUNICORN_CMD_ARGS")
     bridge.processes.choose_stack()
@@ -281,9 +280,7 @@ def test_what_may_be_shared_stops_no_start(bridge: Any, tmp_path: Path) -> None:
 )
 def test_a_worker_keeps_no_thread_for_a_stream(bridge: Any, config: dict[str, bool], answers: dict[str, str]) -> None:
     """Where it is to be there in a moment, the browser comes back."""
-    served = bridge.Bridge(
-        None, "/galaxy", bridge.beside.elsewhere(types.SimpleNamespace(mcp_server_path="/api/mcp", **config))
-    )
+    served = bridge.Bridge(None, "/galaxy", bridge.beside.elsewhere(types.SimpleNamespace(mcp_server_path="/api/mcp", **config)))
     served.wsgi = lambda environ, start_response: start_response("fine", []) or [b""]
     answered = {}
     for path in answers:
@@ -300,9 +297,7 @@ def test_a_worker_keeps_no_thread_for_a_stream(bridge: Any, config: dict[str, bo
         ({"enable_mcp_server": True}, True),
     ],
 )
-def test_an_asgi_process_is_started_where_galaxy_has_use_for_it(
-    bridge: Any, monkeypatch: pytest.MonkeyPatch, config: dict[str, bool], wanted: bool
-) -> None:
+def test_an_asgi_process_is_started_where_galaxy_has_use_for_it(bridge: Any, monkeypatch: pytest.MonkeyPatch, config: dict[str, bool], wanted: bool) -> None:
     assert bridge.beside.wanted(types.SimpleNamespace(**config)) == wanted
     monkeypatch.setattr(bridge.beside, "SOCKET", "")
     assert not bridge.beside.wanted(types.SimpleNamespace(**config))
@@ -322,9 +317,7 @@ def test_asgi_process_has_the_whole_path(bridge: Any, path: str, asked: str) -> 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         seen.append((scope["path"], scope["raw_path"]))
 
-    asyncio.run(
-        bridge.logs.below("/galaxy", application)({"type": "http", "path": path, "raw_path": path.encode()}, None, None)
-    )
+    asyncio.run(bridge.logs.below("/galaxy", application)({"type": "http", "path": path, "raw_path": path.encode()}, None, None))
     assert seen == [(asked, asked.encode())]
 
 

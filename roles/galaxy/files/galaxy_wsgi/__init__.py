@@ -28,7 +28,7 @@ from a2wsgi import ASGIMiddleware  # noqa: E402
 from galaxy.webapps.galaxy.buildapp import app_pair  # noqa: E402
 from galaxy.webapps.galaxy.fast_app import initialize_fast_app  # noqa: E402
 
-from . import beside, logs  # noqa: E402
+from . import beside, broker, logs  # noqa: E402
 
 Application = Callable[..., Iterable[bytes]]
 
@@ -100,15 +100,15 @@ def app_factory(global_conf: dict[str, Any], **local_conf: Any) -> Application:
     logging.setLogRecordFactory(logs.LogRecord)
     before = processes.descriptors()
     application, galaxy = load_galaxy(global_conf, local_conf)
-    application = logs.remember_request(application)
     prefix = local_conf.get("galaxy_url_prefix", "/").rstrip("/")
-    bridge = Bridge(application, prefix, beside.elsewhere(galaxy.config))
+    bridge = Bridge(logs.remember_request(logs.log_exceptions(application)), prefix, beside.elsewhere(galaxy.config))
     forks = processes.Forks(galaxy, before) if processes.forked_later() else None
     # All that is loaded now stays. A search through it takes a second, in which no request is answered.
     gc.freeze()
     if forks:
-        beside.start(logs.below(prefix, application), galaxy.config, forks)
+        beside.start(logs.remember_request(logs.below(prefix, application)), galaxy.config, forks)
         forks.of_workers(bridge.start)
     else:
         bridge.start()
+        broker.Broker(galaxy).keep_swept()
     return bridge

@@ -37,9 +37,7 @@ _PR_SET_NAME = 15
 
 def wanted(config: Any) -> bool:
     """Whether this Galaxy has what only ASGI can serve."""
-    return bool(SOCKET) and bool(
-        getattr(config, "enable_sse_updates", False) or getattr(config, "enable_mcp_server", False)
-    )
+    return bool(SOCKET) and bool(getattr(config, "enable_sse_updates", False) or getattr(config, "enable_mcp_server", False))
 
 
 def elsewhere(config: Any) -> dict[str, Answer]:
@@ -56,9 +54,7 @@ def elsewhere(config: Any) -> dict[str, Answer]:
             )
         }
     # A browser opens a stream again that has ended, and gives up after an error.
-    found: dict[str, Answer] = {
-        STREAM: ("200 OK", [("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")], b"retry: 3000\n\n")
-    }
+    found: dict[str, Answer] = {STREAM: ("200 OK", [("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")], b"retry: 3000\n\n")}
     if getattr(config, "enable_mcp_server", False):
         message = b'{"err_msg": "The ASGI process, which serves this path, does not answer: try again soon."}'
         found[config.mcp_server_path.rstrip("/") or "/"] = (
@@ -73,11 +69,7 @@ def start(application: logs.Application, config: Any, forks: processes.Forks) ->
     """Start the process, if this Galaxy has use for it."""
     if not wanted(config):
         return
-    inherited = [
-        descriptor
-        for descriptor, name in processes.descriptors().items()
-        if name.startswith("socket:") and descriptor > 2
-    ]
+    inherited = [descriptor for descriptor, name in processes.descriptors().items() if name.startswith("socket:") and descriptor > 2]
     master = os.getpid()
     # The socket exists before the first worker does: if a worker of a slot answers and this socket does not exist, the
     # slot has no ASGI process.

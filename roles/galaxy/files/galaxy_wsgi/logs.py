@@ -10,6 +10,8 @@ from typing import Any, Callable
 
 Application = Callable[..., Awaitable[None]]
 
+log = logging.getLogger(__name__)
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
@@ -37,6 +39,19 @@ def remember_request(application: Application) -> Application:
     async def call(scope: dict[str, Any], receive: Any, send: Any) -> None:
         request_id.set(header(scope, b"x-request-id"))
         await application(scope, receive, send)
+
+    return call
+
+
+def log_exceptions(application: Application) -> Application:
+    """Log what goes wrong in a request and is caught nowhere, as an ASGI server does: the bridge to WSGI drops it."""
+
+    async def call(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        try:
+            await application(scope, receive, send)
+        except Exception:
+            log.exception("uncaught exception in %s %s", scope.get("method", scope["type"]), scope.get("path", ""))
+            raise
 
     return call
 

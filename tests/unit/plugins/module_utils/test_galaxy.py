@@ -229,15 +229,6 @@ def test_a_handler_may_not_be_called_like_a_web_process(name: str, version: str,
         assert f"{{id: handler0, previous_ids: [{name}]}}" in finding.message
 
 
-BRIDGED = [("app:main", "paste.app_factory", "galaxy_wsgi:app_factory")]
-
-
-def test_the_bridge_is_known() -> None:
-    assert galaxy.is_bridge(BRIDGED)
-    assert galaxy.is_bridge([("app:x", "use", "call:galaxy_wsgi:app_factory")])
-    assert not galaxy.is_bridge([("app:main", "paste.app_factory", "galaxy.web.buildapp:app_factory")])
-
-
 @pytest.mark.parametrize(
     ("bridge", "lazy", "version", "refused"),
     [
@@ -305,13 +296,13 @@ def test_what_needs_asgi_is_refused_where_nobody_speaks_it(option: str, serving:
     ],
 )
 def test_the_proxy_leads_to_the_process_for_asgi(more: list[tuple[str, str]], paths: list[str], expected: list[str]) -> None:
-    options = [*BRIDGED, *(("app:main", name, value) for name, value in more)]
-    findings = galaxy.asgi_path_findings(options, paths, "galaxy.ini")
+    options = [("app:main", name, value) for name, value in more]
+    findings = galaxy.asgi_path_findings(options, True, paths, "galaxy.ini")
     assert [finding.message.split()[4] for finding in findings] == expected
     for finding in findings:
         assert "nginx_proxy_asgi_paths, or remove the line" in finding.message
     # Another application has no such process.
-    assert len(galaxy.asgi_path_findings(options[1:], paths, "galaxy.ini")) == (len(expected) if paths else 0)
+    assert len(galaxy.asgi_path_findings(options, False, paths, "galaxy.ini")) == (len(expected) if paths else 0)
 
 
 def remote_user_findings(options: dict[str, str], source: Optional[str] = "$remote_user", reach: str = galaxy.PROXY, mode: int = 0o640) -> list[str]:
@@ -328,6 +319,23 @@ SECRET = {**USED, "remote_user_secret": "abc"}
 @pytest.mark.parametrize("reach", [galaxy.PROXY, galaxy.HOST, galaxy.NETWORK])
 def test_galaxy_that_asks_for_passwords_itself_needs_no_proxy(options: dict[str, str], reach: str) -> None:
     assert remote_user_findings(options, "", reach, 0o644) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "shared", "expected"),
+    [
+        ({}, {"use_remote_user": "True", "here": "/x"}, ["use_remote_user"]),
+        (USED, {"remote_user_secret": "abc", "use_remote_user": "False"}, ["remote_user_secret"]),
+        ({}, {"single_user": "a@example.org"}, ["single_user"]),
+        (USED, {"remote_user_header": "HTTP_REMOTE_USER"}, []),
+        (USED, {"use_remote_user": "False"}, []),
+    ],
+)
+def test_what_one_part_of_galaxy_reads_and_another_does_not_is_refused(options: dict[str, str], shared: dict[str, str], expected: list[str]) -> None:
+    findings = galaxy.remote_user_findings(options, "/g.ini", "app:main", {}, "$remote_user", galaxy.PROXY, 0o600, shared)
+    found = [finding for finding in findings if finding.section == "DEFAULT"]
+    assert [(finding.option, finding.severity) for finding in found] == [(name, "error") for name in expected]
+    assert all("move the option to [app:main]" in finding.message for finding in found)
 
 
 @pytest.mark.parametrize("value", ["True", "yes", "ON", "1", " t", "y"])

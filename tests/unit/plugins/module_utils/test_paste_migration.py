@@ -277,6 +277,22 @@ def test_user_of_another_kind_is_carried_over_or_named(lines: str, inputs: dict[
     assert [note in line for line in told if line.startswith("/x:1: Galaxy takes the user")] == ([True] if note else [])
 
 
+def test_options_are_those_of_the_application_behind_all_others() -> None:
+    ini = (
+        "[DEFAULT]\nport = 8081\njob_config_file = /nobody/reads/this.xml\n[server:main]\nuse = other\n[server:other]\nuse = egg:Paste#http\nport = 9000\n"
+        "[composite:main]\nuse = egg:Paste#urlmap\n/ = galaxy\n[app:galaxy]\nuse = config:app.ini\nfilter-with = proxy-prefix\n"
+        "[filter:proxy-prefix]\nuse = egg:PasteDeploy#prefix\nprefix = /galaxy\n"
+    )
+    other = "[app:main]\npaste.app_factory = galaxy.web.buildapp:app_factory\nnginx_x_accel_redirect_base = /_x\nnginx_upload_store = /up\n"
+    plan = migration.plan(migration.Host("/srv/galaxy.ini", ini, "/srv", "galaxy", read={"/srv/app.ini": other}.get))
+    assert plan.inputs["nginx_proxy_prefix"] == "/galaxy"
+    assert plan.inputs["nginx_proxy_x_accel_base"] == "/_x"
+    assert plan.inputs["job_handlers_config_file"] == "/srv/job_conf.xml"
+    assert any(problem.startswith("/srv/app.ini:4: [app:main] nginx_upload_store:") for problem in plan.problems)
+    # A server whose port is in DEFAULT too gets neither: Paste's own default is left.
+    assert plan.ports == [8080]
+
+
 def test_without_a_job_configuration_the_servers_are_the_handlers() -> None:
     plan = without(job_conf=None)
     assert plan.inputs["job_handlers"] == [{"id": "handler0", "tags": []}, {"id": "handler1", "tags": []}]

@@ -568,6 +568,17 @@ def test_value_of_an_option_on_the_host_gets_into_a_file_and_nowhere_else(run_mo
     assert path.read_text() == "default swordfish;\n"
 
 
+def test_value_from_an_option_is_the_one_that_the_application_gets(run_module: Run, tmp_path: Path) -> None:
+    path, ini = tmp_path / "secret", tmp_path / "galaxy.ini"
+    source = {"path": str(ini), "section": "app:main", "option": "remote_user_secret"}
+    item = {"path": str(path), "content": "default @value@;\n", "value_from": source, "sensitive": True}
+    ini.write_text("[app:main]\nuse = galaxy\n[app:galaxy]\nuse = egg:x\nremote_user_secret = swordfish\n")
+    assert run_module("file_set", files=[item])["changed"]
+    assert path.read_text() == "default swordfish;\n"
+    ini.write_text("[DEFAULT]\nremote_user_secret = hunter2\n[app:main]\nuse = egg:x\nremote_user_secret = swordfish\n")
+    assert "has no option remote_user_secret in [app:main]" in run_module("file_set", files=[item])["msg"]
+
+
 def test_edits_leave_every_other_byte_as_it_is(run_module: Run, tmp_path: Path) -> None:
     path = tmp_path / "nginx.conf"
     path.write_bytes("user www-data;\r\n# Größe\nevents {\n\tn 7;\n}".encode())

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _nginx_versions as nginx_versions
 
 Run = Callable[..., dict[str, Any]]
 
@@ -509,6 +513,61 @@ def test_secret_in_a_file_that_everybody_may_read_is_none(run_module: Run, path:
     assert "swordfish" not in str(result)
 
 
+COMPOSITE = """\
+[composite:main]
+use = egg:Paste#urlmap
+/ = galaxy
+[app:galaxy]
+paste.app_factory = galaxy.web.buildapp:app_factory
+use_remote_user = True
+job_config_file = {directory}/job_conf.xml
+"""
+
+
+def test_application_behind_others_is_the_one_that_is_checked(run_module: Run, path: Path) -> None:
+    path.write_text(COMPOSITE.format(directory=path.parent), encoding="utf-8")
+    path.with_name("job_conf.xml").write_text("<job_conf>", encoding="utf-8")
+    result = run_module("paste_check", path=str(path), reach="network", return_options={"app:galaxy": ["use_remote_user"]})
+    messages = [str(finding["path"]) + ":" + str(finding["line"]) + ":" + finding["option"] for finding in result["findings"]]
+    assert f"{path}:6:use_remote_user" in messages
+    assert any(message.startswith(f"{path.parent}/job_conf.xml:") for message in messages)
+    assert result["remote_user"]["used"]
+    assert result["options"] == {"app:galaxy": {"use_remote_user": "True"}}
+
+
+def test_options_from_another_file_are_those_of_the_application(run_module: Run, path: Path) -> None:
+    other = path.with_name("other.ini")
+    path.write_text("[DEFAULT]\nuser = True\n[app:main]\nuse = config:other.ini#galaxy\nget use_remote_user = user\n", encoding="utf-8")
+    other.write_text(
+        "[app:galaxy]\npaste.app_factory = galaxy.web.buildapp:app_factory\nremote_user_secret = swordfish\nbrand = %(user)s\n", encoding="utf-8"
+    )
+    other.chmod(0o644)
+    arguments = {"path": str(path), "remote_user": "$remote_user", "return_options": {"app:main": ["brand", "remote_user_secret", "user"]}}
+    result = run_module("paste_check", **arguments)
+    assert result["options"] == {"app:main": {"brand": "True", "remote_user_secret": "********"}}
+    assert [finding["line"] for finding in result["findings"] if finding["severity"] == "error"] == [3]
+    assert f"{other}:3: [app:galaxy] remote_user_secret: every account of the host can read {other}" in result["msg"]
+    assert "swordfish" not in str(result)
+    warned = [(finding["path"], finding["line"], finding["option"]) for finding in result["findings"] if finding["severity"] == "warning"]
+    assert sorted(warned) == [(str(path), 5, "use_remote_user"), (str(other), 3, "remote_user_secret"), (str(other), 4, "brand")]
+    other.write_text("no line of an INI file, but swordfish\n", encoding="utf-8")
+    result = run_module("paste_check", **arguments)
+    assert f"{other}:1: Paste Deploy cannot read this line" in result["msg"]
+    assert "swordfish" not in str(result)
+    other.unlink()
+    assert f"{path}:4: [app:main] use: there is no file {other}: correct the path" in run_module("paste_check", **arguments)["msg"]
+
+
+def test_option_that_no_application_gets_is_not_returned(run_module: Run, path: Path) -> None:
+    path.write_text(f"[DEFAULT]\nnginx_x_accel_redirect_base = /_x\nbase = /x\n{GOOD}cookie_path = %(base)s\n", encoding="utf-8")
+    change = {"section": "app:main", "options": {"nginx_x_accel_redirect_base": "/_x"}}
+    wanted = {"app:main": ["nginx_x_accel_redirect_base", "base", "cookie_path"]}
+    result = run_module("paste_check", path=str(path), changes=[change], return_options=wanted)
+    assert result["options"] == {"app:main": {"cookie_path": "/x"}}
+    assert result["failed"]
+    assert "[app:main] nginx_x_accel_redirect_base: [DEFAULT] sets this option too" in result["msg"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
 def test_who_else_can_write_the_configuration_is_a_warning(run_module: Run, path: Path) -> None:
     assert run_module("paste_check", path=str(path))["findings"] == []
@@ -590,3 +649,24 @@ def test_http_of_uwsgi_beyond_the_host_is_warned_about(run_module: Run, path: Pa
     assert [finding["severity"] for finding in result["findings"]] == ["warning"]
     assert "unbit/uwsgi#2775" in result["msg"]
     assert run_module("paste_check", path=str(path), uwsgi_listen="http", reach="host")["findings"] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts another database of packages")
+@pytest.mark.skipif(not os.path.exists("/var/lib/dpkg/status"), reason="no dpkg here")
+def test_hole_of_nginx_is_a_warning_that_names_the_package_with_the_fix(run_module: Run, tmp_path: Path) -> None:
+    found = nginx_versions.installed()
+    if not found or not found.version.startswith("1.22.1-9+deb12u"):
+        pytest.skip("no nginx of Debian 12 here")
+    database = shutil.copytree("/var/lib/dpkg", tmp_path / "dpkg", symlinks=True)
+    status = (database / "status").read_text(encoding="utf-8")
+    old = re.sub(rf"(?s)(\nPackage: {found.package}\n(?:\S[^\n]*\n| [^\n]*\n)*?Version: )[^\n]*", r"\g<1>1.22.1-9+deb12u7", f"\n{status}")
+    (database / "status").write_text(old[1:], encoding="utf-8")
+    under = ["unshare", "--mount", "sh", "-c", f'mount --bind {database} /var/lib/dpkg && exec "$@"', "sh"]
+    assert "warnings" not in run_module("paste_check", under=under)
+    result = run_module("paste_check", under=under, nginx_uses=["uwsgi_pass"])
+    (finding,) = result["findings"]
+    assert (finding["severity"], finding["path"]) == ("warning", "")
+    assert finding["message"].startswith(f"{found.package} 1.22.1-9+deb12u7 has holes that this site is open to: CVE-2026-42946 (uwsgi_pass: ")
+    assert f"Install {found.package} 1.22.1-9+deb12u8 or later" in finding["message"]
+    assert finding["message"] in str(result["warnings"])
+    assert run_module("paste_check", under=under, nginx_uses=["uwsgi_pass"], fail_on="warning")["failed"]
