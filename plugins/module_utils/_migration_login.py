@@ -48,11 +48,11 @@ def read_login(
     site: tuple[Directive, Directive],
     ways: Sequence[Sequence[Directive]],
     own: snippets.Snippets,
-    others: Sequence[Directive],
+    heirs: Sequence[snippets.Heir],
 ) -> None:
     """The password that a site asks for on all ways to the application, and who the site says to the application that somebody is.
 
-    I(own) is what the inventory says already, and I(others) are the locations of the site that do not lead to the application.
+    I(own) is what the inventory says already, and I(heirs) are the locations of the site.
     """
     server = site[1]
     logins = []
@@ -69,10 +69,16 @@ def read_login(
     has_password = bool(asking) and len(lines) == 1 and "satisfy" not in "".join(lines)
     rules = [directive for rules in logins for directive in rules]
     of_site = any(rule is directive for rule in rules for directive in server.block or ())
-    known = own.location | own.server
-    missing = [rule for rule in rules if ((), str(rule)) not in known]
-    asked = [one for one in others if not any(line.words == ["auth_basic", "off"] for line in one.block or ())]
-    bare = [(rule, left) for rule in rules if of_site for left in own.without(rule, asked)]
+    missing = [rule for rule in rules if not own.in_application(rule)]
+    others = [one for one, ours in heirs if not ours]
+    bare = [(rule, left) for rule in rules if of_site for left in own.without(rule, heirs) if left in others]
+    # The other locations get what is written for all requests to the application, but for those that the inventory has.
+    bare += [
+        (rule, way[2])
+        for way, found in zip(ways, logins)
+        for rule in found
+        if len(way) > 2 and ((), str(way[2])) in own.server and not own.has(way[:3], rule, True, heirs)
+    ]
     if has_password and missing and snippets.LOCATION in host.known:
         message = f"the inventory sets {snippets.LOCATION}, and this line is not in it: write the line there"
         made.add(host, Entry(missing[0].path, missing[0].line, "", PROBLEM, message))
@@ -97,7 +103,7 @@ def read_login(
                 made, host, directive, CARRIED, "the default: all that nginx_proxy_location_snippet asks for has to be"
             )
     elif asking and all(
-        own.has(_around(way, rule), rule, True, others) for way, rules in zip(ways, logins) for rule in rules
+        own.has(_around(way, rule), rule, True, heirs) for way, rules in zip(ways, logins) for rule in rules
     ):
         for directive in (rule for rules in logins for rule in rules):
             _add(made, host, directive, CARRIED, snippets.CARRIED_OVER)

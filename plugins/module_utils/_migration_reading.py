@@ -20,6 +20,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan im
     Plan,
     Socket,
 )
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_snippets import Heir
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._nginx_config import Directive
 
 
@@ -95,20 +96,24 @@ class Sites:
                 return all(any(self.is_ours(target) for target in self.targets(end)) for end in ends)
         return False
 
-    def others(self, way: Sequence[Directive]) -> list[Directive]:
-        """The locations of a server whose requests do not go to the application, and that clients can reach."""
-        server = [number for number, block in enumerate(way) if block.name == "server"]
-        return [
-            location
-            for number in server
-            for location in way[number].children("location")
-            if not location.children("return") and not any(one.name == "internal" for one in location.block or ())
-            if not self.leads_to_us([*way[: number + 1], location])
-        ]
+    def heirs(self, way: Sequence[Directive]) -> list[Heir]:
+        """The locations of a server that clients can reach, and whether each leads to the application; one that is left behind will."""
+        for number, block in enumerate(way):
+            if block.name == "server":
+                return [
+                    (
+                        location,
+                        location.place in self.host.leave_behind or self.leads_to_us([*way[: number + 1], location]),
+                    )
+                    for location in block.children("location")
+                    if not location.children("return")
+                    and not any(one.name == "internal" for one in location.block or ())
+                ]
+        return []
 
     def is_carried(self, way: Sequence[Directive], directive: Directive) -> bool:
         """Whether the snippets of the inventory say what a directive at the end of a way says."""
-        return self.snippets.has(way, directive, self.leads_to_us(way), self.others(way))
+        return self.snippets.has(way, directive, self.leads_to_us(way), self.heirs(way))
 
     def is_main(self, way: Sequence[Directive]) -> bool:
         """Whether a way leads into the location with all requests to the application, but for those with a location of their own."""
@@ -125,9 +130,11 @@ class Sites:
         """Where a line at the end of a way is to be written."""
         found = [block for block in way if block.name == "location"]
         if not found:
-            left = self.snippets.without(directive, self.others(way))
-            if left and ((), str(directive)) in self.snippets.location:
+            left = self.snippets.without(directive, self.heirs(way))
+            if left and any((place, str(directive)) in self.snippets.location for place in [snippets.place_of(way)]):
                 return f"nginx_proxy_location_snippet does not hold for the {left[0]}: {directives.TO_SITE}"
+            if left and ((), str(directive)) in self.snippets.server:
+                return f"lines of its kind in the snippets replace it for the {left[0]}: write the line beside them too"
             return directives.TO_SITE
         if self.is_main(way):
             return directives.TO_APPLICATION

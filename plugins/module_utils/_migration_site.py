@@ -115,7 +115,7 @@ def _read_files(sites: Sites, ours: Sequence[tuple[Directive, Directive]], serve
         values.read_redirect(sites, [server for _outer, server in mine])
         ways = [[outer, *way] for outer, server in mine for way, is_ours, _known in sites.passes(server) if is_ours]
         login.read_login(
-            sites.made, sites.host, mine[0], [way[:-1] for way in ways], sites.snippets, sites.others(mine[0])
+            sites.made, sites.host, mine[0], [way[:-1] for way in ways], sites.snippets, sites.heirs(mine[0])
         )
         _read_guards(sites, mine)
         _read_definitions(sites, path, here, [server for server in servers if server.path != path])
