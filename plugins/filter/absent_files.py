@@ -11,12 +11,16 @@ from typing import Any, Callable
 def absent_files(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the items of M(galaxyops.uwsgi.file_set) that remove I(files): what lies in a directory comes before it.
 
+    What is absent anyway comes first, in the order that it has.
+
     Each item keeps C(sensitive), because a diff shows the content of a removed file, and C(mark), which protects a file that no role wrote.
     """
     kept = ("mark", "sensitive")
+    gone = [entry for entry in files if entry.get("state") == "absent"]
+    there = [entry for entry in files if entry.get("state") != "absent"]
     return [
         {"path": entry["path"], "state": "absent", **{name: entry[name] for name in kept if entry.get(name)}}
-        for entry in reversed(files)
+        for entry in (*gone, *reversed(there))
     ]
 
 

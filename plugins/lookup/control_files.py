@@ -11,7 +11,7 @@ short_description: The files of the command that controls web processes or job h
 version_added: 1.0.0
 description:
   - Lists the files of one of the commands C(<instance>-web) and C(<instance>-handlers), ready for the O(ignore:files) of
-    M(galaxyops.uwsgi.file_set).
+    M(galaxyops.uwsgi.file_set). They are a Python package that runs without Ansible; the list also removes the files of other releases.
   - This lookup is for the roles of this collection. Any release may change or remove it.
 author:
   - Galaxy operators (@galaxyops)
@@ -44,23 +44,40 @@ from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._mark import MARK
 
-SOURCE = Path(__file__).resolve().parents[2] / "templates" / "control"
+MODULE_UTILS = Path(__file__).resolve().parents[1] / "module_utils"
+# What the program shares with modules; it lies beside the program on a host too.
+SHARED = ("_mark", "_processes", "_safe_files", "_uwsgi_stats")
+COMMANDS = "/usr/local/sbin"
+LIBRARIES = "/usr/local/lib/galaxyops"
 LAUNCHER = """\
 #!/bin/sh
 # Managed by Ansible (galaxyops.uwsgi): changes made here are lost. {command} --help tells what it does.
-cd {library} && exec /usr/bin/python3 -B -m control {instance} {kind} "$@"
+cd {library} && exec /usr/bin/python3 -B -m galaxyops.control {instance} {kind} "$@"
 """
+
+
+def package(library: str) -> dict[str, str]:
+    """The Python package C(galaxyops) of the program, by paths: its subpackage C(control) is what runs."""
+    files = {f"{library}/galaxyops/__init__.py": '"""The program galaxyops.control, and what it shares with Ansible modules."""\n'}
+    files.update({f"{library}/galaxyops/{name}.py": (MODULE_UTILS / f"{name}.py").read_text() for name in SHARED})
+    for source in sorted((MODULE_UTILS / "_control").glob("*.py")):
+        files[f"{library}/galaxyops/control/{source.name}"] = source.read_text()
+    return files
 
 
 def control_files(instance: str, kind: str) -> list[dict[str, Any]]:
     """The directories and files of one command, in an order in which they can be made."""
-    command = f"/usr/local/sbin/{instance}-{kind}"
-    library = f"/usr/local/lib/galaxyops/{instance}-{kind}"
+    command = f"{COMMANDS}/{instance}-{kind}"
+    library = f"{LIBRARIES}/{instance}-{kind}"
     launcher = LAUNCHER.format(command=command, library=library, instance=instance, kind=kind)
+    directories = (LIBRARIES, library, f"{library}/galaxyops", f"{library}/galaxyops/control")
     return [
-        *({"path": path, "state": "directory", "mode": "0755"} for path in ("/usr/local/lib/galaxyops", library, f"{library}/control")),
-        *({"path": f"{library}/control/{source.name}", "content": source.read_text(), "mode": "0644"} for source in sorted(SOURCE.glob("*.py"))),
+        *({"path": path, "state": "directory", "mode": "0755"} for path in directories),
+        *({"path": path, "content": content, "mode": "0644"} for path, content in package(library).items()),
         {"path": command, "content": launcher, "mark": MARK, "mode": "0755"},
+        # What is here no more, as of other releases; a path that is listed above stays. Releases before 1.1.0 had everything in the last directory.
+        *({"path": f"{directory}/*.py", "state": "absent"} for directory in (*directories[2:], f"{library}/control")),
+        {"path": f"{library}/control", "state": "absent"},
     ]
 
 

@@ -20,7 +20,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
-# The same in both packages that have this file
 from ._safe_files import locate, read_stream
 
 PAGE = os.sysconf("SC_PAGE_SIZE")

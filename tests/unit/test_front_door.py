@@ -256,8 +256,8 @@ def test_commands_that_the_forms_name_exist() -> None:
     assert {("web", "status"), ("handlers", "status")} <= called
     for kind, command in called:
         process = subprocess.run(
-            [sys.executable, "-m", "control", "galaxy", kind, command, "--help"],
-            cwd=ROOT / "templates",
+            [sys.executable, "-m", "ansible_collections.galaxyops.uwsgi.plugins.module_utils._control", "galaxy", kind, command, "--help"],
+            cwd=ROOT / ".ansible/collections",
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,

@@ -9,9 +9,7 @@ import contextlib
 import itertools
 import re
 import signal
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Callable
 
 import pytest
@@ -27,10 +25,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import (
     _uwsgi_formats,
     _virtualenv,
 )
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "templates"))
-
-from control import fingerprint
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control import fingerprint
 
 SIZE = 400_000
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-CODE = ("plugins/modules", "plugins/module_utils", "templates/control")
+CODE = ("plugins/modules", "plugins/module_utils", "plugins/module_utils/_control")
 
 # What a Place of the safe module is called
 PLACES = ("safe_files", "place", "spare", "copy", "candidate", "os")
@@ -37,22 +37,22 @@ ALLOWED = {
     "only files of the kernel, below /proc": {
         "plugins/module_utils/_listeners.py": ["read_listeners", "longest_queue", "read_owners"],
         "plugins/module_utils/_uwsgi_stats.py": ["sizes", "ask"],
-        "templates/control/asgi.py": ["title", "Asgi.connections"],
+        "plugins/module_utils/_control/asgi.py": ["title", "Asgi.connections"],
         "plugins/module_utils/_processes.py": ["show"],
-        "templates/control/kernel.py": ["children", "proportional_memory", "available_memory"],
-        "templates/control/web.py": ["_command_lines"],
+        "plugins/module_utils/_control/kernel.py": ["children", "proportional_memory", "available_memory"],
+        "plugins/module_utils/_control/web.py": ["_command_lines"],
     },
     "only where nobody but root can write": {
         "plugins/module_utils/_managed_file.py": ["_set_others"],
         "plugins/module_utils/_mark.py": ["first_text"],
         "plugins/module_utils/_nginx.py": ["_read", "Configuration.fingerprint", "Nginx.record"],
-        "templates/control/common.py": ["Control.remove"],
-        "templates/control/handlers.py": ["Handlers.own_environment", "Handlers.last_settings"],
-        "templates/control/known_good.py": ["KnownGood.remove"],
-        "templates/control/lock.py": ["_open"],
-        "templates/control/logs.py": ["LogService.remove"],
-        "templates/control/supervisor.py": ["Supervisor.start", "Supervisor.says"],
-        "templates/control/web.py": [
+        "plugins/module_utils/_control/common.py": ["Control.remove"],
+        "plugins/module_utils/_control/handlers.py": ["Handlers.own_environment", "Handlers.last_settings"],
+        "plugins/module_utils/_control/known_good.py": ["KnownGood.remove"],
+        "plugins/module_utils/_control/lock.py": ["_open"],
+        "plugins/module_utils/_control/logs.py": ["LogService.remove"],
+        "plugins/module_utils/_control/supervisor.py": ["Supervisor.start", "Supervisor.says"],
+        "plugins/module_utils/_control/web.py": [
             *["Web.prove", "Web.proven", "Web.remove", "SystemdSocket.record", "SystemdSocket.close_others"],
             *["give_socket", "PublicSocket.group", "PublicSocket._wait", "PublicSocket.share", "SystemdSocket._definition"],
             "SystemdSocket._is_as_defined",
@@ -60,12 +60,12 @@ ALLOWED = {
         ],
     },
     "relative to a descriptor, and through no link": {
-        "templates/control/logs.py": ["LogFile._open", "LogDirectory.make_ready", "LogDirectory._give", "LogDirectory._take_cursor"],
+        "plugins/module_utils/_control/logs.py": ["LogFile._open", "LogDirectory.make_ready", "LogDirectory._give", "LogDirectory._take_cursor"],
     },
-    "only as the user who copies the log, in a directory of that user": {"templates/control/logs.py": ["Copy.cursor", "Copy.write"]},
-    "only /dev/null": {"templates/control/errors.py": ["silence"]},
+    "only as the user who copies the log, in a directory of that user": {"plugins/module_utils/_control/logs.py": ["Copy.cursor", "Copy.write"]},
+    "only /dev/null": {"plugins/module_utils/_control/errors.py": ["silence"]},
     "only as the application's user": {
-        "templates/control/web.py": ["Web._emperor", "Web.become"],
+        "plugins/module_utils/_control/web.py": ["Web._emperor", "Web.become"],
     },
 }
 

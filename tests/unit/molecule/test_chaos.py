@@ -138,7 +138,7 @@ def test_a_command_has_to_end_and_to_say_why_it_failed() -> None:
     for result in (
         Result(None, "prove"),
         Result(1, ""),
-        Result(1, f'{TRACEBACK}  File "/usr/local/lib/galaxyops/tiny-web/control/web.py", line 1'),
+        Result(1, f'{TRACEBACK}  File "/usr/local/lib/galaxyops/tiny-web/galaxyops/control/web.py", line 1'),
     ):
         assert len(says("one", result)) == 1
     assert says("one", Result(1, f'{TRACEBACK}  File "/srv/tiny/tiny_app.py", line 1')) == []

@@ -11,16 +11,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import render
 
-ROOT = Path(__file__).resolve().parents[3]
 EXPECTED = Path(__file__).with_name("files_on_hosts")
 
 UWSGI = "__uwsgi_control_inputs + lookup('ansible.builtin.vars', '__uwsgi_' ~ __uwsgi_manager ~ '_files')"
@@ -100,35 +96,3 @@ def test_configuration_and_units_are_as_before(case: str) -> None:
     if os.environ.get("REWRITE_FILES_ON_HOSTS"):
         path.write_text(found, encoding="utf-8")
     assert found == path.read_text(encoding="utf-8")
-
-
-def started_from(case: str, etc: Path) -> dict[str, Any]:
-    """What the fingerprint of each process is of, by the configuration that a role has written."""
-    text = (EXPECTED / f"{case}.txt").read_text(encoding="utf-8")
-    (config,) = re.findall(r"(?ms)^=== [^\n]*/(?:web|handlers)\.json\"\}\n(\{.*?^\})$", text)
-    kind = "web" if case.startswith("uwsgi") else "handlers"
-    (etc / "galaxy").mkdir()
-    (etc / "galaxy" / f"{kind}.json").write_text(config)
-    program = "import json, sys; from control.__main__ import control_for; found = control_for('galaxy', sys.argv[1])\n"
-    program += "print(json.dumps({name: process.watch for name, process in found.processes().items()}, sort_keys=True, indent=1))"
-    environment = {**os.environ, "GALAXYOPS_ETC": str(etc)}
-    process = subprocess.run(
-        [sys.executable, "-B", "-c", program, kind],
-        cwd=ROOT / "templates",
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return dict(json.loads(process.stdout))
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_fingerprints_are_of_the_same_as_before(case: str, tmp_path: Path) -> None:
-    """A fingerprint that differs replaces every process, though nothing has changed."""
-    path = EXPECTED / f"{case}.fingerprint.json"
-    found = started_from(case, tmp_path)
-    if os.environ.get("REWRITE_FILES_ON_HOSTS"):
-        path.write_text(json.dumps(found, sort_keys=True, indent=2) + "\n")
-    assert found == json.loads(path.read_text())

@@ -19,3 +19,12 @@ def test_what_is_secret_stays_so_when_it_is_removed() -> None:
 
 def test_mark_stays_so_that_no_file_of_somebody_else_is_removed() -> None:
     assert absent_files([{"path": "/etc/a", "content": "x", "mark": "us"}]) == [{"path": "/etc/a", "state": "absent", "mark": "us"}]
+
+
+def test_what_is_absent_anyway_is_removed_first_and_in_its_order() -> None:
+    files = [
+        {"path": "/etc/a", "state": "directory"},
+        {"path": "/etc/a/old/*.py", "state": "absent"},
+        {"path": "/etc/a/old", "state": "absent"},
+    ]
+    assert [entry["path"] for entry in absent_files(files)] == ["/etc/a/old/*.py", "/etc/a/old", "/etc/a"]

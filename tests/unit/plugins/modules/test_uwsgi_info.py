@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from control.web import UnixConnection, workload
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.web import UnixConnection, workload
 
 Run = Callable[..., dict[str, Any]]
 

@@ -171,4 +171,4 @@ def main(instance: str, kind: str, arguments: Optional[list[str]] = None) -> int
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
+    raise SystemExit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))

@@ -161,7 +161,7 @@ def answer(request: dict[str, Any]) -> Any:
 def main(request: str) -> Optional[str]:
     """Answer one request; what goes wrong is told without what may be secret."""
     try:
-        print(json.dumps(answer(json.loads(request))))
+        sys.stdout.write(f"{json.dumps(answer(json.loads(request)))}\n")
     except Exception as error:
         # The messages of drivers and of SQLAlchemy name the host and the user, and never the password.
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
@@ -169,4 +169,6 @@ def main(request: str) -> Optional[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.stdin.read()))
+    # Galaxy's packages are not to be taken for the modules beside this file.
+    sys.path.pop(0)
+    raise SystemExit(main(sys.stdin.read()))

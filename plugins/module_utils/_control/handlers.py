@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
-from ._processes import start_time
+from .._processes import start_time
 from .common import BY_HANDLERS, Control
 from .database import changes
 from .errors import ControlError, Refusal, say

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from ._processes import command_line, groups, parent, show
+from .._processes import command_line, groups, parent, show
 from .kernel import owner
 
 

@@ -27,8 +27,9 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from . import _safe_files as safe_files
-from ._processes import start_time
+from .. import _safe_files as safe_files
+from .._processes import start_time
+from .._uwsgi_stats import StatsError, ask
 from .accounts import account_of, as_user, drop_privileges, group_of
 from .asgi import Asgi
 from .common import BY_HANDLERS, Control
@@ -39,7 +40,6 @@ from .logs import LogService
 from .nginx import nginx_workers
 from .paths import ETC, read, relink
 from .process import Process
-from .stats import StatsError, ask
 from .supervisor import state, supervisorctl
 from .systemd import Systemd, systemctl
 

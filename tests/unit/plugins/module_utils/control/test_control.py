@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import grp
-import importlib
 import json
 import os
 import pwd
@@ -19,7 +18,6 @@ import socketserver
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
@@ -33,64 +31,8 @@ import pytest
 from ansible_collections.galaxyops.uwsgi.plugins.filter.environment_file import environment_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf, _paste_ini
 
-SOURCE = Path(__file__).resolve().parents[3] / "templates"
 ACCOUNT = {"user": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.getegid()).gr_name}
 HEALTH = {"path": "/api/version", "status": [200], "host": "localhost", "timeout": 2}
-
-
-@pytest.fixture
-def etc(tmp_path: Path) -> Path:
-    """What stands for /etc."""
-    (tmp_path / "etc" / "galaxy").mkdir(parents=True)
-    return tmp_path / "etc"
-
-
-@pytest.fixture
-def run() -> Iterator[Path]:
-    """What stands for /run; the path of a unix socket may be no longer than 107 characters, so it is a short one."""
-    with tempfile.TemporaryDirectory() as directory:
-        yield Path(directory)
-
-
-class Modules:
-    """The modules of the command, with directories of their own."""
-
-    def __init__(self) -> None:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "control"]:
-            del sys.modules[name]
-        self.modules = {path.stem: importlib.import_module(f"control.{path.stem}") for path in sorted((SOURCE / "control").glob("*.py"))}
-        for name in ("common", "process", "web", "handlers", "systemd", "supervisor"):
-            setattr(self, name, self.modules[name])
-        self.main = self.modules["__main__"]
-
-    def __getattr__(self, name: str) -> Any:
-        """Find a function or class in whichever module has it."""
-        for module in self.modules.values():
-            if hasattr(module, name):
-                return getattr(module, name)
-        raise AttributeError(name)
-
-
-@pytest.fixture
-def control(etc: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Modules:
-    """The modules of the command, with directories of their own."""
-    monkeypatch.setenv("GALAXYOPS_ETC", str(etc))
-    monkeypatch.setenv("GALAXYOPS_RUN", str(run))
-    monkeypatch.setenv("GALAXYOPS_STATE", str(tmp_path / "state"))
-    monkeypatch.syspath_prepend(SOURCE)
-    return Modules()
-
-
-@pytest.fixture
-def command(etc: Path, run: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command as its launcher does."""
-
-    def call(kind: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "GALAXYOPS_ETC": str(etc), "GALAXYOPS_RUN": str(run), "GALAXYOPS_STATE": str(tmp_path / "state")}
-        program = [sys.executable, "-m", "control", "galaxy", kind, *arguments]
-        return subprocess.run(program, cwd=SOURCE, env=environment, capture_output=True, text=True, check=False, **options)
-
-    return call
 
 
 def write(etc: Path, kind: str, **config: Any) -> None:
@@ -114,7 +56,7 @@ GALAXY_INI = "# Galaxy\n\n[app:main]\nid_secret = x\n  indented = y\n\n# the end
         (b"[app:main]\r\na = 1\r\n", b"[app:main]\r\na = 1\r\n\r\n[uwsgi]\r\nmaster = true\r\n"),
     ],
 )
-def test_without_a_section_its_changes_are_none(control: Modules, before: bytes, after: bytes) -> None:
+def test_without_a_section_its_changes_are_none(control: Any, before: bytes, after: bytes) -> None:
     assert control.without_section(before, "uwsgi") == control.without_section(after, "uwsgi")
 
 
@@ -127,12 +69,12 @@ def test_without_a_section_its_changes_are_none(control: Modules, before: bytes,
         (b"[uwsgi]\nx = 1\n[app:main]\na = 1\n", b"[uwsgi]\nx = 1\n[app:main]\na = 2\n"),
     ],
 )
-def test_without_a_section_other_changes_still_are(control: Modules, before: bytes, after: bytes) -> None:
+def test_without_a_section_other_changes_still_are(control: Any, before: bytes, after: bytes) -> None:
     assert control.without_section(before, "uwsgi") != control.without_section(after, "uwsgi")
 
 
 @pytest.mark.parametrize("text", [GALAXY_INI, GALAXY_INI.rstrip("\n"), GALAXY_INI.replace("\n", "\r\n"), "[app:main]\n"])
-def test_what_the_uwsgi_role_writes_is_no_change_to_handlers(control: Modules, text: str) -> None:
+def test_what_the_uwsgi_role_writes_is_no_change_to_handlers(control: Any, text: str) -> None:
     changed = _paste_ini.set_section(text, "uwsgi", {"master": "true", "threads": "4"})
     assert changed != text
     assert control.without_section(changed.encode(), "uwsgi") == control.without_section(text.encode(), "uwsgi")
@@ -166,7 +108,7 @@ def job_conf(name: str, *handlers: _job_conf.Handler) -> bytes:
 
 
 @pytest.mark.parametrize("name", JOB_CONF)
-def test_another_handler_is_no_change_to_handlers(control: Modules, name: str) -> None:
+def test_another_handler_is_no_change_to_handlers(control: Any, name: str) -> None:
     one = job_conf(name, _job_conf.Handler("handler0"))
     others = [
         job_conf(name, _job_conf.Handler("handler0"), _job_conf.Handler("handler1")),
@@ -176,7 +118,7 @@ def test_another_handler_is_no_change_to_handlers(control: Modules, name: str) -
 
 
 @pytest.mark.parametrize("name", JOB_CONF)
-def test_another_runner_is_a_change_to_handlers(control: Modules, name: str) -> None:
+def test_another_runner_is_a_change_to_handlers(control: Any, name: str) -> None:
     text = job_conf(name, _job_conf.Handler("handler0"), _job_conf.Handler("handler1"))
     for old, new in ((b"runner", b"Runner"), (b"plugins", b"Plugins"), (b"execution", b"Execution"), (b"destinations", b"Destinations")):
         if old in text:
@@ -184,84 +126,84 @@ def test_another_runner_is_a_change_to_handlers(control: Modules, name: str) -> 
 
 
 @pytest.mark.parametrize("element", [b"<handlers/>", b'<handlers assign_with="db-self" />', b"<handlers></handlers>"])
-def test_an_element_without_handlers_is_cut_out_alone(control: Modules, element: bytes) -> None:
+def test_an_element_without_handlers_is_cut_out_alone(control: Any, element: bytes) -> None:
     assert control.without_handlers(b"<job_conf>" + element + b'<plugins><plugin id="x"/></plugins></job_conf>') == (
         b'<job_conf><plugins><plugin id="x"/></plugins></job_conf>'
     )
 
 
-def test_a_fingerprint_is_of_names_contents_and_targets(control: Modules, tmp_path: Path) -> None:
+def test_a_fingerprint_is_of_names_contents_and_targets(control: Any, tmp_path: Path) -> None:
     one, two, link = tmp_path / "one", tmp_path / "two", tmp_path / "link"
     one.write_text("ab")
     two.write_text("c")
     link.symlink_to(one)
     watch = [{"path": str(one)}, {"path": str(two)}, {"path": str(link), "link": True}]
-    seen = [control.fingerprint(watch)]
-    assert control.fingerprint(watch) == seen[0]
+    seen = [control.fingerprint.fingerprint(watch)]
+    assert control.fingerprint.fingerprint(watch) == seen[0]
 
     # What moves from one file to the next leaves the text of both together as it was.
     one.write_text("a")
     two.write_text("bc")
-    seen.append(control.fingerprint(watch))
+    seen.append(control.fingerprint.fingerprint(watch))
     two.unlink()
-    seen.append(control.fingerprint(watch))
+    seen.append(control.fingerprint.fingerprint(watch))
     two.write_text("")
-    seen.append(control.fingerprint(watch))
+    seen.append(control.fingerprint.fingerprint(watch))
     link.unlink()
     link.symlink_to(two)
-    seen.append(control.fingerprint(watch))
+    seen.append(control.fingerprint.fingerprint(watch))
     assert len(set(seen)) == len(seen)
 
 
-def test_a_fingerprint_follows_a_link_through_links(control: Modules, tmp_path: Path) -> None:
+def test_a_fingerprint_follows_a_link_through_links(control: Any, tmp_path: Path) -> None:
     (tmp_path / "venvs" / "1").mkdir(parents=True)
     (tmp_path / "venvs" / "2").mkdir()
     (tmp_path / "current").symlink_to("venvs/1")
     (tmp_path / "venv").symlink_to("current")
     watch = [{"path": str(tmp_path / "venv"), "link": True}]
-    before = control.fingerprint(watch)
+    before = control.fingerprint.fingerprint(watch)
     (tmp_path / "venvs" / "1" / "new").write_text("what lies in it does not count")
-    assert control.fingerprint(watch) == before
+    assert control.fingerprint.fingerprint(watch) == before
     (tmp_path / "current").unlink()
     (tmp_path / "current").symlink_to("venvs/2")
-    assert control.fingerprint(watch) != before
+    assert control.fingerprint.fingerprint(watch) != before
 
 
-def test_a_fingerprint_takes_every_file_that_a_pattern_names(control: Modules, tmp_path: Path) -> None:
+def test_a_fingerprint_takes_every_file_that_a_pattern_names(control: Any, tmp_path: Path) -> None:
     watch = [{"path": str(tmp_path / "lib" / "python3*" / "*uwsgi*.dist-info" / "RECORD")}]
-    seen = [control.fingerprint(watch)]
+    seen = [control.fingerprint.fingerprint(watch)]
     for name in ("pyuwsgi-2.0.30.dist-info", "uwsgidecorators-1.1.0.dist-info"):
         (tmp_path / "lib" / "python3.11" / name).mkdir(parents=True)
         (tmp_path / "lib" / "python3.11" / name / "RECORD").write_text("same")
-        seen.append(control.fingerprint(watch))
+        seen.append(control.fingerprint.fingerprint(watch))
     assert len(set(seen)) == 3
 
 
-def test_code_is_watched_in_directories_too_and_never_put_back(control: Modules, etc: Path, tmp_path: Path) -> None:
+def test_code_is_watched_in_directories_too_and_never_put_back(control: Any, etc: Path, tmp_path: Path) -> None:
     """As C(git pull) changes it: the branch that HEAD names leads to another commit."""
     heads = tmp_path / ".git" / "refs" / "heads"
     (heads / "feature").mkdir(parents=True)
     (heads / "feature" / "x").write_text("1")
     write(etc, "web", manager="systemd", code=[f"{tmp_path}/.git/HEAD", f"{heads}/**"])
     web = control.Web("galaxy")
-    before = control.fingerprint(web.watch)
+    before = control.fingerprint.fingerprint(web.watch)
     works(web.known_good, web.version)
     (heads / "feature" / "x").write_text("2")
-    assert control.fingerprint(web.watch) != before
+    assert control.fingerprint.fingerprint(web.watch) != before
     assert web.known_good.restore().files == []
     shutil.rmtree(tmp_path / ".git")
-    assert control.fingerprint(web.watch) not in ("", before)
+    assert control.fingerprint.fingerprint(web.watch) not in ("", before)
 
 
-def test_a_value_in_the_configuration_counts_too(control: Modules) -> None:
+def test_a_value_in_the_configuration_counts_too(control: Any) -> None:
     def one(value: Any) -> str:
-        return str(control.fingerprint([{"value": value}]))
+        return str(control.fingerprint.fingerprint([{"value": value}]))
 
     assert one({"tags": ["a"], "plugins": []}) == one({"plugins": [], "tags": ["a"]})
     assert one({"tags": ["a"]}) != one({"tags": ["b"]})
 
 
-def test_a_process_is_current_until_what_it_runs_changes(control: Modules, etc: Path, run: Path, tmp_path: Path) -> None:
+def test_a_process_is_current_until_what_it_runs_changes(control: Any, etc: Path, run: Path, tmp_path: Path) -> None:
     (tmp_path / "galaxy.ini").write_text("[app:main]\n")
     write(etc, "web", watch=[{"path": str(tmp_path / "galaxy.ini")}])
     first, second = control.control_for("galaxy", "web").slots()
@@ -279,7 +221,7 @@ def test_a_process_is_current_until_what_it_runs_changes(control: Modules, etc: 
     ("setting", "value", "stale"),
     [("tags", ["a"], ["handler0"]), ("plugins", ["slurm"], ["handler0"]), ("assign_with", ["db-skip-locked"], ["handler0", "handler1"])],
 )
-def test_a_handler_is_current_until_its_own_settings_change(control: Modules, etc: Path, setting: str, value: Any, stale: list[str]) -> None:
+def test_a_handler_is_current_until_its_own_settings_change(control: Any, etc: Path, setting: str, value: Any, stale: list[str]) -> None:
     settings: dict[str, dict[str, Any]] = {name: {"tags": [], "plugins": [], "assign_with": ["db-preassign"]} for name in ("handler0", "handler1")}
     write(etc, "handlers", handlers=settings)
     for process in control.control_for("galaxy", "handlers").processes().values():
@@ -292,7 +234,7 @@ def test_a_handler_is_current_until_its_own_settings_change(control: Modules, et
     assert [name for name, process in processes.items() if not process.current] == [*stale, "handler2"]
 
 
-def test_an_environment_counts_for_its_handler_alone(control: Modules, etc: Path) -> None:
+def test_an_environment_counts_for_its_handler_alone(control: Any, etc: Path) -> None:
     environments = etc / "galaxy" / "handlers-environments.json"
     write(etc, "handlers", handlers={"a": {}, "b": {}}, environments=str(environments))
     handlers = control.control_for("galaxy", "handlers")
@@ -311,7 +253,7 @@ def test_an_environment_counts_for_its_handler_alone(control: Modules, etc: Path
 GALAXY = {"virtualenv": "/venv", "chdir": "/server", "config_file": "/galaxy.ini"}
 
 
-def test_dynamic_handlers_are_told_their_pools(control: Modules, etc: Path) -> None:
+def test_dynamic_handlers_are_told_their_pools(control: Any, etc: Path) -> None:
     write(etc, "handlers", **GALAXY, handlers={"a": {"pools": ["job-handlers", "job-handlers.x"]}, "b": {}})
     handlers = control.control_for("galaxy", "handlers")
     program = ["/venv/bin/galaxy-main", "-c", "/galaxy.ini"]
@@ -319,7 +261,7 @@ def test_dynamic_handlers_are_told_their_pools(control: Modules, etc: Path) -> N
     assert handlers.argv("b") == [*program, "--server-name=b"]
 
 
-def test_handlers_of_a_checkout_have_its_program(control: Modules, etc: Path, tmp_path: Path) -> None:
+def test_handlers_of_a_checkout_have_its_program(control: Any, etc: Path, tmp_path: Path) -> None:
     venv, server = tmp_path / "venv", tmp_path / "server"
     write(etc, "handlers", **{**GALAXY, "virtualenv": str(venv), "chdir": str(server)}, handlers={"a": {}})
     handlers = control.control_for("galaxy", "handlers")
@@ -337,7 +279,7 @@ def test_handlers_of_a_checkout_have_its_program(control: Modules, etc: Path, tm
     assert handlers.program == expected
 
 
-def test_mules_run_in_the_slots_and_not_in_a_candidate(control: Modules, etc: Path) -> None:
+def test_mules_run_in_the_slots_and_not_in_a_candidate(control: Any, etc: Path) -> None:
     write(etc, "web", argv=["uwsgi", "--ini-paste", "galaxy.ini"])
     without = control.control_for("galaxy", "web")
     mules = ["--mule=lib/galaxy/main.py", "--farm=job-handlers:1"]
@@ -345,10 +287,10 @@ def test_mules_run_in_the_slots_and_not_in_a_candidate(control: Modules, etc: Pa
     web = control.control_for("galaxy", "web")
     assert web.argv("1")[-2:] == mules
     assert "mule" not in " ".join(web.argv("candidate"))
-    assert control.fingerprint(web.watch) != control.fingerprint(without.watch)
+    assert control.fingerprint.fingerprint(web.watch) != control.fingerprint.fingerprint(without.watch)
 
 
-def test_candidate_is_one_worker_whatever_the_options_say(control: Modules, etc: Path) -> None:
+def test_candidate_is_one_worker_whatever_the_options_say(control: Any, etc: Path) -> None:
     """uWSGI refuses to start fewer workers than it is to keep."""
     write(etc, "web", argv=["uwsgi", "--ini-paste", "galaxy.ini"])
     web = control.control_for("galaxy", "web")
@@ -363,7 +305,7 @@ def test_candidate_is_one_worker_whatever_the_options_say(control: Modules, etc:
         ("supervisor", ["galaxy-web-1", "galaxy-web-2", "galaxy-web-candidate"], ["galaxy-handler-big.0"]),
     ],
 )
-def test_processes_are_called_as_their_service_manager_does(control: Modules, etc: Path, manager: str, web: list[str], handlers: list[str]) -> None:
+def test_processes_are_called_as_their_service_manager_does(control: Any, etc: Path, manager: str, web: list[str], handlers: list[str]) -> None:
     for kind, names in (("web", web), ("handlers", handlers)):
         write(etc, kind, manager=manager, handlers={"big.0": {}})
         assert [process.service for process in control.control_for("galaxy", kind).processes().values()] == names
@@ -393,7 +335,7 @@ def test_a_broken_configuration_is_named(command: Any, etc: Path, content: Any, 
 
 
 @pytest.mark.parametrize(("status", "expected"), [("200", [200]), (204, [204]), (["200", 302], [200, 302]), ("200,302", [200, 302])])
-def test_numbers_may_be_written_as_text(control: Modules, etc: Path, status: Any, expected: list[int]) -> None:
+def test_numbers_may_be_written_as_text(control: Any, etc: Path, status: Any, expected: list[int]) -> None:
     """As ``--extra-vars uwsgi_start_timeout=900`` has them."""
     write(etc, "web", stop_timeout="30", health={**HEALTH, "timeout": "900", "status": status})
     config = control.control_for("galaxy", "web").config
@@ -428,12 +370,11 @@ def test_help_tells_what_people_call_from_what_the_service_manager_calls(command
     assert re.findall(r"(?m)^    ([a-z-]+) ", theirs) == manager.split()
 
 
-@pytest.mark.usefixtures("control")
-def test_who_is_not_root_is_told_to_be(monkeypatch: Any, capsys: Any) -> None:
+def test_who_is_not_root_is_told_to_be(control: Any, monkeypatch: Any, capsys: Any) -> None:
     def refuse(*_arguments: Any) -> int:
         raise PermissionError(13, "Permission denied", "/run/galaxy/lock")
 
-    program = importlib.import_module("control.__main__")
+    program = control.main
     monkeypatch.setattr(program, "run_with", refuse)
     for uid, hint in ((1000, "; run galaxy-web as root: sudo galaxy-web ..."), (0, "")):
         monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
@@ -560,7 +501,7 @@ def serve(run: Path) -> Iterator[Callable[..., Server]]:
         server.server_close()
 
 
-def ready(control: Modules, etc: Path, **health: Any) -> None:
+def ready(control: Any, etc: Path, **health: Any) -> None:
     """Wait for slot 2 as its unit does."""
     write(etc, "web", health={**HEALTH, **health}, **ACCOUNT)
     web = control.control_for("galaxy", "web")
@@ -569,24 +510,24 @@ def ready(control: Modules, etc: Path, **health: Any) -> None:
     web.wait_until_ready("2", 0)
 
 
-def test_ready_when_the_health_path_answers(control: Modules, etc: Path, serve: Any) -> None:
+def test_ready_when_the_health_path_answers(control: Any, etc: Path, serve: Any) -> None:
     server = serve(200)
     ready(control, etc, host="galaxy.example.org", path="/health?full=1")
     assert server.requests == [("/health?full=1", "galaxy.example.org")]
 
 
-def test_ready_when_an_error_gives_way_to_an_answer(control: Modules, etc: Path, serve: Any) -> None:
+def test_ready_when_an_error_gives_way_to_an_answer(control: Any, etc: Path, serve: Any) -> None:
     server = serve(503, 500, 204)
     ready(control, etc, status=[200, 204])
     assert len(server.requests) == 3
 
 
-def test_ready_when_the_socket_appears_late(control: Modules, etc: Path, serve: Any) -> None:
+def test_ready_when_the_socket_appears_late(control: Any, etc: Path, serve: Any) -> None:
     threading.Timer(0.5, serve, [200]).start()
     ready(control, etc, timeout=10)
 
 
-def test_not_ready_before_every_worker_has_the_application(control: Modules, etc: Path, run: Path, serve: Any) -> None:
+def test_not_ready_before_every_worker_has_the_application(control: Any, etc: Path, run: Path, serve: Any) -> None:
     """One that is cheap is not there. How many were started again by then is where later ones are counted from."""
     late = [worker(1), worker(2, applications=0, respawns=1), worker(3, applications=0, status="cheap")]
     serve(200, workers=[late, late, [worker(1), worker(2, respawns=1), worker(3, applications=0, status="cheap")]])
@@ -598,25 +539,25 @@ def test_not_ready_before_every_worker_has_the_application(control: Modules, etc
 
 
 @pytest.mark.parametrize("respawns", [1, 3])
-def test_not_ready_when_a_worker_cannot_load_the_application(control: Modules, etc: Path, serve: Any, respawns: int) -> None:
+def test_not_ready_when_a_worker_cannot_load_the_application(control: Any, etc: Path, serve: Any, respawns: int) -> None:
     serve(200, workers=[[worker(1), worker(2, applications=0, respawns=respawns)]])
     with pytest.raises(control.ControlError, match=r"worker 2 of 2 has not loaded the application.*uwsgi_processes: 1"):
         ready(control, etc, timeout=2 if respawns < 3 else 60)
 
 
-def test_not_ready_when_the_answer_is_wrong(control: Modules, etc: Path, run: Path, serve: Any) -> None:
+def test_not_ready_when_the_answer_is_wrong(control: Any, etc: Path, run: Path, serve: Any) -> None:
     serve(500)
     with pytest.raises(control.ControlError) as failed:
         ready(control, etc, status=[200, 404], timeout=1)
     assert str(failed.value) == f"GET /api/version on {run}/galaxy/web-2/http.sock: status 500 after 1 s instead of 200 or 404"
 
 
-def test_not_ready_when_nobody_answers(control: Modules, etc: Path) -> None:
+def test_not_ready_when_nobody_answers(control: Any, etc: Path) -> None:
     with pytest.raises(control.ControlError, match="No such file or directory after 1 s instead of 200"):
         ready(control, etc, timeout=1)
 
 
-def test_not_ready_when_the_answer_takes_too_long(control: Modules, etc: Path, serve: Any) -> None:
+def test_not_ready_when_the_answer_takes_too_long(control: Any, etc: Path, serve: Any) -> None:
     serve(200, seconds=10)
     began = time.monotonic()
     with pytest.raises(control.ControlError, match="timed out after 1 s"):
@@ -624,7 +565,7 @@ def test_not_ready_when_the_answer_takes_too_long(control: Modules, etc: Path, s
     assert time.monotonic() - began < 5
 
 
-def test_not_ready_when_what_answers_is_no_http_server(control: Modules, etc: Path, run: Path) -> None:
+def test_not_ready_when_what_answers_is_no_http_server(control: Any, etc: Path, run: Path) -> None:
     (run / "galaxy" / "web-2").mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(run / "galaxy" / "web-2" / "http.sock"))
@@ -668,7 +609,7 @@ def test_ready_fails_as_a_command_with_its_reason_in_the_log(command: Any, etc: 
 # --- What last worked -------------------------------------------------------------------------------------------------
 
 
-def kept(control: Modules, tmp_path: Path, *watch: dict[str, Any]) -> Any:
+def kept(control: Any, tmp_path: Path, *watch: dict[str, Any]) -> Any:
     """Known-good copies of files."""
     return control.KnownGood(tmp_path / "state" / "galaxy" / "web", list(watch))
 
@@ -679,7 +620,7 @@ def works(copies: Any, version: str) -> None:
     copies.adopt(version)
 
 
-def one_that_works(control: Modules, tmp_path: Path) -> tuple[Path, Any]:
+def one_that_works(control: Any, tmp_path: Path) -> tuple[Path, Any]:
     """A file that works as version 1, and its known-good copies."""
     path = tmp_path / "galaxy.ini"
     path.write_text("works")
@@ -688,7 +629,7 @@ def one_that_works(control: Modules, tmp_path: Path) -> tuple[Path, Any]:
     return path, keep
 
 
-def test_files_come_back_as_they_last_worked(control: Modules, tmp_path: Path) -> None:
+def test_files_come_back_as_they_last_worked(control: Any, tmp_path: Path) -> None:
     """Contents, modes and links; what was rejected is kept, what was not there is gone again."""
     changed, same, new, gone, link = (tmp_path / name for name in ("changed.ini", "same.ini", "new.ini", "gone.ini", "venv"))
     for path in (changed, same, gone):
@@ -731,7 +672,7 @@ def test_files_come_back_as_they_last_worked(control: Modules, tmp_path: Path) -
     assert not (tmp_path / "state" / "galaxy").exists()
 
 
-def test_what_was_installed_is_neither_kept_nor_put_back(control: Modules, tmp_path: Path) -> None:
+def test_what_was_installed_is_neither_kept_nor_put_back(control: Any, tmp_path: Path) -> None:
     (tmp_path / "RECORD").write_text("1")
     keep = kept(control, tmp_path, {"path": str(tmp_path / "*ECORD"), "installed": True})
     works(keep, "1")
@@ -740,7 +681,7 @@ def test_what_was_installed_is_neither_kept_nor_put_back(control: Modules, tmp_p
     assert (tmp_path / "RECORD").read_text() == "2"
 
 
-def test_a_link_never_leads_back_to_what_is_gone(control: Modules, tmp_path: Path) -> None:
+def test_a_link_never_leads_back_to_what_is_gone(control: Any, tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "venv").symlink_to("1")
     keep = kept(control, tmp_path, {"path": str(tmp_path / "venv"), "link": True})
@@ -752,7 +693,7 @@ def test_a_link_never_leads_back_to_what_is_gone(control: Modules, tmp_path: Pat
 
 
 @pytest.mark.parametrize("as_link", [True, False])
-def test_copies_of_an_earlier_release_are_gone_back_to_and_followed(control: Modules, tmp_path: Path, as_link: bool) -> None:
+def test_copies_of_an_earlier_release_are_gone_back_to_and_followed(control: Any, tmp_path: Path, as_link: bool) -> None:
     path = tmp_path / "galaxy.ini"
     path.write_text("broken")
     keep = kept(control, tmp_path, {"path": str(path)})
@@ -773,7 +714,7 @@ def test_copies_of_an_earlier_release_are_gone_back_to_and_followed(control: Mod
     assert keep.has_previous == as_link
 
 
-def test_there_is_always_something_to_go_back_to(control: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_always_something_to_go_back_to(control: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that is killed at any of its steps leaves the copies before it."""
     path, keep = one_that_works(control, tmp_path)
     path.write_text("works too")
@@ -800,7 +741,7 @@ def test_there_is_always_something_to_go_back_to(control: Modules, tmp_path: Pat
     assert len(list(keep.directory.iterdir())) == 4, "two links, and what they lead to"
 
 
-def test_a_version_that_failed_soon_gives_way_to_the_one_before_it_once(control: Modules, tmp_path: Path) -> None:
+def test_a_version_that_failed_soon_gives_way_to_the_one_before_it_once(control: Any, tmp_path: Path) -> None:
     path = tmp_path / "galaxy.ini"
     path.write_text("1")
     keep = kept(control, tmp_path, {"path": str(path)})
@@ -814,7 +755,7 @@ def test_a_version_that_failed_soon_gives_way_to_the_one_before_it_once(control:
     assert (path.read_text(), keep.version, keep.has_previous) == ("1", "one", False)
 
 
-def test_what_was_written_since_a_process_started_tells_that_it_may_have_ended_by_that(control: Modules, tmp_path: Path) -> None:
+def test_what_was_written_since_a_process_started_tells_that_it_may_have_ended_by_that(control: Any, tmp_path: Path) -> None:
     path, keep = one_that_works(control, tmp_path)
     missing = kept(control, tmp_path, {"path": str(tmp_path / "missing.ini")})
     link = tmp_path / "venv"
@@ -834,7 +775,7 @@ def test_what_was_written_since_a_process_started_tells_that_it_may_have_ended_b
     assert links.written_since(start)
 
 
-def test_what_has_been_changed_again_is_not_taken_away(control: Modules, tmp_path: Path) -> None:
+def test_what_has_been_changed_again_is_not_taken_away(control: Any, tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours.ini", tmp_path / "theirs.ini"
     for path in (ours, theirs):
         path.write_text("works")
@@ -849,7 +790,7 @@ def test_what_has_been_changed_again_is_not_taken_away(control: Modules, tmp_pat
     assert (ours.read_text(), theirs.read_text()) == ("works", "mended")
 
 
-def test_who_waits_is_told_of_files_that_another_call_has_taken_away(control: Modules, tmp_path: Path) -> None:
+def test_who_waits_is_told_of_files_that_another_call_has_taken_away(control: Any, tmp_path: Path) -> None:
     path, keep = one_that_works(control, tmp_path)
     path.write_text("wanted")
     before, since = keep.contents(), time.time()
@@ -861,7 +802,7 @@ def test_who_waits_is_told_of_files_that_another_call_has_taken_away(control: Mo
     assert keep.taken_away(before, since) == [], "somebody has written it again"
 
 
-def test_what_is_of_other_processes_stays_as_it_is(control: Modules, tmp_path: Path) -> None:
+def test_what_is_of_other_processes_stays_as_it_is(control: Any, tmp_path: Path) -> None:
     """A job configuration whose handlers alone have changed, and the section of the web processes."""
     jobs, ini = tmp_path / "job_conf.yml", tmp_path / "galaxy.ini"
     jobs.write_text("runners: {}\nhandling:\n  processes:\n    a: {}\n")
@@ -886,11 +827,11 @@ def test_what_is_of_other_processes_stays_as_it_is(control: Modules, tmp_path: P
         (b"[a]\n1\n", b"[b]\n5\n", b"[a]\n1\n"),
     ],
 )
-def test_a_section_is_taken_from_another_text(control: Modules, text: bytes, other: bytes, expected: bytes) -> None:
+def test_a_section_is_taken_from_another_text(control: Any, text: bytes, other: bytes, expected: bytes) -> None:
     assert control.with_section(text, "uwsgi", other) == expected
 
 
-def test_a_full_disk_is_told_before_anything_is_replaced(control: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_before_anything_is_replaced(control: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, keep = one_that_works(control, tmp_path)
     path.write_text("works too")
 
@@ -903,7 +844,7 @@ def test_a_full_disk_is_told_before_anything_is_replaced(control: Modules, tmp_p
     assert keep.version == "1"
 
 
-def test_what_works_comes_back_where_there_is_no_space_for_what_was_rejected(control: Modules, tmp_path: Path) -> None:
+def test_what_works_comes_back_where_there_is_no_space_for_what_was_rejected(control: Any, tmp_path: Path) -> None:
     path, keep = one_that_works(control, tmp_path)
     path.write_text("broken")
     # As good as full: nobody can make a directory there.
@@ -943,7 +884,7 @@ class NothingStarts:
 
 @pytest.mark.parametrize("by_handlers", [False, True])
 def test_handlers_go_back_too_once_the_lock_is_free(
-    control: Modules, etc: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_handlers: bool
+    control: Any, etc: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_handlers: bool
 ) -> None:
     """They ask the web processes for a proof, which waits for the lock: it would wait for ever for who waits for them.
 
@@ -986,7 +927,7 @@ class AllRuns(NothingStarts):
 
 
 @pytest.mark.parametrize("restore", [True, False])
-def test_what_the_web_processes_reject_is_taken_from_the_handlers_too(control: Modules, etc: Path, tmp_path: Path, restore: bool) -> None:
+def test_what_the_web_processes_reject_is_taken_from_the_handlers_too(control: Any, etc: Path, tmp_path: Path, restore: bool) -> None:
     """Otherwise the rejected option would stay in the file, and be what everything starts from after the next boot."""
     config, command = tmp_path / "galaxy.ini", tmp_path / "galaxy-web"
     command.write_text('#!/bin/sh\necho "galaxy-web@candidate.service did not start" >&2\nexit 1\n')
@@ -1025,7 +966,7 @@ class StartsTheSecondTime(NothingStarts):
 
 @pytest.mark.parametrize("lost", [True, False])
 def test_a_slot_starts_once_more_where_its_pool_was_killed_meanwhile(
-    control: Modules, etc: Path, run: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+    control: Any, etc: Path, run: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
 ) -> None:
     """Nothing is wrong with the change; without a pool to get the socket from no version starts."""
     write(etc, "web", manager="supervisor", **ACCOUNT)
@@ -1051,7 +992,7 @@ def test_a_slot_starts_once_more_where_its_pool_was_killed_meanwhile(
 
 @pytest.mark.parametrize("applications", [0, 1, None])
 def test_a_start_is_cut_short_by_force_only_while_there_can_be_no_requests(
-    control: Modules, etc: Path, serve: Any, applications: int | None
+    control: Any, etc: Path, serve: Any, applications: int | None
 ) -> None:
     write(etc, "web", stop_timeout=60, **ACCOUNT)
     web = control.Web("galaxy")
@@ -1071,7 +1012,7 @@ def test_a_start_is_cut_short_by_force_only_while_there_can_be_no_requests(
     assert manager.calls == ["stop 2"]
 
 
-def test_handlers_tell_the_web_processes_who_calls(control: Modules, etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_handlers_tell_the_web_processes_who_calls(control: Any, etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = tmp_path / "galaxy-web"
     command.write_text(f'#!/bin/sh\necho "$1 ${control.common.BY_HANDLERS}"\n')
     command.chmod(0o755)
@@ -1101,7 +1042,7 @@ class Moves:
 
 
 @pytest.fixture
-def renamed(control: Modules, etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def renamed(control: Any, etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Handlers of which two had other ids before, and one id of a third that still has a process."""
     (tmp_path / "venv" / "bin").mkdir(parents=True)
     (tmp_path / "venv" / "bin" / "python3").touch()
@@ -1137,7 +1078,7 @@ def test_removed_handlers_give_the_jobs_back_to_their_previous_ids(renamed: Any,
 
 
 @pytest.fixture
-def both(control: Modules, etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Any]:
+def both(control: Any, etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Any]:
     """The control of one kind with one service manager, where the definitions of both are there, and all that systemd is asked for runs."""
     unit = etc / "systemd" / "system" / "galaxy-web@.service"
     unit.parent.mkdir(parents=True)
@@ -1180,7 +1121,7 @@ def test_who_has_definitions_and_is_not_chosen_is_to_be_left(both: Any, capsys: 
     ],
 )
 def test_a_program_that_somebody_has_restarted_did_not_fail(
-    control: Modules, both: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str | None, asked: bool
+    control: Any, both: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str | None, asked: bool
 ) -> None:
     """Otherwise C(supervisorctl restart) soon after a change would take the change back."""
     web = both("web", "supervisor")
@@ -1268,7 +1209,7 @@ def test_what_ended_processes_have_left_is_swept(both: Any) -> None:
     assert not ended.directory.exists()
 
 
-def test_systemd_takes_the_place_of_a_pool_only_when_that_is_allowed(control: Modules, both: Any, run: Path) -> None:
+def test_systemd_takes_the_place_of_a_pool_only_when_that_is_allowed(control: Any, both: Any, run: Path) -> None:
     web = both("web", "systemd")
     (run / "galaxy").mkdir()
     with socket.socket(socket.AF_UNIX) as pool:
@@ -1283,7 +1224,7 @@ def test_systemd_takes_the_place_of_a_pool_only_when_that_is_allowed(control: Mo
     web.public.refuse_to_close()  # nobody listens there, so nobody is turned away
 
 
-def test_supervisor_takes_over_in_place_only_when_that_is_allowed(control: Modules, both: Any, run: Path) -> None:
+def test_supervisor_takes_over_in_place_only_when_that_is_allowed(control: Any, both: Any, run: Path) -> None:
     """Beside each other nobody waits in the socket that goes."""
     web = both("web", "supervisor")
     (run / "galaxy").mkdir()
@@ -1299,7 +1240,7 @@ def test_supervisor_takes_over_in_place_only_when_that_is_allowed(control: Modul
         web.public.refuse_to_close()
 
 
-def test_who_has_waited_for_the_lock_goes_by_what_is_written_then(control: Modules, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_has_waited_for_the_lock_goes_by_what_is_written_then(control: Any, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(etc, "web", manager="supervisor")
     web = control.control_for("galaxy", "web")
     write(etc, "web", manager="systemd")
@@ -1314,7 +1255,9 @@ def test_who_has_waited_for_the_lock_goes_by_what_is_written_then(control: Modul
 UWSGI_PACKET = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_NAME": "x", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1"}
 
 
-def test_each_inherited_socket_gets_its_protocol(etc: Path, run: Path, tmp_path: Path) -> None:
+def test_each_inherited_socket_gets_its_protocol(
+    etc: Path, library: Path, places: dict[str, str], tmp_path: Path
+) -> None:
     """The real uWSGI on sockets as systemd hands them over; it would take all of them for its own protocol."""
     (tmp_path / "app.py").write_text("def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'served']\n")
     (tmp_path / "web.env").write_text("")
@@ -1327,12 +1270,12 @@ def test_each_inherited_socket_gets_its_protocol(etc: Path, run: Path, tmp_path:
     addresses = [listener.getsockname() for listener in sockets]
     # Beyond those that are about to be replaced.
     descriptors = [fcntl.fcntl(listener, fcntl.F_DUPFD, 100) for listener in sockets]
-    environment = {**os.environ, "GALAXYOPS_ETC": str(etc), "GALAXYOPS_RUN": str(run), "GALAXYOPS_STATE": str(tmp_path / "state")}
+    environment = {**os.environ, **places}
     start = "import os, sys; [os.dup2(int(fd), 3 + n) for n, fd in enumerate(sys.argv[1].split())]; os.environ['LISTEN_PID'] = str(os.getpid()); "
-    start += "os.execv(sys.executable, [sys.executable, '-m', 'control', 'galaxy', 'web', 'become', '1'])"
+    start += "os.execv(sys.executable, [sys.executable, '-m', 'galaxyops.control', 'galaxy', 'web', 'become', '1'])"
     process = subprocess.Popen(
         [sys.executable, "-c", start, " ".join(map(str, descriptors))],
-        cwd=SOURCE,
+        cwd=library,
         env={**environment, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "http:uwsgi"},
         pass_fds=descriptors,
         stdout=subprocess.PIPE,
@@ -1354,7 +1297,7 @@ def test_each_inherited_socket_gets_its_protocol(etc: Path, run: Path, tmp_path:
             os.close(descriptor)
 
 
-def test_only_its_own_sockets_are_closed(control: Modules, etc: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_its_own_sockets_are_closed(control: Any, etc: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another address is another unit; an instance whose name begins the same keeps its own."""
     units = etc / "systemd" / "system"
     units.mkdir(parents=True)
@@ -1381,7 +1324,7 @@ def test_only_its_own_sockets_are_closed(control: Modules, etc: Path, run: Path,
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_who_listens_answers(control: Modules, tmp_path: Path, host: str) -> None:
+def test_who_listens_answers(control: Any, tmp_path: Path, host: str) -> None:
     with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
         port = listener.getsockname()[1]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -1394,7 +1337,7 @@ def test_who_listens_answers(control: Modules, tmp_path: Path, host: str) -> Non
 # --- Processes, as the kernel sees them -------------------------------------------------------------------------------
 
 
-def test_a_process_is_known_by_its_number_and_birth(control: Modules, etc: Path) -> None:
+def test_a_process_is_known_by_its_number_and_birth(control: Any, etc: Path) -> None:
     write(etc, "web")
     process = control.control_for("galaxy", "web").slots()[0]
     process.directory.mkdir(parents=True)
@@ -1407,7 +1350,7 @@ def test_a_process_is_known_by_its_number_and_birth(control: Modules, etc: Path)
     assert process.start_seconds is None
 
 
-def test_a_process_without_a_service_manager_ends(control: Modules, etc: Path) -> None:
+def test_a_process_without_a_service_manager_ends(control: Any, etc: Path) -> None:
     """As one that a killed supervisor has left: at first politely, after the given time by force, its children too."""
     write(etc, "web")
     process = control.control_for("galaxy", "web").slots()[0]
@@ -1427,7 +1370,7 @@ def test_a_process_without_a_service_manager_ends(control: Modules, etc: Path) -
     assert [control.start_time(pid) for pid in family] == ["", ""]
 
 
-def test_root_ends_no_process_of_another_user(control: Modules, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_ends_no_process_of_another_user(control: Any, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The number stands in a directory of the application's user, who could have written any."""
     write(etc, "web")
     process = control.control_for("galaxy", "web").slots()[0]
@@ -1441,7 +1384,7 @@ def test_root_ends_no_process_of_another_user(control: Modules, etc: Path, monke
         child.kill()
 
 
-def test_nothing_is_written_through_a_link(control: Modules, etc: Path, tmp_path: Path) -> None:
+def test_nothing_is_written_through_a_link(control: Any, etc: Path, tmp_path: Path) -> None:
     """Nor what root writes into a directory of the application's user."""
     write(etc, "web")
     process = control.control_for("galaxy", "web").slots()[0]
@@ -1458,13 +1401,13 @@ def test_nothing_is_written_through_a_link(control: Modules, etc: Path, tmp_path
     assert sorted(path.name for path in process.directory.iterdir()) == ["fingerprint", "pid", "started"]
 
 
-def test_an_environment_file_is_read_as_systemd_reads_it(control: Modules) -> None:
+def test_an_environment_file_is_read_as_systemd_reads_it(control: Any) -> None:
     values = {"A": 'pa$$ "x" %n', "B": "back\\slash`", "C": ""}
     text = environment_file(values)
     assert control.read_environment(text) == values
 
 
-def test_too_little_memory_is_told_with_its_remedy(control: Modules) -> None:
+def test_too_little_memory_is_told_with_its_remedy(control: Any) -> None:
     gib = 1024**3
     assert control.memory_problem(gib, gib, 25) == ""
     text = control.memory_problem(2 * gib, gib, 25)
@@ -1474,7 +1417,7 @@ def test_too_little_memory_is_told_with_its_remedy(control: Modules) -> None:
 
 
 @pytest.fixture
-def shared(control: Modules, etc: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def shared(control: Any, etc: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The web processes of an instance whose sockets have the group of the web server and shall have another one."""
     account = pwd.getpwuid(os.getuid()).pw_name
     write(etc, "web", manager="systemd", user=account, socket_group="games", allow_interruption=False, command="/usr/local/sbin/galaxy-web")
@@ -1487,7 +1430,7 @@ def shared(control: Modules, etc: Path, run: Path, monkeypatch: pytest.MonkeyPat
     for path in (top / "web.sock", top / "asgi", top / "asgi" / "1.sock"):
         os.chown(path, -1, grp.getgrnam("www-data").gr_gid)
     web.workers = []
-    monkeypatch.setattr(control.modules["web"], "nginx_workers", lambda: web.workers)
+    monkeypatch.setattr(control.web, "nginx_workers", lambda: web.workers)
     return web
 
 
@@ -1498,10 +1441,10 @@ def groups_of(web: Any) -> set[str]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a socket to another group")
 def test_sockets_keep_their_group_until_all_workers_of_nginx_have_the_other(
-    control: Modules, shared: Any, capsys: pytest.CaptureFixture[str]
+    control: Any, shared: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new = grp.getgrnam("www-data").gr_gid, grp.getgrnam("games").gr_gid
-    worker = control.modules["nginx"].Worker
+    worker = control.nginx.Worker
     for workers in ([], [worker(7, 33, frozenset({old}))], [worker(7, 33, frozenset({old})), worker(8, 33, frozenset({old, new}))]):
         shared.workers = workers
         shared.public.share()
@@ -1538,14 +1481,14 @@ def test_what_the_application_puts_in_the_place_of_a_socket_keeps_its_group(shar
     assert ((tmp_path / "file").group(), (shared.run / "asgi" / "2.sock").group()) == (before, grp.getgrgid(0).gr_name)
 
 
-def test_another_group_alone_does_not_make_a_socket_anew(control: Modules, shared: Any, etc: Path) -> None:
+def test_another_group_alone_does_not_make_a_socket_anew(control: Any, shared: Any, etc: Path) -> None:
     """Neither where its unit was recorded without the group, as now, nor with it, as by earlier versions."""
     unit = etc / "systemd" / "system" / "galaxy-web.socket"
     unit.parent.mkdir(parents=True)
     text = "[Socket]\nListenStream=/run/galaxy/web.sock\nSocketGroup={}\nBacklog={}\n"
     public = shared.public
     unit.write_text(text.format("www-data", 4096))
-    for recorded in (public._definition(unit.name), control.fingerprint([{"path": str(unit)}])):
+    for recorded in (public._definition(unit.name), control.fingerprint.fingerprint([{"path": str(unit)}])):
         unit.write_text(text.format("games", 4096))
         public._made_from(unit.name).write_text(recorded)
         assert public._is_as_defined(unit.name)
@@ -1557,39 +1500,40 @@ def test_another_group_alone_does_not_make_a_socket_anew(control: Modules, share
 # --- What is printed --------------------------------------------------------------------------------------------------
 
 
-def with_closed_output(etc: Path, run: Path, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def with_closed_output(library: Path, places: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command with an output that nobody reads any more."""
-    environment = {**os.environ, "GALAXYOPS_ETC": str(etc), "GALAXYOPS_RUN": str(run), "GALAXYOPS_STATE": str(tmp_path / "state")}
+    environment = {**os.environ, **places}
     reader, writer = os.pipe()
     os.close(reader)
-    program = [sys.executable, "-m", "control", "galaxy", *arguments]
+    program = [sys.executable, "-m", "galaxyops.control", "galaxy", *arguments]
     try:
-        return subprocess.run(program, cwd=SOURCE, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        return subprocess.run(program, cwd=library, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     finally:
         os.close(writer)
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(("handlers", "--help"), 0), (("handlers", "status", "--help"), 0), (("web", "nonsense"), 2)])
-def test_reader_who_has_gone_gets_no_traceback(etc: Path, run: Path, tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
-    result = with_closed_output(etc, run, tmp_path, *arguments)
+def test_reader_who_has_gone_gets_no_traceback(library: Path, places: dict[str, str], arguments: tuple[str, ...], code: int) -> None:
+    result = with_closed_output(library, places, *arguments)
     assert result.returncode == code
     assert "Error" not in result.stderr and "Exception" not in result.stderr
 
 
-def test_status_keeps_its_exit_code_without_a_reader(etc: Path, run: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
+def test_status_keeps_its_exit_code_without_a_reader(
+    etc: Path, library: Path, places: dict[str, str], command: Callable[..., Any]) -> None:
     write(etc, "handlers", handlers={f"handler{number}": {} for number in range(3)})
     with_reader = command("handlers", "status")
-    result = with_closed_output(etc, run, tmp_path, "handlers", "status")
+    result = with_closed_output(library, places, "handlers", "status")
     assert (result.returncode, result.stderr) == (with_reader.returncode, with_reader.stderr)
 
 
-def test_what_is_under_way_goes_on_without_a_reader(tmp_path: Path) -> None:
+def test_what_is_under_way_goes_on_without_a_reader(library: Path, tmp_path: Path) -> None:
     done = tmp_path / "done"
-    program = f"from control.errors import say\nfor _ in range(3): say('x' * 100_000)\nopen({str(done)!r}, 'w').close()"
+    program = f"from galaxyops.control.errors import say\nfor _ in range(3): say('x' * 100_000)\nopen({str(done)!r}, 'w').close()"
     for stdout in ("pipe", "/dev/full"):
         done.unlink(missing_ok=True)
         reader, writer = os.pipe() if stdout == "pipe" else (os.open(os.devnull, os.O_RDONLY), os.open(stdout, os.O_WRONLY))
         os.close(reader)
-        result = subprocess.run([sys.executable, "-c", program], cwd=SOURCE, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        result = subprocess.run([sys.executable, "-c", program], cwd=library, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
         os.close(writer)
         assert (result.returncode, result.stderr, done.exists()) == (0, "", True)

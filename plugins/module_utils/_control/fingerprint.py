@@ -14,7 +14,7 @@ import re
 import stat
 from typing import Any, Optional
 
-from . import _safe_files as safe_files
+from .. import _safe_files as safe_files
 
 # Whoever may change a watched directory may put anything there: no more files, and no more bytes of one, are read.
 MOST_FILES = 10_000

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
 
-from . import _safe_files as safe_files
+from .. import _safe_files as safe_files
 from .accounts import account_of, drop_privileges, group_of
 from .errors import ControlError, UsageError, say
 from .fingerprint import fingerprint

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from control.log_tail import LINES, log_tail
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.log_tail import LINES, log_tail
 
 CONFIG = {"health": {"path": "/api/version"}}
 OURS = "request - - GET /api/version HTTP/1.1 503 22 bytes 1 ms worker 1"

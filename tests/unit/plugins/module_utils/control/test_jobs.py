@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from control.database import Database, changes
-from control.errors import ControlError
-from control.jobs import Jobs, described, heirs, taken_up
 
-DATABASE = Path(__file__).resolve().parents[3] / "templates" / "control" / "database.py"
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control import database
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.database import Database, changes
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.errors import ControlError
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.jobs import Jobs, described, heirs, taken_up
+
+DATABASE = Path(database.__file__)
 BOTH: dict[str, list[str]] = {"a": [], "b": []}
 
 

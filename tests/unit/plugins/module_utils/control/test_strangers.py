@@ -5,43 +5,27 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[3] / "templates"
-HEALTH = {"path": "/api/version", "status": [200], "host": "localhost", "timeout": 2}
 STRANGER = 65534
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
 
 
-@pytest.fixture
-def control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
-    """The modules of the command, with directories of their own that everybody may enter."""
+@pytest.fixture(autouse=True)
+def reachable(tmp_path: Path) -> None:
+    """Let everybody enter the directories of the test."""
     if os.geteuid() == 0:
         for directory in (tmp_path, *tmp_path.parents):
             if directory.is_relative_to("/tmp") and directory != Path("/tmp"):
                 directory.chmod(0o755)
-    (tmp_path / "etc" / "galaxy").mkdir(parents=True)
-    config = {"manager": "systemd", "boot_units": [], "watch": [], "health": HEALTH, "stop_timeout": 0, "handlers": {}}
-    (tmp_path / "etc" / "galaxy" / "web.json").write_text(json.dumps(config))
-    for name in ("etc", "run", "state"):
-        monkeypatch.setenv(f"GALAXYOPS_{name.upper()}", str(tmp_path / name))
-    monkeypatch.syspath_prepend(SOURCE)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "control"]:
-        del sys.modules[name]
-    names = ("fingerprint", "known_good", "process", "lock", "errors", "kernel", "_safe_files")
-    yield SimpleNamespace(**{name: importlib.import_module(f"control.{name}") for name in names})
 
 
 @pytest.fixture
@@ -60,7 +44,7 @@ def link(path: Path, target: Path | str) -> None:
     os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
 
 
-def kept(control: SimpleNamespace, tmp_path: Path, path: Path) -> Any:
+def kept(control: Any, tmp_path: Path, path: Path) -> Any:
     """The known-good copy of one file."""
     known_good = control.known_good.KnownGood(tmp_path / "state" / "galaxy" / "web", [{"path": str(path)}])
     known_good.save("1")
@@ -70,7 +54,7 @@ def kept(control: SimpleNamespace, tmp_path: Path, path: Path) -> Any:
 
 @as_root
 @pytest.mark.parametrize("name", [".tiny.ini.restored~", ".tiny.ini.new"])
-def test_files_are_put_back_through_no_planted_link(control: SimpleNamespace, tmp_path: Path, theirs: Path, name: str) -> None:
+def test_files_are_put_back_through_no_planted_link(control: Any, tmp_path: Path, theirs: Path, name: str) -> None:
     precious, path = tmp_path / "precious", theirs / "tiny.ini"
     precious.write_text("precious")
     path.write_text("works")
@@ -85,7 +69,7 @@ def test_files_are_put_back_through_no_planted_link(control: SimpleNamespace, tm
 
 @as_root
 @pytest.mark.parametrize("exists", [True, False])
-def test_file_replaced_by_a_link_comes_back_as_a_file(control: SimpleNamespace, tmp_path: Path, theirs: Path, exists: bool) -> None:
+def test_file_replaced_by_a_link_comes_back_as_a_file(control: Any, tmp_path: Path, theirs: Path, exists: bool) -> None:
     precious, path = tmp_path / "precious", theirs / "tiny.ini"
     if exists:
         precious.write_text("precious")
@@ -99,7 +83,7 @@ def test_file_replaced_by_a_link_comes_back_as_a_file(control: SimpleNamespace, 
 
 
 @as_root
-def test_secret_of_root_is_not_copied_through_a_link(control: SimpleNamespace, tmp_path: Path, theirs: Path) -> None:
+def test_secret_of_root_is_not_copied_through_a_link(control: Any, tmp_path: Path, theirs: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
     secret.chmod(0o600)
@@ -108,14 +92,14 @@ def test_secret_of_root_is_not_copied_through_a_link(control: SimpleNamespace, t
         kept(control, tmp_path, theirs / "tiny.ini")
 
 
-def test_device_in_place_of_the_configuration_is_refused_before_a_process_reads_it(control: SimpleNamespace, tmp_path: Path) -> None:
+def test_device_in_place_of_the_configuration_is_refused_before_a_process_reads_it(control: Any, tmp_path: Path) -> None:
     (tmp_path / "tiny.ini").symlink_to("/dev/zero")
     with pytest.raises(control.errors.ControlError, match=r"is a device, not a regular file.* Nothing has been replaced"):
         kept(control, tmp_path, tmp_path / "tiny.ini")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "zero", "links", "large"])
-def test_fingerprint_of_anything_ends(control: SimpleNamespace, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fingerprint_of_anything_ends(control: Any, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control.fingerprint, "MOST_FILES", 500)
     monkeypatch.setattr(control.fingerprint, "LIMIT", 1000)
     path = tmp_path / "watched"
@@ -148,7 +132,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("content", ODD)
-def test_odd_files_of_a_process_are_taken_for_none(control: SimpleNamespace, content: bytes) -> None:
+def test_odd_files_of_a_process_are_taken_for_none(control: Any, content: bytes) -> None:
     process = control.process.Process("galaxy/web-1", "galaxy-web@1", [])
     process.directory.mkdir(parents=True)
     for name in ("pid", "started", "fingerprint"):
@@ -162,7 +146,7 @@ def test_odd_files_of_a_process_are_taken_for_none(control: SimpleNamespace, con
     assert process.start_seconds == 0
 
 
-def test_pipes_in_place_of_the_files_of_a_process_keep_nobody_waiting(control: SimpleNamespace) -> None:
+def test_pipes_in_place_of_the_files_of_a_process_keep_nobody_waiting(control: Any) -> None:
     process = control.process.Process("galaxy/web-1", "galaxy-web@1", [])
     process.directory.mkdir(parents=True)
     for name in ("pid", "started", "fingerprint"):
@@ -189,7 +173,7 @@ sys.stdin.read()
 
 
 @as_root
-def test_lock_is_for_its_owner_alone(control: SimpleNamespace, tmp_path: Path) -> None:
+def test_lock_is_for_its_owner_alone(control: Any, tmp_path: Path) -> None:
     path = tmp_path / "run" / "galaxy" / "web.lock"
     with control.lock.locked(path, "galaxy-web apply", 1):
         pass
@@ -199,7 +183,7 @@ def test_lock_is_for_its_owner_alone(control: SimpleNamespace, tmp_path: Path) -
 
 
 @as_root
-def test_lock_of_an_earlier_release_that_somebody_holds_is_replaced(control: SimpleNamespace, tmp_path: Path) -> None:
+def test_lock_of_an_earlier_release_that_somebody_holds_is_replaced(control: Any, tmp_path: Path) -> None:
     path = tmp_path / "run" / "galaxy" / "web.lock"
     path.parent.mkdir(parents=True)
     path.write_text("")
@@ -211,7 +195,7 @@ def test_lock_of_an_earlier_release_that_somebody_holds_is_replaced(control: Sim
         stranger.communicate()
 
 
-def test_who_waits_is_told_for_whom_and_gives_up(control: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_waits_is_told_for_whom_and_gives_up(control: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run" / "galaxy" / "web.lock"
     first, second = control.lock.locked(path, "galaxy-web apply --restore", 1), control.lock.locked(path, "galaxy-web restart", 0.5)
     with first, pytest.raises(control.errors.ControlError) as error:
@@ -223,7 +207,7 @@ def test_who_waits_is_told_for_whom_and_gives_up(control: SimpleNamespace, tmp_p
     assert captured.err.count(f"wait for {holder}") == 1
 
 
-def test_lock_that_was_removed_meanwhile_is_taken_anew(control: SimpleNamespace, tmp_path: Path) -> None:
+def test_lock_that_was_removed_meanwhile_is_taken_anew(control: Any, tmp_path: Path) -> None:
     path = tmp_path / "run" / "galaxy" / "web.lock"
     with control.lock.locked(path, "galaxy-web remove", 1):
         path.unlink()
@@ -232,6 +216,6 @@ def test_lock_that_was_removed_meanwhile_is_taken_anew(control: SimpleNamespace,
 
 
 @as_root
-def test_directory_in_which_others_can_replace_the_lock_is_refused(control: SimpleNamespace, theirs: Path) -> None:
+def test_directory_in_which_others_can_replace_the_lock_is_refused(control: Any, theirs: Path) -> None:
     with pytest.raises(control.errors.UsageError, match="belongs to nobody"), control.lock.locked(theirs / "web.lock", "galaxy-web apply", 1):
         pass

@@ -17,8 +17,8 @@ import signal
 import time
 from pathlib import Path
 
-from . import _safe_files as safe_files
-from ._processes import start_time
+from .. import _safe_files as safe_files
+from .._processes import start_time
 from .errors import say
 from .kernel import members, memory, owner
 from .paths import relink

@@ -36,7 +36,8 @@ def say(message: str, stream: Optional[TextIO] = None) -> None:
     """
     stream = stream or sys.stdout
     try:
-        print(message, file=stream, flush=True)
+        stream.write(f"{message}\n")
+        stream.flush()
     except OSError:
         silence(stream)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control import logs
-from control.errors import ControlError
-from control.logs import Copy, LogDirectory, LogFile, batches, line
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control import logs
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.errors import ControlError
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.logs import Copy, LogDirectory, LogFile, batches, line
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from . import _safe_files as safe_files
+from .. import _safe_files as safe_files
 from .errors import ControlError
 from .fingerprint import view, with_section
 from .paths import relink, write

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from . import _safe_files as safe_files
+from .. import _safe_files as safe_files
 from .accounts import account_of, group_of
 from .common import add_python_path, read_environment
 from .errors import ControlError

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._processes import start_time
+
 # Processes as the bridge of Galaxy makes them: the keeper leaves the family of the slot, and not its process group.
 SLOT = """
 import ctypes, os, signal, sys, time
@@ -44,22 +46,7 @@ time.sleep(60)
 
 
 @pytest.fixture
-def control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The modules of the command, with directories of their own."""
-    for name in ("ETC", "STATE"):
-        monkeypatch.setenv(f"GALAXYOPS_{name}", str(tmp_path))
-    monkeypatch.setenv("GALAXYOPS_RUN", str(tmp_path))
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[3] / "templates")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "control"]:
-        del sys.modules[name]
-    import control.asgi
-    import control.common
-
-    return control
-
-
-@pytest.fixture
-def slot(control: Any, tmp_path: Path) -> Iterator[Any]:
+def slot(control: Any) -> Iterator[Any]:
     """A slot with such processes."""
     process = control.process.Process("web-1", "galaxy-web@1.service", [])
     process.directory.mkdir()
@@ -68,17 +55,17 @@ def slot(control: Any, tmp_path: Path) -> Iterator[Any]:
     with subprocess.Popen([sys.executable, "-c", SLOT], stdout=subprocess.PIPE, text=True) as master:
         assert master.stdout
         assert master.stdout.readline() == "ready\n"
-        (process.directory / "pid").write_text(json.dumps({"pid": master.pid, "born": control._processes.start_time(master.pid)}))
+        (process.directory / "pid").write_text(json.dumps({"pid": master.pid, "born": start_time(master.pid)}))
         yield process
         os.killpg(master.pid, 9)
     ctypes.CDLL(None).prctl(36, 0)
 
 
 @pytest.fixture
-def asgi(control: Any, slot: Any, tmp_path: Path) -> Any:
+def asgi(control: Any, slot: Any, run: Path) -> Any:
     """Its ASGI process."""
-    control.asgi.Asgi.open(tmp_path, os.getuid(), os.getgid())
-    return control.asgi.Asgi(tmp_path, slot, ("1", "2"))
+    control.asgi.Asgi.open(run, os.getuid(), os.getgid())
+    return control.asgi.Asgi(run, slot, ("1", "2"))
 
 
 def test_directory_of_the_sockets_gives_them_its_group(asgi: Any) -> None:

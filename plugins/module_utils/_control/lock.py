@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import _safe_files as safe_files
+from .. import _safe_files as safe_files
 from .errors import ControlError, UsageError, say
 
 

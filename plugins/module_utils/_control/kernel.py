@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Callable
 
-from ._processes import show, start_time
+from .._processes import show, start_time
 
 
 def owner(pid: int) -> int:

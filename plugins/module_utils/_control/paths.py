@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from . import _safe_files as safe_files
-from ._mark import has_mark
+from .. import _safe_files as safe_files
+from .._mark import has_mark
 
 RUN = Path(os.environ.get("GALAXYOPS_RUN", "/run"))
 ETC = Path(os.environ.get("GALAXYOPS_ETC", "/etc"))

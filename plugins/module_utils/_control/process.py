@@ -12,8 +12,8 @@ import signal
 import time
 from typing import Any, Optional
 
-from . import _safe_files as safe_files
-from ._processes import start_time
+from .. import _safe_files as safe_files
+from .._processes import start_time
 from .fingerprint import fingerprint
 from .kernel import members, memory, owner
 from .paths import RUN, read, write

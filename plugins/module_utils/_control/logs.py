@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Optional
 
-from . import _safe_files as safe_files
+from .. import _safe_files as safe_files
 from .accounts import account_of, group_of
 from .errors import ControlError, say
 from .paths import ETC, STATE
@@ -144,7 +144,7 @@ class Copy:
         """End, though not in the middle of a writing."""
         self.stopped = True
         if not self.busy:
-            sys.exit(0)
+            raise SystemExit(0)
 
     def run(self) -> None:
         """Copy until somebody ends it."""

@@ -1,1 +1,0 @@
-../../plugins/module_utils/_safe_files.py
