@@ -58,7 +58,9 @@ cd {library} && exec /usr/bin/python3 -B -m galaxyops.control {instance} {kind} 
 
 def package(library: str) -> dict[str, str]:
     """The Python package C(galaxyops) of the program, by paths: its subpackage C(control) is what runs."""
-    files = {f"{library}/galaxyops/__init__.py": '"""The program galaxyops.control, and what it shares with Ansible modules."""\n'}
+    files = {
+        f"{library}/galaxyops/__init__.py": '"""The program galaxyops.control, and what it shares with Ansible modules."""\n'
+    }
     files.update({f"{library}/galaxyops/{name}.py": (MODULE_UTILS / f"{name}.py").read_text() for name in SHARED})
     for source in sorted((MODULE_UTILS / "_control").glob("*.py")):
         files[f"{library}/galaxyops/control/{source.name}"] = source.read_text()

@@ -40,24 +40,27 @@ ALLOWED = {
         "plugins/module_utils/_control/asgi.py": ["title", "Asgi.connections"],
         "plugins/module_utils/_processes.py": ["show"],
         "plugins/module_utils/_control/kernel.py": ["children", "proportional_memory", "available_memory"],
-        "plugins/module_utils/_control/web.py": ["_command_lines"],
+        "plugins/module_utils/_control/listener_pool.py": ["_command_lines"],
     },
     "only where nobody but root can write": {
         "plugins/module_utils/_managed_file.py": ["_set_others"],
         "plugins/module_utils/_mark.py": ["first_text"],
         "plugins/module_utils/_nginx.py": ["_read", "Configuration.fingerprint", "Nginx.record"],
-        "plugins/module_utils/_control/common.py": ["Control.remove"],
+        "plugins/module_utils/_control/control.py": ["Control.remove"],
         "plugins/module_utils/_control/handlers.py": ["Handlers.own_environment", "Handlers.last_settings"],
         "plugins/module_utils/_control/known_good.py": ["KnownGood.remove"],
         "plugins/module_utils/_control/lock.py": ["_open"],
         "plugins/module_utils/_control/logs.py": ["LogService.remove"],
         "plugins/module_utils/_control/supervisor.py": ["Supervisor.start", "Supervisor.says"],
-        "plugins/module_utils/_control/web.py": [
-            *["Web.prove", "Web.proven", "Web.remove", "SystemdSocket.record", "SystemdSocket.close_others"],
-            *["give_socket", "PublicSocket.group", "PublicSocket._wait", "PublicSocket.share", "SystemdSocket._definition"],
-            "SystemdSocket._is_as_defined",
-            *["SystemdSocket.close", "ZergPool._sweep", "ZergPool.become", "ZergPool.close"],
+        "plugins/module_utils/_control/handover.py": ["prove"],
+        "plugins/module_utils/_control/slots.py": ["Slots.proven"],
+        "plugins/module_utils/_control/web.py": ["Web.remove"],
+        "plugins/module_utils/_control/listener.py": ["give_socket", "Listener.group", "Listener._wait", "Listener.share"],
+        "plugins/module_utils/_control/listener_systemd.py": [
+            *["SystemdListener._definition", "SystemdListener._is_as_defined", "SystemdListener.record"],
+            *["SystemdListener.close_others", "SystemdListener.close"],
         ],
+        "plugins/module_utils/_control/listener_pool.py": ["PoolListener._sweep", "PoolListener.become", "PoolListener.close"],
     },
     "relative to a descriptor, and through no link": {
         "plugins/module_utils/_control/logs.py": ["LogFile._open", "LogDirectory.make_ready", "LogDirectory._give", "LogDirectory._take_cursor"],
@@ -65,7 +68,8 @@ ALLOWED = {
     "only as the user who copies the log, in a directory of that user": {"plugins/module_utils/_control/logs.py": ["Copy.cursor", "Copy.write"]},
     "only /dev/null": {"plugins/module_utils/_control/errors.py": ["silence"]},
     "only as the application's user": {
-        "plugins/module_utils/_control/web.py": ["Web._emperor", "Web.become"],
+        "plugins/module_utils/_control/command_line.py": ["_emperor"],
+        "plugins/module_utils/_control/slots.py": ["Slots.become"],
     },
 }
 

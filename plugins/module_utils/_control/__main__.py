@@ -14,13 +14,14 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
-from .common import MANAGERS, Control
+from .control import Control
 from .errors import ControlError, UsageError, flush, say
 from .handlers import Handlers
+from .listener_pool import POOL
 from .logs import Copy
-from .web import POOL, SystemdSocket, Web
+from .web import Web
 
 EXIT_CODES = """\
 Exit codes:
@@ -32,14 +33,9 @@ Exit codes:
 """
 
 
-def control_for(instance: str, kind: str) -> Control:
-    """The control of one kind of processes, with the service manager that its configuration names."""
-    control: Control = Web(instance) if kind == "web" else Handlers(instance)
-    try:
-        control.manager = MANAGERS[control.config["manager"]](control)
-    except KeyError as error:
-        raise UsageError(f"cannot read {control.path}: no {error} in it, or a service manager unknown here; run the playbook that wrote it again") from error
-    return control
+def control_for(instance: str, kind: str) -> Control[Any]:
+    """The control of one kind of processes, with the configuration that is on disk now."""
+    return Web.read(instance) if kind == "web" else Handlers.read(instance)
 
 
 def wide(prog: str) -> argparse.HelpFormatter:
@@ -58,18 +54,40 @@ def parser_for(instance: str, kind: str) -> argparse.ArgumentParser:
     if kind == "handlers":
         restart.add_argument("names", nargs="*", metavar="HANDLER", help="only these")
     else:
-        check = commands.add_parser("check", help="test the files on disk in a candidate, and touch nothing that serves")
-        check.add_argument("--unless-proven", action="store_true", help="do nothing if these files have passed before, or nothing serves")
-        commands.add_parser("socket-group", help="give the sockets to uwsgi_socket_group as soon as nginx's workers are in it")
-    apply = commands.add_parser("apply", help="start what is missing, and replace the processes that do not match the files on disk")
+        check = commands.add_parser(
+            "check", help="test the files on disk in a candidate, and touch nothing that serves"
+        )
+        check.add_argument(
+            "--unless-proven",
+            action="store_true",
+            help="do nothing if these files have passed before, or nothing serves",
+        )
+        commands.add_parser(
+            "socket-group", help="give the sockets to uwsgi_socket_group as soon as nginx's workers are in it"
+        )
+    apply = commands.add_parser(
+        "apply", help="start what is missing, and replace the processes that do not match the files on disk"
+    )
     apply.add_argument("--check", action="store_true", help="only print what would be done")
-    apply.add_argument("--restore", action="store_true", help="roll the files back to the known-good copies if the processes do not start")
+    apply.add_argument(
+        "--restore",
+        action="store_true",
+        help="roll the files back to the known-good copies if the processes do not start",
+    )
     commands.add_parser("remove", help="stop and disable the processes")
     manager = {
         "become": "start a process",
         "ready": "wait until the process answers",
         "failed": "note that a process has ended by itself",
-        **({"boot": "start when the host starts", "log": "copy the log to files", "record-socket": "note the start of a socket"} if kind == "web" else {}),
+        **(
+            {
+                "boot": "start when the host starts",
+                "log": "copy the log to files",
+                "record-socket": "note the start of a socket",
+            }
+            if kind == "web"
+            else {}
+        ),
     }
     for command, text in manager.items():
         # Without a help of its own it is not among the commands for people.
@@ -83,7 +101,7 @@ def parser_for(instance: str, kind: str) -> argparse.ArgumentParser:
     return parser
 
 
-def run(control: Control, options: argparse.Namespace) -> int:
+def run(control: Control[Any], options: argparse.Namespace) -> int:
     """Carry out one command."""
     if "name" in options and options.name not in (*control.processes(), *([POOL] if control.kind == "web" else [])):
         raise UsageError(f"{control.command} knows no {options.name}, only {', '.join(control.processes())}")
@@ -97,12 +115,14 @@ def run(control: Control, options: argparse.Namespace) -> int:
         control.failed(options.name)
     elif options.command == "apply" and options.check:
         control.apply(check=True, restore=False)
-    elif options.command == "log":
-        if not control.config.get("log_dir"):
-            raise UsageError(f"{control.path} has no log_dir: set uwsgi_log_dir, and run the playbook that wrote it again")
-        Copy(control.instance, Path(control.config["log_dir"])).run()
+    elif isinstance(control, Web) and options.command == "log":
+        if not control.config.log_dir:
+            raise UsageError(
+                f"{control.path} has no log_dir: set uwsgi_log_dir, and run the playbook that wrote it again"
+            )
+        Copy(control.instance, Path(control.config.log_dir)).run()
     elif isinstance(control, Web) and options.command == "record-socket":
-        SystemdSocket(control).record(options.unit)
+        control.record_socket(options.unit)
     else:
         before, since = control.known_good.contents(), time.time()
         try:
@@ -121,7 +141,7 @@ def run(control: Control, options: argparse.Namespace) -> int:
     return 0
 
 
-def change(control: Control, options: argparse.Namespace) -> None:
+def change(control: Control[Any], options: argparse.Namespace) -> None:
     """Carry out a command that changes what runs; one at a time."""
     if options.command == "apply":
         control.apply(check=False, restore=options.restore)
@@ -140,7 +160,7 @@ def change(control: Control, options: argparse.Namespace) -> None:
             control.boot()
         elif options.command == "socket-group":
             # Workers of nginx that a reload has replaced finish their last requests.
-            control.public.share(seconds=10)
+            control.listener.share(seconds=10)
         else:
             control.check(unless_proven=options.unless_proven)
 
@@ -162,7 +182,11 @@ def main(instance: str, kind: str, arguments: Optional[list[str]] = None) -> int
         say(str(error), sys.stderr)
         return error.exit_code
     except OSError as error:
-        hint = f"; run {instance}-{kind} as root: sudo {instance}-{kind} ..." if isinstance(error, PermissionError) and os.geteuid() != 0 else ""
+        hint = (
+            f"; run {instance}-{kind} as root: sudo {instance}-{kind} ..."
+            if isinstance(error, PermissionError) and os.geteuid() != 0
+            else ""
+        )
         say((f"{error.filename}: {error.strerror}" if error.filename else str(error)) + hint, sys.stderr)
         return 1
     finally:

@@ -56,7 +56,9 @@ class Database:
         self.url = self.properties.get("database_connection") or self._default("universe.sqlite")
 
     def _default(self, name: str) -> str:
-        data = self.properties.get("data_dir") or next((path for path in ("database", "data") if os.path.isdir(path)), "database")
+        data = self.properties.get("data_dir") or next(
+            (path for path in ("database", "data") if os.path.isdir(path)), "database"
+        )
         return f"sqlite:///{os.path.abspath(data)}/{name}?isolation_level=IMMEDIATE"
 
     @property
@@ -74,7 +76,10 @@ class Database:
             " WHERE handler = :handler AND state NOT IN :ended ORDER BY id"
         ).bindparams(bindparam("ended", expanding=True))
         rows = connection.execute(query, {"handler": handler, "ended": ENDED})
-        return [{"id": row[0], "state": row[1], "tool": row[2], "runner": row[3], "started": row[4] is not None} for row in rows]
+        return [
+            {"id": row[0], "state": row[1], "tool": row[2], "runner": row[3], "started": row[4] is not None}
+            for row in rows
+        ]
 
     def move(self, connection: Any, handler: str, heirs: dict[str, list[str]], gone: bool) -> list[dict[str, Any]]:
         """Give the jobs and workflows of a handler to its heirs; tell which jobs were given to whom."""
@@ -82,9 +87,15 @@ class Database:
 
         moved = []
         for change in changes(self.unfinished(connection, handler), heirs, gone):
-            forget = ", job_runner_name = NULL, job_runner_external_id = NULL" if change["new_state"] != change["state"] else ""
+            forget = (
+                ", job_runner_name = NULL, job_runner_external_id = NULL"
+                if change["new_state"] != change["state"]
+                else ""
+            )
             # Nobody else has changed it meanwhile: the state is part of the question.
-            update = text(f"UPDATE job SET handler = :heir, state = :new_state{forget} WHERE id = :id AND handler = :handler AND state = :state")
+            update = text(
+                f"UPDATE job SET handler = :heir, state = :new_state{forget} WHERE id = :id AND handler = :handler AND state = :state"
+            )
             values = {key: change[key] for key in ("id", "state", "heir", "new_state")}
             if connection.execute(update, {**values, "handler": handler}).rowcount:
                 moved.append(change)
@@ -108,9 +119,13 @@ class Database:
         """Give the workflows of handlers, and of tags, that have not ended to their heirs; tell how many."""
         from sqlalchemy import bindparam, text
 
-        query = text("SELECT id FROM workflow_invocation WHERE handler IN :handlers AND state NOT IN :ended ORDER BY id")
+        query = text(
+            "SELECT id FROM workflow_invocation WHERE handler IN :handlers AND state NOT IN :ended ORDER BY id"
+        )
         lists: tuple[Any, ...] = (bindparam("handlers", expanding=True), bindparam("ended", expanding=True))
-        workflows = connection.execute(query.bindparams(*lists), {"handlers": handlers, "ended": INVOCATIONS_ENDED}).fetchall()
+        workflows = connection.execute(
+            query.bindparams(*lists), {"handlers": handlers, "ended": INVOCATIONS_ENDED}
+        ).fetchall()
         for number, row in enumerate(workflows):
             update = text("UPDATE workflow_invocation SET handler = :heir WHERE id = :id")
             connection.execute(update, {"heir": heirs[number % len(heirs)], "id": row[0]})
@@ -121,7 +136,10 @@ class Database:
         from kombu import Connection, Queue  # type: ignore[import-not-found,unused-ignore]
 
         configured = self.properties.get("database_connection")
-        url = self.properties.get("amqp_internal_connection") or f"sqlalchemy+{configured or self._default('control.sqlite')}"
+        url = (
+            self.properties.get("amqp_internal_connection")
+            or f"sqlalchemy+{configured or self._default('control.sqlite')}"
+        )
         name = f"control.{handler}@{socket.gethostname()}"
         with Connection(url) as connection:
             connection.Producer(serializer="json").publish(

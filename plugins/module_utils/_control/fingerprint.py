@@ -12,6 +12,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from .. import _safe_files as safe_files
@@ -73,7 +74,7 @@ def with_section(text: bytes, section: str, other: bytes) -> bytes:
     return text[: ours.start()] + theirs[0] + separator + rest
 
 
-def view(entry: dict[str, Any], text: Optional[bytes]) -> Optional[bytes]:
+def view(entry: Mapping[str, Any], text: Optional[bytes]) -> Optional[bytes]:
     """What a process is started from of the I(text) of a watched file."""
     if text is None:
         return None
@@ -97,7 +98,7 @@ def content(path: str) -> bytes:
         )
 
 
-def fingerprint(watch: list[dict[str, Any]]) -> str:
+def fingerprint(watch: Sequence[Mapping[str, Any]]) -> str:
     """Hash what a process is started from: files (patterns may name several, or none), where links lead, and values."""
     digest = hashlib.sha256()
     for entry in watch:

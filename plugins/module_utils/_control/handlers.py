@@ -9,12 +9,13 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
 from .._processes import start_time
-from .common import BY_HANDLERS, Control
+from .config import Handler, HandlersConfig, Watched
+from .control import BY_HANDLERS, Control
 from .database import changes
 from .errors import ControlError, Refusal, say
 from .jobs import Jobs, described, heirs, taken_up
@@ -26,35 +27,42 @@ HOLD_SECONDS = 15
 SETTLE_SECONDS = 5
 
 
-class Handlers(Control):
+class Handlers(Control[HandlersConfig]):
     """The job handlers of one instance."""
 
     kind = "handlers"
+    config_class = HandlersConfig
+
+    @property
+    def kept(self) -> list[Watched]:
+        return [{"path": path} for path in self.config.kept]
 
     def processes(self) -> dict[str, Process]:
         # A handler's own settings count for it alone.
         return {
-            name: Process(f"{self.instance}/handler-{name}", self.manager.name(name), [*self.watch, *self.own_values(name)])
-            for name in self.config["handlers"]
+            name: Process(
+                f"{self.instance}/handler-{name}", self.manager.name(name), [*self.watch, *self.own_values(name)]
+            )
+            for name in self.config.handlers
         }
 
-    def own_values(self, name: str) -> list[dict[str, Any]]:
+    def own_values(self, name: str) -> list[Mapping[str, Any]]:
         """What one handler alone is started from."""
         environment = self.own_environment(name)
-        return [{"value": self.config["handlers"][name]}, *([{"value": environment}] if environment else [])]
+        return [{"value": self.config.handlers[name]}, *([{"value": environment}] if environment else [])]
 
     def own_environment(self, name: str) -> dict[str, str]:
         # A file of its own, because it may be secret; it is there when any handler has one.
         try:
-            environments = json.loads(Path(self.config["environments"]).read_text())
-        except (FileNotFoundError, KeyError):
+            environments = json.loads(Path(self.config.environments).read_text())
+        except FileNotFoundError:
             return {}
         return {variable: str(value) for variable, value in environments.get(name, {}).items()}
 
     @property
     def program(self) -> list[str]:
         """Galaxy's program for a handler: that of an installed Galaxy, or else that of a checkout; old ones have it elsewhere."""
-        programs, checkout = Path(self.config["virtualenv"], "bin"), Path(self.config["chdir"])
+        programs, checkout = Path(self.config.virtualenv, "bin"), Path(self.config.chdir)
         if not (programs / "galaxy-main").exists():
             # As a module: what lies beside a script, as Galaxy's own openid, takes the place of packages of that name.
             if (checkout / "lib/galaxy/main.py").exists():
@@ -65,16 +73,22 @@ class Handlers(Control):
 
     @property
     def python_path(self) -> list[str]:
-        checkout = [f"{self.config['chdir']}/lib"] if len(self.program) > 1 else []
-        return [*super().python_path, *checkout]
+        checkout = [f"{self.config.chdir}/lib"] if len(self.program) > 1 else []
+        return [*self.config.python_path, *checkout]
 
     def argv(self, name: str) -> list[str]:
-        pools = self.config["handlers"][name].get("pools", [])
-        return [*self.program, "-c", self.config["config_file"], f"--server-name={name}", *(f"--attach-to-pool={pool}" for pool in pools)]
+        pools = self.config.handlers[name].get("pools", [])
+        return [
+            *self.program,
+            "-c",
+            self.config.config_file,
+            f"--server-name={name}",
+            *(f"--attach-to-pool={pool}" for pool in pools),
+        ]
 
     def prepare(self, name: str) -> None:
         # Two of one name would run each other's jobs.
-        self.processes()[name].terminate(self.config["stop_timeout"])
+        self.processes()[name].terminate(self.config.stop_timeout)
 
     @property
     def jobs(self) -> Jobs:
@@ -108,7 +122,7 @@ class Handlers(Control):
         if not check:
             self.known_good.follow(self.version)
 
-    def last_settings(self) -> dict[str, dict[str, Any]]:
+    def last_settings(self) -> dict[str, Handler]:
         """The handlers and their settings as they last ran; those that are to go still among them."""
         try:
             kept = self.known_good.directory / "running" / self.path.relative_to("/")
@@ -121,12 +135,12 @@ class Handlers(Control):
         before, after = self.manager.name("/").split("/")
         return service[len(before) : len(service) - len(after)]
 
-    def retire(self, gone: dict[str, str], before: dict[str, dict[str, Any]], fresh: set[str], owner: Handlers) -> None:
+    def retire(self, gone: dict[str, str], before: dict[str, Handler], fresh: set[str], owner: Handlers) -> None:
         """Stop handlers of the I(owner) for good, and give all their jobs to the others; I(fresh) ones know that they are gone.
 
         Whenever this is interrupted no job is lost: the next call finds that they are still there, and goes on.
         """
-        settings = self.config["handlers"]
+        settings = self.config.handlers
         new = {name: heirs(before.get(name, {}), settings) for name in gone}
         for name in gone:
             left = [] if new[name] else self.jobs.unfinished(name)
@@ -145,7 +159,11 @@ class Handlers(Control):
         stale = set(settings) - fresh if chosen else set()
         for name in gone:
             # What runs is taken up by its heir as that starts.
-            stale |= {change["heir"] for change in changes(self.jobs.unfinished(name), new[name], gone=True) if taken_up(change)}
+            stale |= {
+                change["heir"]
+                for change in changes(self.jobs.unfinished(name), new[name], gone=True)
+                if taken_up(change)
+            }
         for name in stale:
             self.processes()[name].disown()
         for name in gone:
@@ -169,7 +187,7 @@ class Handlers(Control):
             if jobs:
                 say(f"{heir} takes over from {name}: {described(jobs)}")
 
-    def rename(self, old: str, new: str, settings: dict[str, Any]) -> None:
+    def rename(self, old: str, new: str, settings: Handler) -> None:
         """Give the jobs of an id that no process has to the handler with these I(settings), under its id I(new)."""
         if settings.get("workflow_scheduler"):
             self.jobs.move_workflows([old], [new])
@@ -181,9 +199,13 @@ class Handlers(Control):
 
         A process that the I(owners) still have under such an id is retired later, and its jobs with it.
         """
-        settings = self.config["handlers"][name]
+        settings = self.config.handlers[name]
         previous = settings.get("previous_ids", [])
-        running = {owner.name_of(service) for owner in owners for service in owner.manager.unknown(owner.defined())} if previous else set()
+        running = (
+            {owner.name_of(service) for owner in owners for service in owner.manager.unknown(owner.defined())}
+            if previous
+            else set()
+        )
         for old in previous:
             if old not in running:
                 self.rename(old, name, settings)
@@ -191,14 +213,14 @@ class Handlers(Control):
     def remove(self) -> None:
         """Remove the handlers; jobs of a renamed one get its previous id again, because what ran before the role looks for jobs by that."""
         super().remove()
-        for name, settings in self.config["handlers"].items():
+        for name, settings in self.config.handlers.items():
             # A Galaxy that is gone looks for no jobs.
-            if settings.get("previous_ids") and Path(self.config["virtualenv"], "bin/python3").exists():
+            if settings.get("previous_ids") and Path(self.config.virtualenv, "bin/python3").exists():
                 self.rename(name, settings["previous_ids"][0], settings)
 
     def hand_over_workflows(self, fresh: set[str]) -> None:
         """Give what the I(fresh) handlers have scheduled until now to the workflow schedulers, who alone do so from now on."""
-        settings = self.config["handlers"]
+        settings = self.config.handlers
         schedulers = [name for name, own in settings.items() if own.get("workflow_scheduler")]
         others = [name for name in settings if name not in schedulers]
         if not schedulers or not fresh.intersection(others):
@@ -211,11 +233,16 @@ class Handlers(Control):
 
     def tell_web(self) -> None:
         """Have the web processes assign jobs to nobody who is gone."""
-        web = self.config["web_command"]
+        web = self.config.web_command
         if os.access(web, os.X_OK):
-            process = subprocess.run([web, "apply"], capture_output=True, text=True, check=False, env={**os.environ, BY_HANDLERS: "1"})
+            process = subprocess.run(
+                [web, "apply"], capture_output=True, text=True, check=False, env={**os.environ, BY_HANDLERS: "1"}
+            )
             if process.returncode != 0:
-                raise ControlError(f"{process.stdout}{process.stderr}".strip() + "\nThe web processes still assign jobs to handlers that are gone.")
+                raise ControlError(
+                    f"{process.stdout}{process.stderr}".strip()
+                    + "\nThe web processes still assign jobs to handlers that are gone."
+                )
             for line in process.stdout.splitlines():
                 say(line)
 
@@ -224,7 +251,7 @@ class Handlers(Control):
 
         With I(new) heirs, those that wait need not wait for it.
         """
-        seconds = self.config["drain_timeout"]
+        seconds = self.config.drain_timeout
         if not seconds or not self.jobs.ending(name):
             return
         # If this is killed, the next call restarts the handler, so that it does not wait for ever.
@@ -251,7 +278,7 @@ class Handlers(Control):
                 say(f"{name} starts no more jobs; wait for {told}")
             if time.monotonic() > deadline:
                 raise ControlError(
-                    f"After {self.config['drain_timeout']} s {process.service} still runs {told}. They would end with it: so it runs on, and takes jobs again. "
+                    f"After {self.config.drain_timeout} s {process.service} still runs {told}. They would end with it: so it runs on, and takes jobs again. "
                     "Try again later, or raise job_handlers_drain_timeout, or set it to 0 to end them."
                 )
             time.sleep(1)
@@ -263,7 +290,11 @@ class Handlers(Control):
 
     def outdated(self) -> Iterator[Process]:
         """The handlers that do not run what is written."""
-        return (process for process in self.processes().values() if not (self.manager.is_active(process) and process.current))
+        return (
+            process
+            for process in self.processes().values()
+            if not (self.manager.is_active(process) and process.current)
+        )
 
     def bring_up(self, process: Process, restore: bool, former: Optional[Handlers] = None) -> None:
         """Make one handler run what is written, or what last worked; the I(former) service manager may be the one that runs it."""
@@ -287,7 +318,7 @@ class Handlers(Control):
                 if owner is not self:
                     owner.sweep()
             self.inherit(name, [self, former] if former else [self])
-            self.manager.start(process, keep_trying=True)
+            self.start_process(process, keep_trying=True)
         except ControlError as error:
             if not restore or not self.known_good.exists:
                 raise
@@ -297,14 +328,14 @@ class Handlers(Control):
                 if owner is not self:
                     self.sweep()
                 try:
-                    owner.manager.start(old, keep_trying=True)
+                    owner.start_process(old, keep_trying=True)
                 except ControlError as failure:
                     raise type(error)(f"{rejected}\nIt does not start with them either: {failure}") from error
             raise rejected from error
 
     def prove(self) -> None:
         """Have the web processes prove the change first: what does not start there is not to stop a handler."""
-        web = self.config["web_command"]
+        web = self.config.web_command
         if os.access(web, os.X_OK):
             process = subprocess.run([web, "check", "--unless-proven"], capture_output=True, text=True, check=False)
             if process.returncode not in (0, Refusal.exit_code):
@@ -322,7 +353,7 @@ class Handlers(Control):
         if self.manager.is_active(process):
             self.calm(name, process, {})
             self.manager.stop(process)
-        self.manager.start(process, keep_trying=True)
+        self.start_process(process, keep_trying=True)
 
     def adopt(self, name: str) -> None:
         """Remember that the files work once all handlers run with them."""
@@ -336,7 +367,7 @@ class Handlers(Control):
         time is over and its process still lives, which the service manager watches.
         """
         process = self.processes()[name]
-        deadline = time.monotonic() + self.config["start_timeout"]
+        deadline = time.monotonic() + self.config.start_timeout
         while time.monotonic() < deadline:
             if watched_pid and not start_time(watched_pid):
                 raise ControlError("the process ended before it said that it runs")
@@ -345,14 +376,26 @@ class Handlers(Control):
                 return
             time.sleep(0.5)
         process.record_started()
-        say(f"{name} has not logged that it runs within {self.config['start_timeout']} s; its process is alive, so it is left to itself")
+        say(
+            f"{name} has not logged that it runs within {self.config.start_timeout} s; its process is alive, so it is left to itself"
+        )
 
     def status(self) -> int:
         problems = 0
         for process in self.processes().values():
             active = self.manager.is_active(process)
-            state = f"active, pid {process.pid}" if active else "starting" if self.manager.is_starting(process) else "stopped"
-            note = "" if process.current or not active else f" (not what is written: run the playbook, or {self.command} restart)"
+            state = (
+                f"active, pid {process.pid}"
+                if active
+                else "starting"
+                if self.manager.is_starting(process)
+                else "stopped"
+            )
+            note = (
+                ""
+                if process.current or not active
+                else f" (not what is written: run the playbook, or {self.command} restart)"
+            )
             say(f"{process.service}: {state}{note}")
             problems += not active or not process.current
         for name in self.manager.unknown(self.defined()):

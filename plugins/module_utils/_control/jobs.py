@@ -14,7 +14,8 @@ from typing import Any
 
 from .. import _safe_files as safe_files
 from .accounts import account_of, group_of
-from .common import add_python_path, read_environment
+from .config import Handler, HandlersConfig
+from .environment import add_python_path, read_environment
 from .errors import ControlError
 
 Job = dict[str, Any]
@@ -34,7 +35,7 @@ def taken_up(job: Job) -> bool:
     return bool(job["started"]) and job["state"] in ("queued", "running")
 
 
-def heirs(settings: dict[str, Any], others: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+def heirs(settings: Handler, others: dict[str, Handler]) -> dict[str, list[str]]:
     """The handlers that take over the jobs of a handler, with the plugins that each is limited to.
 
     That is the handler under its new id, else those of the same tags, else all.
@@ -45,49 +46,63 @@ def heirs(settings: dict[str, Any], others: dict[str, dict[str, Any]]) -> dict[s
     if schedules and not alike:
         alike = others  # without a scheduler every handler of jobs schedules workflows
     tags = set(settings.get("tags", []))
-    same = {name: other for name, other in alike.items() if tags & set(other.get("tags", [])) or (not tags and not other.get("tags"))}
+    same = {
+        name: other
+        for name, other in alike.items()
+        if tags & set(other.get("tags", [])) or (not tags and not other.get("tags"))
+    }
     return {name: other.get("plugins", []) for name, other in (renamed or same or alike).items()}
 
 
 class Jobs:
     """The jobs of an instance, as Galaxy's database has them."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: HandlersConfig) -> None:
         self.config = config
 
     def _ask(self, action: str, **request: Any) -> Any:
         """Run database.py as Galaxy's user, with Galaxy's Python."""
         config = self.config
-        account = account_of(config["user"])
-        environment = {**os.environ, **read_environment(safe_files.read(config["environment_file"]).decode()), "HOME": account.pw_dir}
+        account = account_of(config.user)
+        environment = {
+            **os.environ,
+            **read_environment(safe_files.read(config.environment_file).decode()),
+            "HOME": account.pw_dir,
+        }
         # Where Galaxy is a checkout, it is found there.
-        add_python_path(environment, [f"{config['chdir']}/lib"])
-        program = f"{config['virtualenv']}/bin/python3"
+        add_python_path(environment, [f"{config.chdir}/lib"])
+        program = f"{config.virtualenv}/bin/python3"
         with subprocess.Popen(
             [program, "-B", str(Path(__file__).with_name("database.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            cwd=config["chdir"],
+            cwd=config.chdir,
             env=environment,
             user=account.pw_uid,
-            group=group_of(config["group"]),
+            group=group_of(config.group),
             extra_groups=os.getgrouplist(account.pw_name, account.pw_gid),
         ) as process:
             try:
-                output, errors = self._talk(process, json.dumps({"action": action, "config_file": config["config_file"], **request}))
+                output, errors = self._talk(
+                    process, json.dumps({"action": action, "config_file": config.config_file, **request})
+                )
             except (OSError, subprocess.TimeoutExpired) as error:
                 raise ControlError(f"Galaxy's database cannot be asked about jobs: {program}: {error}") from error
             finally:
                 process.kill()
         if process.returncode != 0:
-            reason = (errors.strip().splitlines() or [f"{program} ended with {process.returncode} and said nothing"])[-1]
+            reason = (errors.strip().splitlines() or [f"{program} ended with {process.returncode} and said nothing"])[
+                -1
+            ]
             raise ControlError(f"Galaxy's database cannot be asked about jobs: {reason}")
         try:
             # Its modules may have printed something before.
             return json.loads((output.splitlines() or [""])[-1])
         except (ValueError, RecursionError) as error:
-            raise ControlError(f"Galaxy's database cannot be asked about jobs: instead of an answer there is {output[-2000:]!r}") from error
+            raise ControlError(
+                f"Galaxy's database cannot be asked about jobs: instead of an answer there is {output[-2000:]!r}"
+            ) from error
 
     @staticmethod
     def _talk(process: subprocess.Popen[bytes], request: str) -> tuple[str, str]:
@@ -105,9 +120,11 @@ class Jobs:
 
     def ending(self, handler: str) -> list[Job]:
         """The jobs that would end with the process of a handler, because their runner keeps them in it."""
-        if not self.config["ending_runners"]:
+        if not self.config.ending_runners:
             return []
-        return [job for job in self.unfinished(handler) if job["started"] and job["runner"] in self.config["ending_runners"]]
+        return [
+            job for job in self.unfinished(handler) if job["started"] and job["runner"] in self.config.ending_runners
+        ]
 
     def move(self, handler: str, new: dict[str, list[str]], gone: bool) -> list[Job]:
         """Give the jobs of a handler to its heirs, each job with its C(heir) in the answer."""

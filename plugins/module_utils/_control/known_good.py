@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -44,13 +45,13 @@ class RollBack:
 class KnownGood:
     """The known-good copies of one kind of processes."""
 
-    def __init__(self, directory: Path, watch: list[dict[str, Any]]) -> None:
+    def __init__(self, directory: Path, watch: Sequence[Mapping[str, Any]]) -> None:
         self.directory = directory
         self.watch = [entry for entry in watch if "path" in entry and not entry.get("installed")]
         self.rejected = directory / "rejected"
         self.report = directory / "rolled-back.json"
 
-    def _files(self) -> dict[Path, dict[str, Any]]:
+    def _files(self) -> dict[Path, Mapping[str, Any]]:
         """The files that are kept: those of the configuration, not what was installed."""
         return {Path(entry["path"]): entry for entry in self.watch if not entry.get("link")}
 
@@ -218,7 +219,7 @@ class KnownGood:
         return done
 
     def _put_back(
-        self, path: Path, entry: dict[str, Any], copies: Path, kept: Optional[bytes], new: Optional[bytes]
+        self, path: Path, entry: Mapping[str, Any], copies: Path, kept: Optional[bytes], new: Optional[bytes]
     ) -> None:
         if kept is None:
             safe_files.unlink(path)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Optional
 
 LINES = 40
 
@@ -15,7 +15,9 @@ LINES = 40
 _TRACEBACK = re.compile(r"(?P<lead>.*?)Traceback \(most recent call last\):\s*")
 _FRAME = re.compile(r'\s+File "[^"]*", line \d+.*')
 _EXCEPTION = re.compile(r"(?![\[*\s])[A-Za-z_][\w.]*(?:: .*|:|\s*)")
-_ERROR_NAME = re.compile(r"(?:[\w.]+\.)?(?:\w*(?:Error|Exception|Warning|Exit|Interrupt|Failure|Fault|Timeout|NotFound|Iteration)|[A-Z]\w*)(?:: .*|:|\s*)")
+_ERROR_NAME = re.compile(
+    r"(?:[\w.]+\.)?(?:\w*(?:Error|Exception|Warning|Exit|Interrupt|Failure|Fault|Timeout|NotFound|Iteration)|[A-Z]\w*)(?:: .*|:|\s*)"
+)
 # A traceback of a deep recursion is long; without an end in so many lines there is none.
 _LONGEST = 2000
 
@@ -28,7 +30,12 @@ def first_exception(lines: Sequence[str]) -> list[str]:
     for start, line in enumerate(lines):
         begin = _TRACEBACK.fullmatch(line)
         if begin:
-            return _exception([text[len(begin["lead"]) :] if text.startswith(begin["lead"]) else text for text in lines[start : start + _LONGEST]])
+            return _exception(
+                [
+                    text[len(begin["lead"]) :] if text.startswith(begin["lead"]) else text
+                    for text in lines[start : start + _LONGEST]
+                ]
+            )
     return []
 
 
@@ -44,14 +51,17 @@ def _exception(lines: Sequence[str]) -> list[str]:
     return [lines[0].strip(), *frame] if frame else []
 
 
-def log_tail(lines: Sequence[str], config: dict[str, Any], rest: Optional[str] = None) -> str:
+def log_tail(lines: Sequence[str], health_path: str, rest: Optional[str] = None) -> str:
     """The first exception and the last lines of a log, less those of the health requests; I(rest) is the command that shows all of it.
 
     While a process is waited for, it is asked for the health path several times a second, and uWSGI logs each time: the reason would be far above.
     """
-    path = config.get("health", {}).get("path")
     # As the roles set log-format, and as uWSGI does without that. What the application says itself of such a request stays.
-    request = re.compile(rf"(request .*|\[pid: .*) GET {re.escape(path)} (HTTP/|=> generated ).*") if path else None
+    request = (
+        re.compile(rf"(request .*|\[pid: .*) GET {re.escape(health_path)} (HTTP/|=> generated ).*")
+        if health_path
+        else None
+    )
     kept = [line for line in lines if not (request and request.fullmatch(line))]
     left_out = len(lines) - len(kept)
     reason = first_exception(kept)
@@ -62,7 +72,7 @@ def log_tail(lines: Sequence[str], config: dict[str, Any], rest: Optional[str] =
         [
             *(["The first exception:", *reason, "The last lines:"] if reason else []),
             *kept[-LINES:],
-            *([f"({left_out} requests for {path} are left out)"] if left_out else []),
+            *([f"({left_out} requests for {health_path} are left out)"] if left_out else []),
             *([f"All of the log: {rest}"] if rest and len(kept) > LINES else []),
         ]
     )

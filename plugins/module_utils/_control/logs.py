@@ -20,7 +20,6 @@ import re
 import signal
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -84,7 +83,9 @@ class LogFile:
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | FLAGS, 0o640)
         except OSError as error:
-            raise ControlError(f"cannot write {self.path}: {error.strerror}; a link or anything else but a file has to be moved away") from error
+            raise ControlError(
+                f"cannot write {self.path}: {error.strerror}; a link or anything else but a file has to be moved away"
+            ) from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise ControlError(f"cannot write {self.path}: it is no file; move it away")
@@ -115,7 +116,16 @@ class Copy:
         the last one that was written, which is passed over.
         """
         start = [f"--cursor={self.cursor}"] if self.cursor else ["--boot", "--lines=all"]
-        return ["journalctl", "--quiet", "--follow", "--all", "--output=json", "--no-tail", *start, *(f"SYSLOG_IDENTIFIER={name}" for name in self.files)]
+        return [
+            "journalctl",
+            "--quiet",
+            "--follow",
+            "--all",
+            "--output=json",
+            "--no-tail",
+            *start,
+            *(f"SYSLOG_IDENTIFIER={name}" for name in self.files),
+        ]
 
     @property
     def cursor(self) -> str:
@@ -209,7 +219,12 @@ class LogDirectory:
             self._take_cursor(directory, user, group)
         finally:
             os.close(directory)
-        if subprocess.run(["test", "-w", str(self.path)], user=user, group=group, extra_groups=[], check=False).returncode != 0:
+        if (
+            subprocess.run(
+                ["test", "-w", str(self.path)], user=user, group=group, extra_groups=[], check=False
+            ).returncode
+            != 0
+        ):
             raise ControlError(
                 f"{USER} cannot reach {self.path}: a directory above it is closed to the group {self.group}. Open that directory, "
                 "or set uwsgi_log_dir to another one"
@@ -222,7 +237,9 @@ class LogDirectory:
             if status.st_uid == user and stat.S_ISREG(status.st_mode):
                 return
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid not in (0, former):
-                raise ControlError(f"{self.path / name} is not a log: it is no file, has a second name or belongs to somebody else. Move it away")
+                raise ControlError(
+                    f"{self.path / name} is not a log: it is no file, has a second name or belongs to somebody else. Move it away"
+                )
             file = os.open(name, os.O_RDONLY | FLAGS, dir_fd=directory)
             try:
                 os.fchown(file, user, group)
@@ -238,7 +255,11 @@ class LogDirectory:
         except OSError:  # There is none, or not a file.
             return
         with os.fdopen(file, "rb") as stream:
-            found = stream.read(LONGEST_CURSOR).decode(errors="replace").strip() if stat.S_ISREG(os.fstat(file).st_mode) else ""
+            found = (
+                stream.read(LONGEST_CURSOR).decode(errors="replace").strip()
+                if stat.S_ISREG(os.fstat(file).st_mode)
+                else ""
+            )
         state = state_directory(self.instance)
         if re.fullmatch("[A-Za-z0-9;=_-]+", found) and not (state / "cursor").exists():
             state.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Callable, Protocol
 
 from .process import Process
+
+# Waits until the process of a name and number works, and fails when it does not in time.
+Wait = Callable[[str, int], None]
 
 
 class Manager(Protocol):
     """What a service manager does for one kind of processes."""
 
     title: str
+    # Whether what processes print is in the journal of systemd, which files can be copied from
+    keeps_journal: bool
 
     def name(self, process: str) -> str:
         """Its name for a process."""
@@ -24,7 +29,7 @@ class Manager(Protocol):
     def is_starting(self, process: Process) -> bool:
         """Whether the process is on its way to that."""
 
-    def start(self, process: Process, keep_trying: bool = False) -> None:
+    def start(self, process: Process, wait_until_ready: Wait, keep_trying: bool = False) -> None:
         """Start the process and wait until it has proved that it works; fail with the end of its log.
 
         A process that fails is stopped, unless the service manager is to I(keep_trying): then it is started again and again.

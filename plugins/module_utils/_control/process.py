@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from .. import _safe_files as safe_files
@@ -29,7 +30,7 @@ class Process:
     started from, C(pid) which process it is, and C(started) how long it took until it worked.
     """
 
-    def __init__(self, directory: str, service: str, watch: list[dict[str, Any]]) -> None:
+    def __init__(self, directory: str, service: str, watch: Sequence[Mapping[str, Any]]) -> None:
         self.directory = RUN / directory
         self.service = service
         self.watch = watch

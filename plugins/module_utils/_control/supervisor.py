@@ -16,12 +16,13 @@ import subprocess
 import time
 from pathlib import Path
 
-from .common import MANAGERS, Control
+from .config import Config
 from .errors import ControlError, say
 from .log_tail import log_tail
+from .manager import Wait
 from .paths import ETC, is_foreign, read
 from .process import Process
-from .systemd import Systemd, systemctl
+from .systemd import prefix_of, systemctl
 
 LOGS = Path("/var/log/supervisor")
 
@@ -39,7 +40,9 @@ def _environment() -> dict[str, str]:
 
 def supervisorctl(*arguments: str, check: bool = True) -> str:
     """Run supervisorctl and return what it printed; it prints errors among the rest."""
-    process = subprocess.run(["supervisorctl", *arguments], capture_output=True, text=True, check=False, env=_environment())
+    process = subprocess.run(
+        ["supervisorctl", *arguments], capture_output=True, text=True, check=False, env=_environment()
+    )
     output = (process.stdout + process.stderr).strip()
     if check and (process.returncode != 0 or "ERROR" in output):
         raise ControlError(f"supervisorctl {' '.join(arguments)}: {output}")
@@ -57,15 +60,23 @@ def state(name: str) -> str:
     return states().get(name, "")
 
 
+def forget(name: str) -> None:
+    """Stop a program and make supervisor know it no more."""
+    supervisorctl("stop", name, check=False)
+    supervisorctl("remove", name, check=False)
+
+
 class Supervisor:
     """The programs C(INSTANCE-web-SLOT) and C(INSTANCE-handler-NAME)."""
 
     title = "supervisor"
+    keeps_journal = False
 
-    def __init__(self, control: Control) -> None:
-        self.control = control
-        self.prefix = f"{control.instance}-{PROGRAMS[control.kind]}-"
-        self.boot_programs: list[str] = control.config["boot_units"]
+    def __init__(self, instance: str, kind: str, config: Config) -> None:
+        self.config = config
+        self.prefix = f"{instance}-{PROGRAMS[kind]}-"
+        # What systemd would call the processes
+        self.systemd_prefix = prefix_of(instance, kind)
 
     def name(self, process: str) -> str:
         """Its name for a process."""
@@ -75,10 +86,9 @@ class Supervisor:
         """Whether the process lives, and not under systemd."""
         if not process.pid:
             return False
-        systemd = Systemd(self.control)
-        if not (ETC / "systemd/system" / systemd.name("")).exists():
+        if not (ETC / "systemd/system" / f"{self.systemd_prefix}.service").exists():
             return True
-        unit = systemd.name(process.service[len(self.prefix) :])
+        unit = f"{self.systemd_prefix}{process.service[len(self.prefix) :]}.service"
         return systemctl("is-active", unit, check=False) not in ("active", "activating", "deactivating", "reloading")
 
     def is_active(self, process: Process) -> bool:
@@ -89,7 +99,7 @@ class Supervisor:
         """Whether the process lives and has not proved that it works."""
         return self._lives(process) and process.start_seconds is None
 
-    def start(self, process: Process, keep_trying: bool = False) -> None:
+    def start(self, process: Process, wait_until_ready: Wait, keep_trying: bool = False) -> None:
         """Start the program and wait until it works."""
         log = LOGS / f"{process.service}.log"
         offset = log.stat().st_size if log.exists() else 0
@@ -101,14 +111,16 @@ class Supervisor:
                 if state(process.service) not in ("STARTING", "RUNNING"):
                     supervisorctl("start", process.service)
             # Not only looked at: the child that watches over the start may have died.
-            self.control.wait_until_ready(process.service[len(self.prefix) :], self._wait_for_birth(process))
+            wait_until_ready(process.service[len(self.prefix) :], self._wait_for_birth(process))
         except ControlError as error:
             if not keep_trying:
                 supervisorctl("stop", process.service, check=False)
             lines = log.read_bytes()[offset:].decode(errors="replace").splitlines() if log.exists() else []
             again = " Supervisor starts it again and again until it works." if keep_trying else ""
-            end = log_tail(lines, self.control.config, f"tail -c +{offset + 1} {log}")
-            raise ControlError(f"{process.service} did not start: {error}.{again} The end of its log:\n{end}") from error
+            end = log_tail(lines, self.config.health_path, f"tail -c +{offset + 1} {log}")
+            raise ControlError(
+                f"{process.service} did not start: {error}.{again} The end of its log:\n{end}"
+            ) from error
 
     @staticmethod
     def _wait_for_birth(process: Process) -> int:
@@ -127,7 +139,7 @@ class Supervisor:
             return
         supervisorctl("stop", process.service, check=False)
         # One that an earlier supervisor had started before it was killed is not known to this one.
-        process.terminate(self.control.config["stop_timeout"])
+        process.terminate(self.config.stop_timeout)
 
     def is_asked_to_stop(self, process: Process) -> bool:
         """Whether somebody has had the program stopped, which is to start again now: C(supervisorctl restart) does that."""
@@ -150,7 +162,7 @@ class Supervisor:
         """Make supervisor know what starts with the host; the other programs are made known when they are started."""
         changed = supervisorctl("avail", check=False) if check else supervisorctl("reread")
         known = states()
-        for name in self.boot_programs:
+        for name in self.config.boot_units:
             if name not in known or f"{name}: changed" in changed:
                 say(f"enable {name}")
                 if not check:
@@ -160,24 +172,33 @@ class Supervisor:
         """Programs of this kind that supervisor knows and a role wrote, and that are not among I(names)."""
         known = {name for name in states() if name.startswith(self.prefix)}
         # An instance called galaxy-web has programs that might be some of one called galaxy.
-        others = tuple(f"{path.parent.name}-{word}-" for kind, word in PROGRAMS.items() for path in ETC.glob(f"{self.prefix[:-1]}*/{kind}.json"))
-        unknown = {name for name in known - {*names, *self.boot_programs} if not name.startswith(others)}
+        others = tuple(
+            f"{path.parent.name}-{word}-"
+            for kind, word in PROGRAMS.items()
+            for path in ETC.glob(f"{self.prefix[:-1]}*/{kind}.json")
+        )
+        unknown = {name for name in known - {*names, *self.config.boot_units} if not name.startswith(others)}
         return sorted(unknown - self._foreign() if unknown else unknown)
 
     def _foreign(self) -> set[str]:
         """The programs in files of supervisor that no role wrote."""
-        directories = {Path(path).parent for path in self.control.config.get("definitions", {}).get("supervisor", [])}
-        files = [path for directory in directories for path in (*directory.glob("*.conf"), directory.parent / "supervisord.conf")]
-        return {name for path in files if is_foreign(path) for name in re.findall(r"^\[(?:\w+-)?program:([^\]]+)\]", read(path), re.MULTILINE)}
+        directories = {Path(path).parent for path in self.config.definitions.get(self.title, [])}
+        files = [
+            path
+            for directory in directories
+            for path in (*directory.glob("*.conf"), directory.parent / "supervisord.conf")
+        ]
+        return {
+            name
+            for path in files
+            if is_foreign(path)
+            for name in re.findall(r"^\[(?:\w+-)?program:([^\]]+)\]", read(path), re.MULTILINE)
+        }
 
     def forget(self, name: str) -> None:
         """Stop a program and make supervisor know it no more."""
-        supervisorctl("stop", name, check=False)
-        supervisorctl("remove", name, check=False)
+        forget(name)
 
     def reread(self) -> None:
         """Take notice of files of programs that are gone."""
         supervisorctl("reread", check=False)
-
-
-MANAGERS[Supervisor.title] = Supervisor

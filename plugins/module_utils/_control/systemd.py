@@ -10,9 +10,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from .common import MANAGERS, Control
+from .config import Config
 from .errors import ControlError, say
 from .log_tail import log_tail
+from .manager import Wait
 from .paths import ETC, is_foreign
 from .process import Process
 
@@ -52,15 +53,20 @@ def journal(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
+def prefix_of(instance: str, kind: str) -> str:
+    """What the names of the services of one kind begin with."""
+    return f"{instance}-{'web' if kind == 'web' else 'handler'}@"
+
+
 class Systemd:
     """The units C(INSTANCE-web@SLOT.service) and C(INSTANCE-handler@NAME.service)."""
 
     title = "systemd"
+    keeps_journal = True
 
-    def __init__(self, control: Control) -> None:
-        self.prefix = f"{control.instance}-{'web' if control.kind == 'web' else 'handler'}@"
-        self.boot_units: list[str] = control.config["boot_units"]
-        self.config = control.config
+    def __init__(self, instance: str, kind: str, config: Config) -> None:
+        self.config = config
+        self.prefix = prefix_of(instance, kind)
 
     def name(self, process: str) -> str:
         """Its name for a process."""
@@ -74,8 +80,8 @@ class Systemd:
         """Whether the service is on its way to run."""
         return systemctl("is-active", process.service, check=False) == "activating"
 
-    def start(self, process: Process, keep_trying: bool = False) -> None:
-        """Start the service, or wait for a start under way; C(ExecStartPost=) makes that last until it works."""
+    def start(self, process: Process, wait_until_ready: Wait, keep_trying: bool = False) -> None:
+        """Start the service, or wait for a start under way; the C(ExecStartPost=) of its unit waits until it works."""
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         if not self._comes_up(process.service):
             if not keep_trying:
@@ -86,7 +92,9 @@ class Systemd:
             log = journal("--since", since, "--unit", process.service).splitlines()
             again = "systemd starts it again and again until it works. " if keep_trying else ""
             rest = f"journalctl --unit {process.service} --since '{since}'"
-            raise ControlError(f"{process.service} did not start. {again}The end of its log:\n{log_tail(log, self.config, rest)}")
+            raise ControlError(
+                f"{process.service} did not start. {again}The end of its log:\n{log_tail(log, self.config.health_path, rest)}"
+            )
 
     @staticmethod
     def _comes_up(unit: str) -> bool:
@@ -121,7 +129,9 @@ class Systemd:
 
     def run_apart(self, command: list[str]) -> None:
         """Run a command as a unit of its own."""
-        subprocess.run(["systemd-run", "--quiet", "--no-block", "--collect", *command], check=False, capture_output=True)
+        subprocess.run(
+            ["systemd-run", "--quiet", "--no-block", "--collect", *command], check=False, capture_output=True
+        )
 
     def says(self, process: Process, words: str) -> bool:
         """Whether the service has said these words since it was started."""
@@ -131,8 +141,8 @@ class Systemd:
 
     def load(self, names: list[str], check: bool) -> None:
         """Make systemd know the unit files as they are now, and start with the host what shall be."""
-        stale = systemctl("show", "--property=NeedDaemonReload", "--value", *self.boot_units, *names)
-        disabled = [unit for unit in self.boot_units if systemctl("is-enabled", unit, check=False) != "enabled"]
+        stale = systemctl("show", "--property=NeedDaemonReload", "--value", *self.config.boot_units, *names)
+        disabled = [unit for unit in self.config.boot_units if systemctl("is-enabled", unit, check=False) != "enabled"]
         if ("yes" in stale.split() or disabled) and not check:
             systemctl("daemon-reload")
         if disabled:
@@ -162,6 +172,3 @@ class Systemd:
     def reread(self) -> None:
         """Take notice of unit files that are gone."""
         systemctl("daemon-reload")
-
-
-MANAGERS[Systemd.title] = Systemd

@@ -17,7 +17,7 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.web import UnixConnection, workload
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.probe import UnixConnection, workload
 
 Run = Callable[..., dict[str, Any]]
 

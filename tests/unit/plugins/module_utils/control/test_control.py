@@ -22,24 +22,16 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from control_helpers import ACCOUNT, GALAXY, HEALTH, works, write
 
 from ansible_collections.galaxyops.uwsgi.plugins.filter.environment_file import environment_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf, _paste_ini
-
-ACCOUNT = {"user": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.getegid()).gr_name}
-HEALTH = {"path": "/api/version", "status": [200], "host": "localhost", "timeout": 2}
-
-
-def write(etc: Path, kind: str, **config: Any) -> None:
-    """Write the configuration that a role would write."""
-    defaults = {"manager": "systemd", "boot_units": [], "watch": [], "health": HEALTH, "stop_timeout": 90, "handlers": {}}
-    (etc / "galaxy" / f"{kind}.json").write_text(json.dumps({**defaults, **config}))
-
 
 # --- What counts as a change ------------------------------------------------------------------------------------------
 
@@ -73,7 +65,9 @@ def test_without_a_section_other_changes_still_are(control: Any, before: bytes, 
     assert control.without_section(before, "uwsgi") != control.without_section(after, "uwsgi")
 
 
-@pytest.mark.parametrize("text", [GALAXY_INI, GALAXY_INI.rstrip("\n"), GALAXY_INI.replace("\n", "\r\n"), "[app:main]\n"])
+@pytest.mark.parametrize(
+    "text", [GALAXY_INI, GALAXY_INI.rstrip("\n"), GALAXY_INI.replace("\n", "\r\n"), "[app:main]\n"]
+)
 def test_what_the_uwsgi_role_writes_is_no_change_to_handlers(control: Any, text: str) -> None:
     changed = _paste_ini.set_section(text, "uwsgi", {"master": "true", "threads": "4"})
     assert changed != text
@@ -112,7 +106,9 @@ def test_another_handler_is_no_change_to_handlers(control: Any, name: str) -> No
     one = job_conf(name, _job_conf.Handler("handler0"))
     others = [
         job_conf(name, _job_conf.Handler("handler0"), _job_conf.Handler("handler1")),
-        job_conf(name, _job_conf.Handler("handler0", tags=("a", "b")), _job_conf.Handler("c", plugins=("local", "slurm"))),
+        job_conf(
+            name, _job_conf.Handler("handler0", tags=("a", "b")), _job_conf.Handler("c", plugins=("local", "slurm"))
+        ),
     ]
     assert {control.without_handlers(text) for text in others} == {control.without_handlers(one)}
 
@@ -120,7 +116,12 @@ def test_another_handler_is_no_change_to_handlers(control: Any, name: str) -> No
 @pytest.mark.parametrize("name", JOB_CONF)
 def test_another_runner_is_a_change_to_handlers(control: Any, name: str) -> None:
     text = job_conf(name, _job_conf.Handler("handler0"), _job_conf.Handler("handler1"))
-    for old, new in ((b"runner", b"Runner"), (b"plugins", b"Plugins"), (b"execution", b"Execution"), (b"destinations", b"Destinations")):
+    for old, new in (
+        (b"runner", b"Runner"),
+        (b"plugins", b"Plugins"),
+        (b"execution", b"Execution"),
+        (b"destinations", b"Destinations"),
+    ):
         if old in text:
             assert control.without_handlers(text) != control.without_handlers(text.replace(old, new))
 
@@ -185,7 +186,7 @@ def test_code_is_watched_in_directories_too_and_never_put_back(control: Any, etc
     (heads / "feature").mkdir(parents=True)
     (heads / "feature" / "x").write_text("1")
     write(etc, "web", manager="systemd", code=[f"{tmp_path}/.git/HEAD", f"{heads}/**"])
-    web = control.Web("galaxy")
+    web = control.Web.read("galaxy")
     before = control.fingerprint.fingerprint(web.watch)
     works(web.known_good, web.version)
     (heads / "feature" / "x").write_text("2")
@@ -219,10 +220,18 @@ def test_a_process_is_current_until_what_it_runs_changes(control: Any, etc: Path
 
 @pytest.mark.parametrize(
     ("setting", "value", "stale"),
-    [("tags", ["a"], ["handler0"]), ("plugins", ["slurm"], ["handler0"]), ("assign_with", ["db-skip-locked"], ["handler0", "handler1"])],
+    [
+        ("tags", ["a"], ["handler0"]),
+        ("plugins", ["slurm"], ["handler0"]),
+        ("assign_with", ["db-skip-locked"], ["handler0", "handler1"]),
+    ],
 )
-def test_a_handler_is_current_until_its_own_settings_change(control: Any, etc: Path, setting: str, value: Any, stale: list[str]) -> None:
-    settings: dict[str, dict[str, Any]] = {name: {"tags": [], "plugins": [], "assign_with": ["db-preassign"]} for name in ("handler0", "handler1")}
+def test_a_handler_is_current_until_its_own_settings_change(
+    control: Any, etc: Path, setting: str, value: Any, stale: list[str]
+) -> None:
+    settings: dict[str, dict[str, Any]] = {
+        name: {"tags": [], "plugins": [], "assign_with": ["db-preassign"]} for name in ("handler0", "handler1")
+    }
     write(etc, "handlers", handlers=settings)
     for process in control.control_for("galaxy", "handlers").processes().values():
         process.directory.mkdir(parents=True)
@@ -250,14 +259,16 @@ def test_an_environment_counts_for_its_handler_alone(control: Any, etc: Path) ->
 # --- What it is called by and given -----------------------------------------------------------------------------------
 
 
-GALAXY = {"virtualenv": "/venv", "chdir": "/server", "config_file": "/galaxy.ini"}
-
-
 def test_dynamic_handlers_are_told_their_pools(control: Any, etc: Path) -> None:
     write(etc, "handlers", **GALAXY, handlers={"a": {"pools": ["job-handlers", "job-handlers.x"]}, "b": {}})
     handlers = control.control_for("galaxy", "handlers")
     program = ["/venv/bin/galaxy-main", "-c", "/galaxy.ini"]
-    assert handlers.argv("a") == [*program, "--server-name=a", "--attach-to-pool=job-handlers", "--attach-to-pool=job-handlers.x"]
+    assert handlers.argv("a") == [
+        *program,
+        "--server-name=a",
+        "--attach-to-pool=job-handlers",
+        "--attach-to-pool=job-handlers.x",
+    ]
     assert handlers.argv("b") == [*program, "--server-name=b"]
 
 
@@ -301,11 +312,17 @@ def test_candidate_is_one_worker_whatever_the_options_say(control: Any, etc: Pat
 @pytest.mark.parametrize(
     ("manager", "web", "handlers"),
     [
-        ("systemd", ["galaxy-web@1.service", "galaxy-web@2.service", "galaxy-web@candidate.service"], ["galaxy-handler@big.0.service"]),
+        (
+            "systemd",
+            ["galaxy-web@1.service", "galaxy-web@2.service", "galaxy-web@candidate.service"],
+            ["galaxy-handler@big.0.service"],
+        ),
         ("supervisor", ["galaxy-web-1", "galaxy-web-2", "galaxy-web-candidate"], ["galaxy-handler-big.0"]),
     ],
 )
-def test_processes_are_called_as_their_service_manager_does(control: Any, etc: Path, manager: str, web: list[str], handlers: list[str]) -> None:
+def test_processes_are_called_as_their_service_manager_does(
+    control: Any, etc: Path, manager: str, web: list[str], handlers: list[str]
+) -> None:
     for kind, names in (("web", web), ("handlers", handlers)):
         write(etc, kind, manager=manager, handlers={"big.0": {}})
         assert [process.service for process in control.control_for("galaxy", kind).processes().values()] == names
@@ -317,8 +334,8 @@ def test_processes_are_called_as_their_service_manager_does(control: Any, etc: P
         (None, "No such file"),
         ("", "Expecting value"),
         ('{"watch": [', "Expecting value"),
-        ("{}", "'watch'"),
-        ('{"watch": [], "health": {}, "manager": "upstart"}', "upstart"),
+        ("{}", "no key 'watch'"),
+        ('{"watch": [], "health": {}, "manager": "upstart"}', "manager is 'upstart', not one of systemd, supervisor"),
         ("[]", "list"),
         ("\xff", "decode"),
     ],
@@ -334,21 +351,26 @@ def test_a_broken_configuration_is_named(command: Any, etc: Path, content: Any, 
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(("status", "expected"), [("200", [200]), (204, [204]), (["200", 302], [200, 302]), ("200,302", [200, 302])])
+@pytest.mark.parametrize(
+    ("status", "expected"), [("200", [200]), (204, [204]), (["200", 302], [200, 302]), ("200,302", [200, 302])]
+)
 def test_numbers_may_be_written_as_text(control: Any, etc: Path, status: Any, expected: list[int]) -> None:
     """As ``--extra-vars uwsgi_start_timeout=900`` has them."""
     write(etc, "web", stop_timeout="30", health={**HEALTH, "timeout": "900", "status": status})
     config = control.control_for("galaxy", "web").config
-    assert (config["stop_timeout"], config["health"]["timeout"], config["health"]["status"]) == (30, 900, expected)
+    assert (config.stop_timeout, config.health.timeout, config.health.status) == (30, 900, expected)
     write(etc, "handlers", start_timeout="60", stop_timeout="9e1", drain_timeout="0")
     config = control.control_for("galaxy", "handlers").config
-    assert (config["start_timeout"], config["stop_timeout"], config["drain_timeout"]) == (60, 90, 0)
+    assert (config.start_timeout, config.stop_timeout, config.drain_timeout) == (60, 90, 0)
 
 
 def test_a_user_who_is_gone_is_named(command: Any, etc: Path) -> None:
     write(etc, "web", user="no-such-user", group="nogroup")
     result = command("web", "become", "1")
-    assert (result.returncode, result.stderr) == (2, "this host has no user no-such-user: make it again, or run the playbook with another one\n")
+    assert (result.returncode, result.stderr) == (
+        2,
+        "this host has no user no-such-user: make it again, or run the playbook with another one\n",
+    )
     write(etc, "web", user="root", group="no-such-group")
     assert "this host has no group no-such-group: " in command("web", "become", "1").stderr
 
@@ -360,7 +382,9 @@ def test_a_user_who_is_gone_is_named(command: Any, etc: Path) -> None:
         ("handlers", "status restart apply remove", "become ready failed"),
     ],
 )
-def test_help_tells_what_people_call_from_what_the_service_manager_calls(command: Any, kind: str, people: str, manager: str) -> None:
+def test_help_tells_what_people_call_from_what_the_service_manager_calls(
+    command: Any, kind: str, people: str, manager: str
+) -> None:
     result = command(kind, "--help")
     assert result.returncode == 0
     head, _title, rest = result.stdout.partition("\ncommands:\n")
@@ -481,7 +505,14 @@ class Moment(socketserver.BaseRequestHandler):
 
 def worker(number: int, applications: int = 1, respawns: int = 0, status: str = "idle") -> dict[str, Any]:
     """A worker as uWSGI tells of it, with what matters here."""
-    numbers = {"requests": 0, "exceptions": 0, "harakiri_count": 0, "avg_rt": 0, "respawn_count": respawns + 1, "accepting": 1}
+    numbers = {
+        "requests": 0,
+        "exceptions": 0,
+        "harakiri_count": 0,
+        "avg_rt": 0,
+        "respawn_count": respawns + 1,
+        "accepting": 1,
+    }
     return {"id": number, "pid": 0, "status": status, "cores": [], "apps": [{}] * applications, **numbers}
 
 
@@ -534,12 +565,14 @@ def test_not_ready_before_every_worker_has_the_application(control: Any, etc: Pa
     ready(control, etc, timeout=10)
     process = control.control_for("galaxy", "web").processes()["2"]
     assert process.started["restarts"] == 1
-    assert control.web.workload(process.directory / "stats.sock", 0).endswith("; 1 workers started again")
-    assert "again" not in control.web.workload(process.directory / "stats.sock", 1)
+    assert control.probe.workload(process.directory / "stats.sock", 0).endswith("; 1 workers started again")
+    assert "again" not in control.probe.workload(process.directory / "stats.sock", 1)
 
 
 @pytest.mark.parametrize("respawns", [1, 3])
-def test_not_ready_when_a_worker_cannot_load_the_application(control: Any, etc: Path, serve: Any, respawns: int) -> None:
+def test_not_ready_when_a_worker_cannot_load_the_application(
+    control: Any, etc: Path, serve: Any, respawns: int
+) -> None:
     serve(200, workers=[[worker(1), worker(2, applications=0, respawns=respawns)]])
     with pytest.raises(control.ControlError, match=r"worker 2 of 2 has not loaded the application.*uwsgi_processes: 1"):
         ready(control, etc, timeout=2 if respawns < 3 else 60)
@@ -549,7 +582,10 @@ def test_not_ready_when_the_answer_is_wrong(control: Any, etc: Path, run: Path, 
     serve(500)
     with pytest.raises(control.ControlError) as failed:
         ready(control, etc, status=[200, 404], timeout=1)
-    assert str(failed.value) == f"GET /api/version on {run}/galaxy/web-2/http.sock: status 500 after 1 s instead of 200 or 404"
+    assert (
+        str(failed.value)
+        == f"GET /api/version on {run}/galaxy/web-2/http.sock: status 500 after 1 s instead of 200 or 404"
+    )
 
 
 def test_not_ready_when_nobody_answers(control: Any, etc: Path) -> None:
@@ -586,7 +622,9 @@ def test_not_ready_when_what_answers_is_no_http_server(control: Any, etc: Path, 
 
 
 @pytest.mark.parametrize("kind", ["web", "handlers"])
-def test_not_ready_as_soon_as_the_process_has_ended(command: Any, etc: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_not_ready_as_soon_as_the_process_has_ended(
+    command: Any, etc: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     write(etc, kind, health={**HEALTH, "timeout": 60}, handlers={"2": {}}, start_timeout=60, **ACCOUNT)
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
@@ -614,12 +652,6 @@ def kept(control: Any, tmp_path: Path, *watch: dict[str, Any]) -> Any:
     return control.KnownGood(tmp_path / "state" / "galaxy" / "web", list(watch))
 
 
-def works(copies: Any, version: str) -> None:
-    """Have a version work."""
-    copies.save(version)
-    copies.adopt(version)
-
-
 def one_that_works(control: Any, tmp_path: Path) -> tuple[Path, Any]:
     """A file that works as version 1, and its known-good copies."""
     path = tmp_path / "galaxy.ini"
@@ -631,7 +663,9 @@ def one_that_works(control: Any, tmp_path: Path) -> tuple[Path, Any]:
 
 def test_files_come_back_as_they_last_worked(control: Any, tmp_path: Path) -> None:
     """Contents, modes and links; what was rejected is kept, what was not there is gone again."""
-    changed, same, new, gone, link = (tmp_path / name for name in ("changed.ini", "same.ini", "new.ini", "gone.ini", "venv"))
+    changed, same, new, gone, link = (
+        tmp_path / name for name in ("changed.ini", "same.ini", "new.ini", "gone.ini", "venv")
+    )
     for path in (changed, same, gone):
         path.write_text(f"{path.name} works")
     changed.chmod(0o640)
@@ -654,7 +688,11 @@ def test_files_come_back_as_they_last_worked(control: Any, tmp_path: Path) -> No
     link.unlink()
     link.symlink_to("2")
     assert keep.restore().files == [str(path) for path in (changed, new, gone, link)]
-    assert (changed.read_text(), same.read_text(), gone.read_text()) == ("changed.ini works", "same.ini works", "gone.ini works")
+    assert (changed.read_text(), same.read_text(), gone.read_text()) == (
+        "changed.ini works",
+        "same.ini works",
+        "gone.ini works",
+    )
     assert changed.stat().st_mode & 0o777 == 0o640
     assert not new.exists()
     assert os.readlink(link) == "1"
@@ -693,7 +731,9 @@ def test_a_link_never_leads_back_to_what_is_gone(control: Any, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("as_link", [True, False])
-def test_copies_of_an_earlier_release_are_gone_back_to_and_followed(control: Any, tmp_path: Path, as_link: bool) -> None:
+def test_copies_of_an_earlier_release_are_gone_back_to_and_followed(
+    control: Any, tmp_path: Path, as_link: bool
+) -> None:
     path = tmp_path / "galaxy.ini"
     path.write_text("broken")
     keep = kept(control, tmp_path, {"path": str(path)})
@@ -755,7 +795,9 @@ def test_a_version_that_failed_soon_gives_way_to_the_one_before_it_once(control:
     assert (path.read_text(), keep.version, keep.has_previous) == ("1", "one", False)
 
 
-def test_what_was_written_since_a_process_started_tells_that_it_may_have_ended_by_that(control: Any, tmp_path: Path) -> None:
+def test_what_was_written_since_a_process_started_tells_that_it_may_have_ended_by_that(
+    control: Any, tmp_path: Path
+) -> None:
     path, keep = one_that_works(control, tmp_path)
     missing = kept(control, tmp_path, {"path": str(tmp_path / "missing.ini")})
     link = tmp_path / "venv"
@@ -807,7 +849,9 @@ def test_what_is_of_other_processes_stays_as_it_is(control: Any, tmp_path: Path)
     jobs, ini = tmp_path / "job_conf.yml", tmp_path / "galaxy.ini"
     jobs.write_text("runners: {}\nhandling:\n  processes:\n    a: {}\n")
     ini.write_text("[uwsgi]\nthreads = 4\n\n[app:main]\nx = 1\n")
-    keep = kept(control, tmp_path, {"path": str(jobs), "without_handlers": True}, {"path": str(ini), "without_section": "uwsgi"})
+    keep = kept(
+        control, tmp_path, {"path": str(jobs), "without_handlers": True}, {"path": str(ini), "without_section": "uwsgi"}
+    )
     works(keep, "1")
     jobs.write_text("runners: {}\nhandling:\n  processes:\n    a: {}\n    b: {}\n")
     ini.write_text("[uwsgi]\nthreads = 5\n\n[app:main]\nx = 1\n")
@@ -831,7 +875,9 @@ def test_a_section_is_taken_from_another_text(control: Any, text: bytes, other: 
     assert control.with_section(text, "uwsgi", other) == expected
 
 
-def test_a_full_disk_is_told_before_anything_is_replaced(control: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_before_anything_is_replaced(
+    control: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, keep = one_that_works(control, tmp_path)
     path.write_text("works too")
 
@@ -859,8 +905,12 @@ def test_what_works_comes_back_where_there_is_no_space_for_what_was_rejected(con
 class NothingStarts:
     """A service manager of which only that matters here: nothing that it is asked to start works."""
 
-    def __init__(self, control: Any) -> None:
-        """Take what it manages."""
+    title = "systemd"
+    keeps_journal = False
+
+    def __init__(self, error: type[Exception]) -> None:
+        """Fail with an error of this type."""
+        self.error = error
 
     def load(self, names: list[str], check: bool) -> None:
         """Know them."""
@@ -875,11 +925,15 @@ class NothingStarts:
 
     is_starting = is_active
 
-    def start(self, process: Any, keep_trying: bool = False) -> None:
+    def start(self, process: Any, wait_until_ready: Any, keep_trying: bool = False) -> None:
         """Fail."""
-        raise NothingStarts.error("it does not start")
+        raise self.error("it does not start")
 
-    error: type[Exception]
+
+def use(control: Any, monkeypatch: pytest.MonkeyPatch, manager: Any, listener: str = "Listener") -> None:
+    """Have all processes managed by this service manager, and their socket by this kind of listener."""
+    monkeypatch.setitem(control.managers.MANAGERS, "systemd", lambda *_arguments: manager)
+    monkeypatch.setitem(control.slots.LISTENERS, "systemd", getattr(control, listener))
 
 
 @pytest.mark.parametrize("by_handlers", [False, True])
@@ -891,17 +945,24 @@ def test_handlers_go_back_too_once_the_lock_is_free(
     And where their own command has called, and waits for this one, they must not be asked to.
     """
     if by_handlers:
-        monkeypatch.setenv(control.common.BY_HANDLERS, "1")
+        monkeypatch.setenv(control.BY_HANDLERS, "1")
     found, command = tmp_path / "found", tmp_path / "galaxy-handlers"
-    command.write_text(f'#!/bin/sh\nflock --nonblock {run}/galaxy/web.lock echo "$1, lock free" > {found} || echo "lock held" > {found}\n')
+    command.write_text(
+        f'#!/bin/sh\nflock --nonblock {run}/galaxy/web.lock echo "$1, lock free" > {found} || echo "lock held" > {found}\n'
+    )
     command.chmod(0o755)
     (tmp_path / "galaxy.ini").write_text("works")
     accounts = {"user": pwd.getpwuid(os.getuid()).pw_name, "socket_group": grp.getgrgid(os.getgid()).gr_name}
-    write(etc, "web", watch=[{"path": str(tmp_path / "galaxy.ini")}], handlers_command=str(command), handover="overlap", **accounts)
-    web = control.Web("galaxy")
-    NothingStarts.error = control.ControlError
-    web.manager = NothingStarts(web)
-    monkeypatch.setattr(control.Web, "public", control.PublicSocket(web))
+    write(
+        etc,
+        "web",
+        watch=[{"path": str(tmp_path / "galaxy.ini")}],
+        handlers_command=str(command),
+        handover="overlap",
+        **accounts,
+    )
+    use(control, monkeypatch, NothingStarts(control.ControlError))
+    web = control.Web.read("galaxy")
     works(web.known_good, web.version)
     (tmp_path / "galaxy.ini").write_text("broken")
     options = control.parser_for("galaxy", "web").parse_args(["apply", "--restore"])
@@ -927,7 +988,9 @@ class AllRuns(NothingStarts):
 
 
 @pytest.mark.parametrize("restore", [True, False])
-def test_what_the_web_processes_reject_is_taken_from_the_handlers_too(control: Any, etc: Path, tmp_path: Path, restore: bool) -> None:
+def test_what_the_web_processes_reject_is_taken_from_the_handlers_too(
+    control: Any, etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restore: bool
+) -> None:
     """Otherwise the rejected option would stay in the file, and be what everything starts from after the next boot."""
     config, command = tmp_path / "galaxy.ini", tmp_path / "galaxy-web"
     command.write_text('#!/bin/sh\necho "galaxy-web@candidate.service did not start" >&2\nexit 1\n')
@@ -935,8 +998,8 @@ def test_what_the_web_processes_reject_is_taken_from_the_handlers_too(control: A
     config.write_text("[uwsgi]\nthreads = 4\n[app:main]\nfile_path = good\n")
     watch = [{"path": str(config), "without_section": "uwsgi"}]
     write(etc, "handlers", handlers={"a": {}}, watch=watch, web_command=str(command), **GALAXY)
-    handlers = control.Handlers("galaxy")
-    handlers.manager = AllRuns(handlers)
+    use(control, monkeypatch, AllRuns(control.ControlError))
+    handlers = control.Handlers.read("galaxy")
     works(handlers.known_good, handlers.version)
     config.write_text("[uwsgi]\nthreads = 5\n[app:main]\nfile_path = bad\n")
     with pytest.raises(control.ControlError) as failed:
@@ -949,15 +1012,16 @@ def test_what_the_web_processes_reject_is_taken_from_the_handlers_too(control: A
 class StartsTheSecondTime(NothingStarts):
     """A service manager under which the first start fails."""
 
-    def __init__(self, control: Any) -> None:
+    def __init__(self, error: type[Exception]) -> None:
         """Count what is started and stopped."""
+        super().__init__(error)
         self.calls: list[str] = []
 
-    def start(self, process: Any, keep_trying: bool = False) -> None:
+    def start(self, process: Any, wait_until_ready: Any, keep_trying: bool = False) -> None:
         """Fail once."""
         self.calls.append(f"start {process.service}")
         if len(self.calls) == 1:
-            raise NothingStarts.error("it does not start")
+            raise self.error("it does not start")
 
     def stop(self, process: Any, wait: bool = True) -> None:
         """Stop it."""
@@ -969,39 +1033,37 @@ def test_a_slot_starts_once_more_where_its_pool_was_killed_meanwhile(
     control: Any, etc: Path, run: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
 ) -> None:
     """Nothing is wrong with the change; without a pool to get the socket from no version starts."""
-    write(etc, "web", manager="supervisor", **ACCOUNT)
-    web = control.Web("galaxy")
-    NothingStarts.error = control.ControlError
-    web.manager = manager = StartsTheSecondTime(web)
+    write(etc, "web", **ACCOUNT)
+    manager = StartsTheSecondTime(control.ControlError)
+    use(control, monkeypatch, manager, "PoolListener")
+    web = control.Web.read("galaxy")
     pool = run / "galaxy" / "pool-1"
     (pool / "private").mkdir(parents=True)
     idle = web.slots()[1]
     idle.directory.mkdir()
     (idle.directory / "pool").symlink_to(pool)
-    public = control.web.ZergPool(web)
-    monkeypatch.setattr(control.Web, "public", public)
-    monkeypatch.setattr(public, "open", lambda: None)
+    monkeypatch.setattr(web.listener, "open", lambda: None)
     with socket.socket(socket.AF_UNIX) as listening:
         if not lost:
             listening.bind(str(pool / "private" / "zerg.sock"))
             listening.listen()
         with contextlib.nullcontext() if lost else pytest.raises(control.ControlError, match="it does not start"):
-            web.start_idle(idle)
+            control.start_idle(web, idle)
     assert manager.calls == ["start 2"] * (2 if lost else 1)
 
 
 @pytest.mark.parametrize("applications", [0, 1, None])
 def test_a_start_is_cut_short_by_force_only_while_there_can_be_no_requests(
-    control: Any, etc: Path, serve: Any, applications: int | None
+    control: Any, etc: Path, serve: Any, monkeypatch: pytest.MonkeyPatch, applications: int | None
 ) -> None:
     write(etc, "web", stop_timeout=60, **ACCOUNT)
-    web = control.Web("galaxy")
-    web.manager = manager = StartsTheSecondTime(web)
+    manager = StartsTheSecondTime(control.ControlError)
+    use(control, monkeypatch, manager)
+    web = control.Web.read("galaxy")
     slot = web.slots()[1]
     slot.directory.mkdir(parents=True, exist_ok=True)
     if applications is not None:
         serve(200, workers=[[worker(1, applications=0), worker(2, applications=applications)]])
-    NothingStarts.error = control.ControlError
     with subprocess.Popen(["sleep", "60"]) as child:
         (slot.directory / "pid").write_text(json.dumps({"pid": child.pid, "born": control.start_time(child.pid)}))
         web.cut_short(slot)
@@ -1012,12 +1074,14 @@ def test_a_start_is_cut_short_by_force_only_while_there_can_be_no_requests(
     assert manager.calls == ["stop 2"]
 
 
-def test_handlers_tell_the_web_processes_who_calls(control: Any, etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_handlers_tell_the_web_processes_who_calls(
+    control: Any, etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = tmp_path / "galaxy-web"
-    command.write_text(f'#!/bin/sh\necho "$1 ${control.common.BY_HANDLERS}"\n')
+    command.write_text(f'#!/bin/sh\necho "$1 ${control.BY_HANDLERS}"\n')
     command.chmod(0o755)
     write(etc, "handlers", web_command=str(command))
-    control.Handlers("galaxy").tell_web()
+    control.Handlers.read("galaxy").tell_web()
     assert capsys.readouterr().out == "apply 1\n"
 
 
@@ -1054,11 +1118,15 @@ def renamed(control: Any, etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     write(etc, "handlers", handlers=handlers, virtualenv=str(tmp_path / "venv"))
     Moves.made = []
     monkeypatch.setattr(control.handlers, "Jobs", Moves)
-    monkeypatch.setattr(control.systemd, "systemctl", lambda *_arguments, **_options: "galaxy-handler@runs0.service loaded active\n")
+    monkeypatch.setattr(
+        control.systemd, "systemctl", lambda *_arguments, **_options: "galaxy-handler@runs0.service loaded active\n"
+    )
     return control.control_for("galaxy", "handlers")
 
 
-def test_a_handler_gets_the_jobs_of_its_previous_ids_as_it_starts(renamed: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_handler_gets_the_jobs_of_its_previous_ids_as_it_starts(
+    renamed: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("handler0", "w", "b"):
         renamed.inherit(name, [renamed])
     assert Moves.made == [("jobs", "main", "handler0"), ("workflows", "main.w", "w")]
@@ -1078,16 +1146,20 @@ def test_removed_handlers_give_the_jobs_back_to_their_previous_ids(renamed: Any,
 
 
 @pytest.fixture
-def both(control: Any, etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Any]:
+def both(control: Any, etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """The control of one kind with one service manager, where the definitions of both are there, and all that systemd is asked for runs."""
     unit = etc / "systemd" / "system" / "galaxy-web@.service"
     unit.parent.mkdir(parents=True)
-    definitions = {"systemd": [str(unit), str(unit.with_name("galaxy-handler@.service"))], "supervisor": [str(tmp_path / "galaxy-web.conf")]}
+    definitions = {
+        "systemd": [str(unit), str(unit.with_name("galaxy-handler@.service"))],
+        "supervisor": [str(tmp_path / "galaxy-web.conf")],
+    }
     for path in (path for paths in definitions.values() for path in paths):
         Path(path).write_text("")
 
-    def make(kind: str, manager: str) -> Any:
-        write(etc, kind, manager=manager, definitions=definitions, handlers={"a": {}}, boot_units=["x"], allow_interruption=False)
+    def make(kind: str, manager: str, **config: Any) -> Any:
+        settings = {"handlers": {"a": {}}, "boot_units": ["x"], "allow_interruption": False, **config}
+        write(etc, kind, manager=manager, definitions=definitions, **settings)
         return control.control_for("galaxy", kind)
 
     monkeypatch.setattr(control.supervisor, "systemctl", lambda *_arguments, **_options: "active")
@@ -1097,15 +1169,19 @@ def both(control: Any, etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("kind", ["web", "handlers"])
 @pytest.mark.parametrize(("chosen", "former"), [("systemd", "supervisor"), ("supervisor", "systemd")])
-def test_who_has_definitions_and_is_not_chosen_is_to_be_left(both: Any, capsys: pytest.CaptureFixture[str], kind: str, chosen: str, former: str) -> None:
+def test_who_has_definitions_and_is_not_chosen_is_to_be_left(
+    both: Any, capsys: pytest.CaptureFixture[str], kind: str, chosen: str, former: str
+) -> None:
     processes = both(kind, chosen)
     assert processes.former.manager.title == former
-    assert processes.former.config["boot_units"] == []
+    assert processes.former.config.boot_units == []
     assert set(processes.defined()).isdisjoint(processes.former.defined())
-    assert [process.directory for process in processes.processes().values()] == [process.directory for process in processes.former.processes().values()]
+    assert [process.directory for process in processes.processes().values()] == [
+        process.directory for process in processes.former.processes().values()
+    ]
     assert processes.left_behind() == 1
     assert f"{former} still has definitions of galaxy-{kind}: run the playbook" in capsys.readouterr().out
-    for path in processes.config["definitions"][former]:
+    for path in processes.config.definitions[former]:
         Path(path).unlink()
     assert processes.former is None
     assert processes.left_behind() == 0
@@ -1144,22 +1220,35 @@ def test_what_systemd_runs_is_none_of_supervisors(both: Any, kind: str) -> None:
     process.record_started()
     assert process.pid == os.getpid()
     assert not processes.manager.is_active(process)
-    for path in processes.config["definitions"]["systemd"]:
+    for path in processes.config.definitions["systemd"]:
         Path(path).unlink()
     assert processes.manager.is_active(process)
 
 
-def test_programs_of_another_instance_are_none_of_this_one(both: Any, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_of_another_instance_are_none_of_this_one(
+    both: Any, etc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One called galaxy-web beside one called galaxy."""
     for instance in ("galaxy-web", "galaxy-handler"):
         (etc / instance).mkdir()
         for kind in ("web", "handlers"):
             write(etc, f"../{instance}/{kind}", handlers={})
-    names = ("web-1", "web-9", "web-web-1", "web-handler-a", "handler-a", "handler-b", "handler-web-1", "handler-handler-a")
+    names = (
+        "web-1",
+        "web-9",
+        "web-web-1",
+        "web-handler-a",
+        "handler-a",
+        "handler-b",
+        "handler-web-1",
+        "handler-handler-a",
+    )
     known = "\n".join(f"galaxy-{name} RUNNING" for name in names)
     for kind, unknown in (("web", ["galaxy-web-9"]), ("handlers", ["galaxy-handler-b"])):
         manager = both(kind, "supervisor").manager
-        monkeypatch.setattr(sys.modules[type(manager).__module__], "supervisorctl", lambda *_arguments, **_options: known)
+        monkeypatch.setattr(
+            sys.modules[type(manager).__module__], "supervisorctl", lambda *_arguments, **_options: known
+        )
         assert manager.unknown(["galaxy-web-1", "galaxy-handler-a"]) == unknown
 
 
@@ -1173,7 +1262,11 @@ def test_service_of_somebody_else_is_none_of_this_instance(
     units = etc / "systemd" / "system"
     units.mkdir(parents=True, exist_ok=True)
     prefix = manager.prefix.rstrip("@")
-    monkeypatch.setattr(sys.modules[type(manager).__module__], "systemctl", lambda *_arguments, **_options: f"{prefix}@9.service loaded active")
+    monkeypatch.setattr(
+        sys.modules[type(manager).__module__],
+        "systemctl",
+        lambda *_arguments, **_options: f"{prefix}@9.service loaded active",
+    )
     (units / f"{prefix}@.service").write_text("# Managed by the role galaxyops.uwsgi.job_handlers\n")
     assert manager.unknown([]) == [f"{prefix}@9.service"]
     (units / f"{prefix}{file}").write_text("; This file is maintained by Gravity\n")
@@ -1183,12 +1276,16 @@ def test_service_of_somebody_else_is_none_of_this_instance(
 
 
 @pytest.mark.parametrize("kind", ["web", "handlers"])
-def test_program_of_somebody_else_is_none_of_this_instance(both: Any, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_program_of_somebody_else_is_none_of_this_instance(
+    both: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     manager = both(kind, "supervisor").manager
     name = manager.name("9")
-    monkeypatch.setattr(sys.modules[type(manager).__module__], "supervisorctl", lambda *_arguments, **_options: f"{name} RUNNING")
+    monkeypatch.setattr(
+        sys.modules[type(manager).__module__], "supervisorctl", lambda *_arguments, **_options: f"{name} RUNNING"
+    )
     assert manager.unknown([]) == [name]
-    (definition,) = manager.control.config["definitions"]["supervisor"]
+    (definition,) = manager.config.definitions["supervisor"]
     Path(definition).parent.mkdir(parents=True, exist_ok=True)
     mine = Path(definition).parent / "mine.conf"
     mine.write_text(f"[program:{name}]\ncommand = sleep 9\n")
@@ -1216,31 +1313,29 @@ def test_systemd_takes_the_place_of_a_pool_only_when_that_is_allowed(control: An
         pool.bind(str(run / "pool.sock"))
         pool.listen()
         (run / "galaxy" / "web.sock").symlink_to(run / "pool.sock")
-        with pytest.raises(control.Refusal, match=r"belongs to supervisor.*uwsgi_allow_interruption.*Nothing has been touched"):
-            web.public.refuse_to_close()
-        web.config["allow_interruption"] = True
-        web.public.refuse_to_close()
-    web.config["allow_interruption"] = False
-    web.public.refuse_to_close()  # nobody listens there, so nobody is turned away
+        with pytest.raises(
+            control.Refusal, match=r"belongs to supervisor.*uwsgi_allow_interruption.*Nothing has been touched"
+        ):
+            web.listener.refuse_to_close()
+        both("web", "systemd", allow_interruption=True).listener.refuse_to_close()
+    web.listener.refuse_to_close()  # nobody listens there, so nobody is turned away
 
 
 def test_supervisor_takes_over_in_place_only_when_that_is_allowed(control: Any, both: Any, run: Path) -> None:
     """Beside each other nobody waits in the socket that goes."""
-    web = both("web", "supervisor")
     (run / "galaxy").mkdir()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(run / "galaxy" / "web.sock"))
         listener.listen()
-        web.config["handover"] = "overlap"
-        web.public.refuse_to_close()
-        web.config["handover"] = "in_place"
+        both("web", "supervisor", handover="overlap").listener.refuse_to_close()
         with pytest.raises(control.Refusal, match=r"belongs to systemd.*uwsgi_allow_interruption"):
-            web.public.refuse_to_close()
-        web.config["allow_interruption"] = True
-        web.public.refuse_to_close()
+            both("web", "supervisor", handover="in_place").listener.refuse_to_close()
+        both("web", "supervisor", handover="in_place", allow_interruption=True).listener.refuse_to_close()
 
 
-def test_who_has_waited_for_the_lock_goes_by_what_is_written_then(control: Any, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_has_waited_for_the_lock_goes_by_what_is_written_then(
+    control: Any, etc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(etc, "web", manager="supervisor")
     web = control.control_for("galaxy", "web")
     write(etc, "web", manager="systemd")
@@ -1252,19 +1347,31 @@ def test_who_has_waited_for_the_lock_goes_by_what_is_written_then(control: Any, 
 
 # --- The sockets ------------------------------------------------------------------------------------------------------
 
-UWSGI_PACKET = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_NAME": "x", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1"}
+UWSGI_PACKET = {
+    "REQUEST_METHOD": "GET",
+    "PATH_INFO": "/",
+    "SERVER_NAME": "x",
+    "SERVER_PORT": "80",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+}
 
 
 def test_each_inherited_socket_gets_its_protocol(
     etc: Path, library: Path, places: dict[str, str], tmp_path: Path
 ) -> None:
     """The real uWSGI on sockets as systemd hands them over; it would take all of them for its own protocol."""
-    (tmp_path / "app.py").write_text("def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'served']\n")
+    (tmp_path / "app.py").write_text(
+        "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'served']\n"
+    )
     (tmp_path / "web.env").write_text("")
     account = pwd.getpwuid(os.geteuid())
     uwsgi = os.path.join(sys.prefix, "bin", "uwsgi")
     argv = [uwsgi, "--master", "--die-on-term", "--need-app", "--wsgi-file", str(tmp_path / "app.py")]
-    who = {"user": account.pw_name, "group": grp.getgrgid(account.pw_gid).gr_name, "environment_file": str(tmp_path / "web.env")}
+    who = {
+        "user": account.pw_name,
+        "group": grp.getgrgid(account.pw_gid).gr_name,
+        "environment_file": str(tmp_path / "web.env"),
+    }
     write(etc, "web", argv=argv, chdir=str(tmp_path), virtualenv=sys.prefix, health={**HEALTH, "timeout": 30}, **who)
     sockets = [socket.create_server(("127.0.0.1", 0)) for _number in range(2)]
     addresses = [listener.getsockname() for listener in sockets]
@@ -1286,7 +1393,11 @@ def test_each_inherited_socket_gets_its_protocol(
             assert response.read() == b"served"
             # No client waits for, or sends, anything on a connection that uWSGI closes.
             assert response.headers["Connection"] == "close"
-        body = b"".join(struct.pack("<H", len(part)) + part for pair in UWSGI_PACKET.items() for part in (text.encode() for text in pair))
+        body = b"".join(
+            struct.pack("<H", len(part)) + part
+            for pair in UWSGI_PACKET.items()
+            for part in (text.encode() for text in pair)
+        )
         with socket.create_connection(addresses[1], timeout=30) as connection:
             connection.sendall(struct.pack("<BHB", 0, len(body), 0) + body)
             assert connection.makefile("rb").read().endswith(b"served")
@@ -1302,10 +1413,16 @@ def test_only_its_own_sockets_are_closed(control: Any, etc: Path, run: Path, mon
     units = etc / "systemd" / "system"
     units.mkdir(parents=True)
     ours = ["galaxy-web-http-8080.socket", "galaxy-web-tcp-::1:4001.socket"]
-    theirs = ["galaxy-web-http-web.socket", "galaxy-web2-web.socket", "galaxy-web-tcp-1-web-http-80.socket", "sshd.socket"]
+    theirs = [
+        "galaxy-web-http-web.socket",
+        "galaxy-web2-web.socket",
+        "galaxy-web-tcp-1-web-http-80.socket",
+        "sshd.socket",
+    ]
     for name in [*ours, *theirs, "galaxy-web.socket"]:
         (units / name).write_text("")
-    write(etc, "web", sockets=[{"protocol": "uwsgi", "address": "/run/galaxy/web.sock", "unit": "galaxy-web.socket"}], allow_interruption=False)
+    own = [{"protocol": "uwsgi", "address": "/run/galaxy/web.sock", "unit": "galaxy-web.socket"}]
+    write(etc, "web", sockets=own, allow_interruption=False)
     web = control.control_for("galaxy", "web")
     calls: list[tuple[str, ...]] = []
 
@@ -1313,12 +1430,15 @@ def test_only_its_own_sockets_are_closed(control: Any, etc: Path, run: Path, mon
         calls.append(arguments)
         return "active"
 
-    monkeypatch.setattr(control.web, "systemctl", systemctl)
-    with pytest.raises(control.Refusal, match=r"galaxy-web-http-8080\.socket, galaxy-web-tcp-::1:4001\.socket would be closed"):
-        web.public.refuse_to_close()
-    web.config["allow_interruption"] = True
-    web.public.refuse_to_close()
-    web.public.close_others()
+    monkeypatch.setattr(control.listener_systemd, "systemctl", systemctl)
+    with pytest.raises(
+        control.Refusal, match=r"galaxy-web-http-8080\.socket, galaxy-web-tcp-::1:4001\.socket would be closed"
+    ):
+        web.listener.refuse_to_close()
+    write(etc, "web", sockets=own, allow_interruption=True)
+    web = control.control_for("galaxy", "web")
+    web.listener.refuse_to_close()
+    web.listener.close_others()
     assert sorted(path.name for path in units.iterdir()) == sorted([*theirs, "galaxy-web.socket"])
     assert [call for call in calls if call[0] == "disable"] == [("disable", "--now", unit) for unit in ours]
 
@@ -1411,7 +1531,13 @@ def test_too_little_memory_is_told_with_its_remedy(control: Any) -> None:
     gib = 1024**3
     assert control.memory_problem(gib, gib, 25) == ""
     text = control.memory_problem(2 * gib, gib, 25)
-    for words in ("about 2048 MiB", "1024 MiB are available", "uwsgi_processes", "set uwsgi_handover to in_place", "about 25 s"):
+    for words in (
+        "about 2048 MiB",
+        "1024 MiB are available",
+        "uwsgi_processes",
+        "set uwsgi_handover to in_place",
+        "about 25 s",
+    ):
         assert words in text
     assert control.available_memory() > 0
 
@@ -1420,7 +1546,15 @@ def test_too_little_memory_is_told_with_its_remedy(control: Any) -> None:
 def shared(control: Any, etc: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The web processes of an instance whose sockets have the group of the web server and shall have another one."""
     account = pwd.getpwuid(os.getuid()).pw_name
-    write(etc, "web", manager="systemd", user=account, socket_group="games", allow_interruption=False, command="/usr/local/sbin/galaxy-web")
+    write(
+        etc,
+        "web",
+        manager="systemd",
+        user=account,
+        socket_group="games",
+        allow_interruption=False,
+        command="/usr/local/sbin/galaxy-web",
+    )
     web = control.main.control_for("galaxy", "web")
     top = run / "galaxy"
     (top / "asgi").mkdir(parents=True)
@@ -1430,8 +1564,13 @@ def shared(control: Any, etc: Path, run: Path, monkeypatch: pytest.MonkeyPatch) 
     for path in (top / "web.sock", top / "asgi", top / "asgi" / "1.sock"):
         os.chown(path, -1, grp.getgrnam("www-data").gr_gid)
     web.workers = []
-    monkeypatch.setattr(control.web, "nginx_workers", lambda: web.workers)
+    monkeypatch.setattr(control.listener, "nginx_workers", lambda: web.workers)
     return web
+
+
+def where_an_interruption_is_allowed(web: Any) -> Any:
+    """The same web processes, with that option."""
+    return type(web)(web.instance, replace(web.config, allow_interruption=True))
 
 
 def groups_of(web: Any) -> set[str]:
@@ -1445,26 +1584,29 @@ def test_sockets_keep_their_group_until_all_workers_of_nginx_have_the_other(
 ) -> None:
     old, new = grp.getgrnam("www-data").gr_gid, grp.getgrnam("games").gr_gid
     worker = control.nginx.Worker
-    for workers in ([], [worker(7, 33, frozenset({old}))], [worker(7, 33, frozenset({old})), worker(8, 33, frozenset({old, new}))]):
+    for workers in (
+        [],
+        [worker(7, 33, frozenset({old}))],
+        [worker(7, 33, frozenset({old})), worker(8, 33, frozenset({old, new}))],
+    ):
         shared.workers = workers
-        shared.public.share()
-        assert (groups_of(shared), shared.public.group) == ({"www-data"}, "www-data")
+        shared.listener.share()
+        assert (groups_of(shared), shared.listener.group) == ({"www-data"}, "www-data")
         out, err = capsys.readouterr()
         assert out == ""
         assert "wait for nginx" in err and "'user www-data games;'" in err
     shared.workers = [worker(8, 33, frozenset({old, new})), worker(9, 0, frozenset({old}))]
-    shared.public.share(check=True)
+    shared.listener.share(check=True)
     assert groups_of(shared) == {"www-data"}
     for _call in range(2):
-        shared.public.share()
-        assert (groups_of(shared), shared.public.group) == ({"games"}, "games")
+        shared.listener.share()
+        assert (groups_of(shared), shared.listener.group) == ({"games"}, "games")
     assert capsys.readouterr().out == "give the sockets to the group games\n" * 2
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a socket to another group")
 def test_sockets_get_their_group_at_once_where_an_interruption_is_allowed(shared: Any) -> None:
-    shared.config["allow_interruption"] = True
-    shared.public.share()
+    where_an_interruption_is_allowed(shared).listener.share()
     assert groups_of(shared) == {"games"}
 
 
@@ -1476,8 +1618,7 @@ def test_what_the_application_puts_in_the_place_of_a_socket_keeps_its_group(shar
     (shared.run / "asgi" / "1.sock").symlink_to(tmp_path / "file")
     (shared.run / "asgi" / "2.sock").write_text("")
     os.chown(shared.run / "asgi" / "2.sock", -1, 0)
-    shared.config["allow_interruption"] = True
-    shared.public.share()
+    where_an_interruption_is_allowed(shared).listener.share()
     assert ((tmp_path / "file").group(), (shared.run / "asgi" / "2.sock").group()) == (before, grp.getgrgid(0).gr_name)
 
 
@@ -1486,7 +1627,7 @@ def test_another_group_alone_does_not_make_a_socket_anew(control: Any, shared: A
     unit = etc / "systemd" / "system" / "galaxy-web.socket"
     unit.parent.mkdir(parents=True)
     text = "[Socket]\nListenStream=/run/galaxy/web.sock\nSocketGroup={}\nBacklog={}\n"
-    public = shared.public
+    public = shared.listener
     unit.write_text(text.format("www-data", 4096))
     for recorded in (public._definition(unit.name), control.fingerprint.fingerprint([{"path": str(unit)}])):
         unit.write_text(text.format("games", 4096))
@@ -1507,20 +1648,28 @@ def with_closed_output(library: Path, places: dict[str, str], *arguments: str) -
     os.close(reader)
     program = [sys.executable, "-m", "galaxyops.control", "galaxy", *arguments]
     try:
-        return subprocess.run(program, cwd=library, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        return subprocess.run(
+            program, cwd=library, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+        )
     finally:
         os.close(writer)
 
 
-@pytest.mark.parametrize(("arguments", "code"), [(("handlers", "--help"), 0), (("handlers", "status", "--help"), 0), (("web", "nonsense"), 2)])
-def test_reader_who_has_gone_gets_no_traceback(library: Path, places: dict[str, str], arguments: tuple[str, ...], code: int) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("handlers", "--help"), 0), (("handlers", "status", "--help"), 0), (("web", "nonsense"), 2)],
+)
+def test_reader_who_has_gone_gets_no_traceback(
+    library: Path, places: dict[str, str], arguments: tuple[str, ...], code: int
+) -> None:
     result = with_closed_output(library, places, *arguments)
     assert result.returncode == code
     assert "Error" not in result.stderr and "Exception" not in result.stderr
 
 
 def test_status_keeps_its_exit_code_without_a_reader(
-    etc: Path, library: Path, places: dict[str, str], command: Callable[..., Any]) -> None:
+    etc: Path, library: Path, places: dict[str, str], command: Callable[..., Any]
+) -> None:
     write(etc, "handlers", handlers={f"handler{number}": {} for number in range(3)})
     with_reader = command("handlers", "status")
     result = with_closed_output(library, places, "handlers", "status")
@@ -1532,8 +1681,12 @@ def test_what_is_under_way_goes_on_without_a_reader(library: Path, tmp_path: Pat
     program = f"from galaxyops.control.errors import say\nfor _ in range(3): say('x' * 100_000)\nopen({str(done)!r}, 'w').close()"
     for stdout in ("pipe", "/dev/full"):
         done.unlink(missing_ok=True)
-        reader, writer = os.pipe() if stdout == "pipe" else (os.open(os.devnull, os.O_RDONLY), os.open(stdout, os.O_WRONLY))
+        reader, writer = (
+            os.pipe() if stdout == "pipe" else (os.open(os.devnull, os.O_RDONLY), os.open(stdout, os.O_WRONLY))
+        )
         os.close(reader)
-        result = subprocess.run([sys.executable, "-c", program], cwd=library, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        result = subprocess.run(
+            [sys.executable, "-c", program], cwd=library, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+        )
         os.close(writer)
         assert (result.returncode, result.stderr, done.exists()) == (0, "", True)

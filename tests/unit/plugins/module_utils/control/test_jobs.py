@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from control_helpers import configuration
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control import database
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.config import HandlersConfig, from_data
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.database import Database, changes
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.errors import ControlError
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.jobs import Jobs, described, heirs, taken_up
@@ -47,13 +49,18 @@ def test_what_was_not_started_yet_waits_again() -> None:
 
 def test_what_was_started_goes_on_with_one_handler() -> None:
     assert given([job(1, "running", True), job(2, "queued", True), job(3, "running", True)], BOTH) == [
-        (1, "a", "running"), (2, "a", "queued"), (3, "a", "running"),
+        (1, "a", "running"),
+        (2, "a", "queued"),
+        (3, "a", "running"),
     ]
 
 
 def test_what_was_started_goes_to_a_handler_with_its_runner() -> None:
     limited = {"a": ["slurm"], "b": ["local", "condor"], "c": []}
-    assert given([job(1, "running", True, "local"), job(2, "running", True, "pbs")], limited) == [(1, "b", "running"), (2, "c", "running")]
+    assert given([job(1, "running", True, "local"), job(2, "running", True, "pbs")], limited) == [
+        (1, "b", "running"),
+        (2, "c", "running"),
+    ]
     # Better with one that cannot run it, and says so, than with nobody.
     assert given([job(1, "running", True, "pbs")], {"a": ["slurm"]}) == [(1, "a", "running")]
 
@@ -64,7 +71,13 @@ def test_while_a_handler_runs_it_keeps_what_it_has_dispatched() -> None:
 
 @pytest.mark.parametrize(
     ("state", "started", "expected"),
-    [("running", True, True), ("queued", True, True), ("running", False, False), ("new", False, False), ("deleting", True, False)],
+    [
+        ("running", True, True),
+        ("queued", True, True),
+        ("running", False, False),
+        ("new", False, False),
+        ("deleting", True, False),
+    ],
 )
 def test_only_what_was_started_has_to_be_taken_up(state: str, started: bool, expected: bool) -> None:
     assert taken_up(job(1, state, started)) is expected
@@ -104,7 +117,9 @@ def test_many_jobs_are_named_in_short() -> None:
 def test_an_application_without_galaxy_has_no_jobs(tmp_path: Path) -> None:
     """The program runs by itself, with whatever Python it is given."""
     request = json.dumps({"action": "unfinished", "config_file": str(tmp_path / "tiny.ini"), "handler": "a"})
-    process = subprocess.run([sys.executable, "-B", str(DATABASE)], input=request, capture_output=True, text=True, check=False)
+    process = subprocess.run(
+        [sys.executable, "-B", str(DATABASE)], input=request, capture_output=True, text=True, check=False
+    )
     assert (process.returncode, process.stdout.strip(), process.stderr) == (0, "[]", "")
 
 
@@ -126,8 +141,9 @@ def test_a_python_that_does_not_answer_is_told(tmp_path: Path, script: str, expe
     (tmp_path / "env").write_text("")
     account = pwd.getpwuid(os.geteuid())
     group = grp.getgrgid(account.pw_gid).gr_name
-    config = {"user": account.pw_name, "group": group, "environment_file": str(tmp_path / "env"), "virtualenv": str(tmp_path)}
-    jobs = Jobs({**config, "config_file": "galaxy.ini", "chdir": str(tmp_path)})
+    who = {"user": account.pw_name, "group": group, "environment_file": str(tmp_path / "env")}
+    config = configuration("handlers", **who, virtualenv=str(tmp_path), chdir=str(tmp_path), config_file="galaxy.ini")
+    jobs = Jobs(from_data(HandlersConfig, config))
     if isinstance(expected, list):
         assert jobs.unfinished("a") == expected
     else:
@@ -158,5 +174,7 @@ def test_a_handler_that_is_gone_is_no_process_of_galaxy(
 
 
 def test_a_broken_request_is_told(tmp_path: Path) -> None:
-    process = subprocess.run([sys.executable, "-B", str(DATABASE)], input="{}", capture_output=True, text=True, check=False)
+    process = subprocess.run(
+        [sys.executable, "-B", str(DATABASE)], input="{}", capture_output=True, text=True, check=False
+    )
     assert (process.returncode, process.stdout, process.stderr.strip()) == (1, "", "KeyError: 'config_file'")

@@ -16,7 +16,13 @@ import pytest
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control import logs
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.errors import ControlError
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.logs import Copy, LogDirectory, LogFile, batches, line
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.logs import (
+    Copy,
+    LogDirectory,
+    LogFile,
+    batches,
+    line,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -79,12 +85,22 @@ def test_no_line_is_lost_while_files_are_moved_away(tmp_path: Path) -> None:
 def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     first = Copy("galaxy", tmp_path)
     assert "--boot" in first.command()
-    first.write(written(entry(1), entry(2, SYSLOG_IDENTIFIER="galaxy-handler", _SYSTEMD_UNIT="galaxy-handler@handler0.service"), entry(3)))
+    first.write(
+        written(
+            entry(1),
+            entry(2, SYSLOG_IDENTIFIER="galaxy-handler", _SYSTEMD_UNIT="galaxy-handler@handler0.service"),
+            entry(3),
+        )
+    )
     second = Copy("galaxy", tmp_path)
     assert "--cursor=c3" in second.command()
     # The journal begins with the one that was written last.
     second.write(written(entry(3), entry(4)))
-    assert [text.rpartition(" ")[2] for text in (tmp_path / "galaxy-web.log").read_text().splitlines()] == ["1", "3", "4"]
+    assert [text.rpartition(" ")[2] for text in (tmp_path / "galaxy-web.log").read_text().splitlines()] == [
+        "1",
+        "3",
+        "4",
+    ]
     assert "galaxy-handler@handler0[42]: line 2" in (tmp_path / "galaxy-handler.log").read_text()
     assert Copy("galaxy", tmp_path).cursor == "c4"
 
@@ -126,7 +142,12 @@ def directory(tmp_path: Path) -> Path:
     """A directory of logs as an older version has left it: the application's."""
     path = tmp_path / "logs"
     path.mkdir()
-    for name, text in (("galaxy-web.log", "one\n"), ("galaxy-web.log.1", "zero\n"), (".galaxy.cursor", "s=1a;i=2;t=3\n"), ("other.log", "")):
+    for name, text in (
+        ("galaxy-web.log", "one\n"),
+        ("galaxy-web.log.1", "zero\n"),
+        (".galaxy.cursor", "s=1a;i=2;t=3\n"),
+        ("other.log", ""),
+    ):
         (path / name).write_text(text)
     for entry in (path, *path.iterdir()):
         os.chown(entry, 65534, 65534)
@@ -136,13 +157,20 @@ def directory(tmp_path: Path) -> Path:
 
 
 @needs_root
-def test_logs_of_an_older_version_go_to_the_user_who_copies(directory: Path, log_user: pwd.struct_passwd, state: Path) -> None:
+def test_logs_of_an_older_version_go_to_the_user_who_copies(
+    directory: Path, log_user: pwd.struct_passwd, state: Path
+) -> None:
     logs_of_galaxy = LogDirectory("galaxy", directory, "games")
     assert not logs_of_galaxy.is_ready()
     logs_of_galaxy.make_ready()
     assert logs_of_galaxy.is_ready()
     owners = {path.name: path.stat().st_uid for path in (directory, *directory.iterdir())}
-    assert owners == {"logs": log_user.pw_uid, "galaxy-web.log": log_user.pw_uid, "galaxy-web.log.1": log_user.pw_uid, "other.log": 65534}
+    assert owners == {
+        "logs": log_user.pw_uid,
+        "galaxy-web.log": log_user.pw_uid,
+        "galaxy-web.log.1": log_user.pw_uid,
+        "other.log": 65534,
+    }
     assert (directory / "galaxy-web.log").read_text() == "one\n"
     # It goes on where it was: nothing is written twice, and nothing left out.
     assert Copy("galaxy", directory).cursor == "s=1a;i=2;t=3"
@@ -152,7 +180,9 @@ def test_logs_of_an_older_version_go_to_the_user_who_copies(directory: Path, log
 
 @needs_root
 @pytest.mark.parametrize("trick", ["link", "second name", "fifo", "somebody else's"])
-def test_root_gives_away_nothing_but_logs(directory: Path, log_user: pwd.struct_passwd, tmp_path: Path, trick: str) -> None:
+def test_root_gives_away_nothing_but_logs(
+    directory: Path, log_user: pwd.struct_passwd, tmp_path: Path, trick: str
+) -> None:
     secret = tmp_path / "secret"
     secret.write_text("of root")
     log = directory / "galaxy-handler.log"
@@ -172,7 +202,9 @@ def test_root_gives_away_nothing_but_logs(directory: Path, log_user: pwd.struct_
 
 
 @needs_root
-def test_a_directory_that_cannot_be_reached_is_named(directory: Path, log_user: pwd.struct_passwd, tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_reached_is_named(
+    directory: Path, log_user: pwd.struct_passwd, tmp_path: Path
+) -> None:
     tmp_path.chmod(0o700)
     with pytest.raises(ControlError, match=f"games cannot reach {directory}.*games.*uwsgi_log_dir"):
         LogDirectory("galaxy", directory, "games").make_ready()

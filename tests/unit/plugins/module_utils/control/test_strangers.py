@@ -92,9 +92,13 @@ def test_secret_of_root_is_not_copied_through_a_link(control: Any, tmp_path: Pat
         kept(control, tmp_path, theirs / "tiny.ini")
 
 
-def test_device_in_place_of_the_configuration_is_refused_before_a_process_reads_it(control: Any, tmp_path: Path) -> None:
+def test_device_in_place_of_the_configuration_is_refused_before_a_process_reads_it(
+    control: Any, tmp_path: Path
+) -> None:
     (tmp_path / "tiny.ini").symlink_to("/dev/zero")
-    with pytest.raises(control.errors.ControlError, match=r"is a device, not a regular file.* Nothing has been replaced"):
+    with pytest.raises(
+        control.errors.ControlError, match=r"is a device, not a regular file.* Nothing has been replaced"
+    ):
         kept(control, tmp_path, tmp_path / "tiny.ini")
 
 
@@ -177,7 +181,9 @@ def test_lock_is_for_its_owner_alone(control: Any, tmp_path: Path) -> None:
     path = tmp_path / "run" / "galaxy" / "web.lock"
     with control.lock.locked(path, "galaxy-web apply", 1):
         pass
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stranger:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as stranger:
         assert stranger.stdout and stranger.stdout.readline() == "PermissionError\n"
         stranger.communicate()
 
@@ -188,16 +194,23 @@ def test_lock_of_an_earlier_release_that_somebody_holds_is_replaced(control: Any
     path.parent.mkdir(parents=True)
     path.write_text("")
     path.chmod(0o644)
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stranger:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as stranger:
         assert stranger.stdout and stranger.stdout.readline() == "held\n"
         with control.lock.locked(path, "galaxy-web apply", 1):
             assert path.stat().st_mode & 0o777 == 0o600
         stranger.communicate()
 
 
-def test_who_waits_is_told_for_whom_and_gives_up(control: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_waits_is_told_for_whom_and_gives_up(
+    control: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "run" / "galaxy" / "web.lock"
-    first, second = control.lock.locked(path, "galaxy-web apply --restore", 1), control.lock.locked(path, "galaxy-web restart", 0.5)
+    first, second = (
+        control.lock.locked(path, "galaxy-web apply --restore", 1),
+        control.lock.locked(path, "galaxy-web restart", 0.5),
+    )
     with first, pytest.raises(control.errors.ControlError) as error:
         second.__enter__()
     holder = f"process {os.getpid()} (galaxy-web apply --restore)"
@@ -211,11 +224,17 @@ def test_lock_that_was_removed_meanwhile_is_taken_anew(control: Any, tmp_path: P
     path = tmp_path / "run" / "galaxy" / "web.lock"
     with control.lock.locked(path, "galaxy-web remove", 1):
         path.unlink()
-        with control.lock.locked(path, "galaxy-web apply", 1), control.lock.locked_if_free(path, "galaxy-web apply") as free:
+        with (
+            control.lock.locked(path, "galaxy-web apply", 1),
+            control.lock.locked_if_free(path, "galaxy-web apply") as free,
+        ):
             assert not free
 
 
 @as_root
 def test_directory_in_which_others_can_replace_the_lock_is_refused(control: Any, theirs: Path) -> None:
-    with pytest.raises(control.errors.UsageError, match="belongs to nobody"), control.lock.locked(theirs / "web.lock", "galaxy-web apply", 1):
+    with (
+        pytest.raises(control.errors.UsageError, match="belongs to nobody"),
+        control.lock.locked(theirs / "web.lock", "galaxy-web apply", 1),
+    ):
         pass

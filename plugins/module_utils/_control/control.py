@@ -1,81 +1,81 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What web processes and job handlers have in common: their configuration, their lock, starting and removing them."""
+"""What web processes and job handlers have in common: the lock, starting, rolling back and removing them."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
 import signal
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Generic, Optional, TypeVar
 
 from .. import _safe_files as safe_files
 from .accounts import account_of, drop_privileges, group_of
+from .config import Config, Watched, from_json
+from .environment import add_python_path, read_environment
 from .errors import ControlError, UsageError, say
 from .fingerprint import fingerprint
 from .known_good import RUNNING, KnownGood
 from .lock import locked, locked_if_free
-from .manager import Manager
+from .managers import manager_for
 from .paths import ETC, RUN, STATE
 from .process import Process
 
 # Set in the environment of what INSTANCE-handlers runs while it holds its lock
 BY_HANDLERS = "GALAXYOPS_BY_HANDLERS"
 
-# The service managers by their names; each is entered by the module that knows it.
-MANAGERS: dict[str, Callable[[Control], Manager]] = {}
-
-Kind = TypeVar("Kind", bound="Control")
+Kind = TypeVar("Kind", bound="Control[Any]")
+Configuration = TypeVar("Configuration", bound=Config)
 
 
-def with_numbers(config: dict[str, Any]) -> dict[str, Any]:
-    """Make numbers of those that were written as text: the variables of a command line are, and all that older versions of Ansible write."""
-    for name in ("start_timeout", "stop_timeout", "drain_timeout"):
-        if name in config:
-            config[name] = int(float(config[name]))
-    health = config.get("health")
-    if health:
-        health["timeout"] = int(float(health["timeout"]))
-        # One status may stand for a list of one.
-        health["status"] = [int(status) for status in re.findall(r"\d+", str(health["status"]))]
-    return config
+def config_file(instance: str, kind: str) -> Path:
+    """The file that a role writes for the processes of one kind."""
+    return ETC / instance / f"{kind}.json"
 
 
-class Control:
-    """What both kinds share: the configuration, the lock, starting and removing processes."""
+class Control(Generic[Configuration]):
+    """What both kinds share: the lock, starting, rolling back and removing processes."""
 
     kind = ""
-    manager: Manager
+    config_class: type[Configuration]
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, config: Configuration, managed_by: str = "") -> None:
+        """Control what a configuration describes, by the service manager that it names or by another one."""
         self.instance = instance
+        self.config = config
         self.command = f"{instance}-{self.kind}"
         self.run = RUN / instance
-        self.path = ETC / instance / f"{self.kind}.json"
-        try:
-            self.config: dict[str, Any] = with_numbers(json.loads(safe_files.read(self.path)))
-            self.watch: list[dict[str, Any]] = list(self.config["watch"])
-            self.watch += [{"path": path, "installed": True} for path in self.config.get("code", [])]
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UsageError(f"cannot read {self.path}: {error}; run the playbook that wrote it again") from error
+        self.path = config_file(instance, self.kind)
+        self.manager = manager_for(managed_by or config.manager, instance, self.kind, config)
+        self.watch = self.watched()
         # What was last tried by this call
         self.attempted = ""
-        kept = [{"path": path} for path in (str(self.path), *self.config.get("kept", []))]
-        self.known_good = KnownGood(STATE / instance / self.kind, [*self.watch, *kept])
+        self.known_good = KnownGood(STATE / instance / self.kind, [*self.watch, {"path": str(self.path)}, *self.kept])
+
+    @classmethod
+    def read(cls: type[Kind], instance: str) -> Kind:
+        """The control with the configuration that is on disk now."""
+        path = config_file(instance, cls.kind)
+        try:
+            config = from_json(cls.config_class, safe_files.read(path))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UsageError(f"cannot read {path}: {error}; run the playbook that wrote it again") from error
+        return cls(instance, config)
+
+    def watched(self) -> list[Mapping[str, Any]]:
+        """What the processes are started from."""
+        return [*self.config.watch, *({"path": path, "installed": True} for path in self.config.code)]
 
     @property
-    def longest_call(self) -> int:
-        """The seconds that a call waits for another: longer than any call takes that does not hang."""
-        start = self.config["health"]["timeout"] if "health" in self.config else self.config.get("start_timeout", 0)
-        each = 2 * start + self.config.get("stop_timeout", 0) + self.config.get("drain_timeout", 0)
-        # Handlers are replaced one after the other.
-        return int(each * max(1, len(self.config.get("handlers", [])))) + 60
+    def kept(self) -> list[Watched]:
+        """Files that are copied and put back besides, and not watched."""
+        return []
 
     @property
     def _call(self) -> str:
@@ -89,7 +89,7 @@ class Control:
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Let one call at a time change anything; a second one waits for the first."""
-        return locked(self.lock, self._call, self.longest_call)
+        return locked(self.lock, self._call, self.config.longest_call)
 
     def processes(self) -> dict[str, Process]:
         """Every process of this kind, by the name a person gives it."""
@@ -102,7 +102,7 @@ class Control:
     @property
     def python_path(self) -> list[str]:
         """Directories of Python modules that belong to nobody's virtualenv."""
-        return list(self.config.get("python_path", []))
+        return []
 
     def own_environment(self, name: str) -> dict[str, str]:
         """The environment variables of one process alone."""
@@ -116,6 +116,10 @@ class Control:
     def wait_until_ready(self, name: str, watched_pid: int) -> None:
         """Wait until the process just started works; fail when it does not in time."""
         raise NotImplementedError
+
+    def start_process(self, process: Process, keep_trying: bool = False) -> None:
+        """Start a process and wait until it works, as the service manager does it."""
+        self.manager.start(process, self.wait_until_ready, keep_trying)
 
     def ready(self, name: str, watched_pid: int) -> None:
         """Wait until the process just started works, and remember what it works with: called by the service manager."""
@@ -170,7 +174,7 @@ class Control:
     def become(self, name: str) -> None:
         """Become the process: called by the service manager, as the application's user or as root."""
         process = self.processes()[name]
-        account, group = account_of(self.config["user"]), group_of(self.config["group"])
+        account, group = account_of(self.config.user), group_of(self.config.group)
         safe_files.make_directories(process.directory)
         environment = dict(os.environ)
         if os.geteuid() == 0:
@@ -184,7 +188,7 @@ class Control:
                 again.become(name)
             self.prepare(name)
             say(f"become {process.service}, pid {os.getpid()}")
-            environment.update(read_environment(safe_files.read(self.config["environment_file"]).decode()))
+            environment.update(read_environment(safe_files.read(self.config.environment_file).decode()))
             environment.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)
             safe_files.give_directory(process.directory, account.pw_uid, group, 0o750)
             process.record()
@@ -193,17 +197,19 @@ class Control:
         else:
             process.record()
         environment.update(self.own_environment(name))
-        environment["VIRTUAL_ENV"] = self.config["virtualenv"]
-        environment["PATH"] = f"{self.config['virtualenv']}/bin:{environment.get('PATH', os.defpath)}"
+        environment["VIRTUAL_ENV"] = self.config.virtualenv
+        environment["PATH"] = f"{self.config.virtualenv}/bin:{environment.get('PATH', os.defpath)}"
         add_python_path(environment, self.python_path)
         # uWSGI reads its variables in their order, and knows no option of a plugin before it has that.
         environment = dict(sorted(environment.items(), key=lambda variable: variable[0] != "UWSGI_PLUGINS"))
         argv = self.argv(name)
-        os.chdir(self.config["chdir"])
+        os.chdir(self.config.chdir)
         try:
             os.execve(argv[0], argv, environment)
         except OSError as error:
-            raise ControlError(f"cannot start {argv[0]}: {error.strerror}; run the playbook that installs it again") from error
+            raise ControlError(
+                f"cannot start {argv[0]}: {error.strerror}; run the playbook that installs it again"
+            ) from error
 
     def _watch_over(self, name: str) -> None:
         """Leave a child that waits until the process works, and ends it when it does not: systemd does so by itself."""
@@ -224,21 +230,15 @@ class Control:
 
     def reread(self: Kind) -> Kind:
         """The same with the configuration that is on disk now."""
-        again = type(self)(self.instance)
-        name = again.config["manager"]
-        again.manager = (MANAGERS[name] if name != self.config["manager"] else type(self.manager))(again)  # type: ignore[call-arg]
-        return again
+        return type(self).read(self.instance)
 
     @property
     def former(self: Kind) -> Optional[Kind]:
         """The same with the service manager that another one has been chosen instead of, as long as anything is left of it."""
-        for name, definitions in self.config.get("definitions", {}).items():
-            if name != self.config["manager"] and any(map(os.path.exists, definitions)):
-                former = type(self)(self.instance)
+        for name, definitions in self.config.definitions.items():
+            if name != self.config.manager and any(map(os.path.exists, definitions)):
                 # What starts with the host is the business of the new one.
-                former.config["boot_units"] = []
-                former.manager = MANAGERS[name](former)
-                return former
+                return type(self)(self.instance, replace(self.config, boot_units=[]), managed_by=name)
         return None
 
     def put_back(self, error: ControlError, to: str = RUNNING) -> ControlError:
@@ -249,16 +249,21 @@ class Control:
                 "out of its file: write the option with the value null."
             )
         done = self.known_good.restore(self.attempted, to)
-        notes = [*done.problems, *(f"{path} has been changed again meanwhile, and stays as it is." for path in done.changed)]
+        notes = [
+            *done.problems,
+            *(f"{path} has been changed again meanwhile, and stays as it is." for path in done.changed),
+        ]
         if not done.files:
             return type(error)("\n".join([str(error), *notes])) if notes else error
         again = self.reread()
-        if again.config["manager"] != self.config["manager"]:
+        if again.config.manager != self.config.manager:
             self.leave()
         again.manager.load(again.defined(), check=False)
         files = "\n".join(f"  {path}" for path in done.files)
         kept = f"What was rejected is kept in {self.known_good.rejected}."
-        return type(error)("\n".join([f"{error}\nThese files are again as they were when they last worked:\n{files}\n{kept}", *notes]))
+        return type(error)(
+            "\n".join([f"{error}\nThese files are again as they were when they last worked:\n{files}\n{kept}", *notes])
+        )
 
     def defined(self) -> list[str]:
         """The service manager's names for all that it has to know."""
@@ -269,7 +274,7 @@ class Control:
         names = [*self.manager.unknown(self.defined()), *self.defined()]
         for name in names:
             self.manager.forget(name)
-        for definition in self.config.get("definitions", {}).get(self.manager.title, []):
+        for definition in self.config.definitions.get(self.manager.title, []):
             safe_files.unlink(definition)
         self.manager.reread()
         self.sweep()
@@ -305,15 +310,3 @@ class Control:
         safe_files.unlink(self.lock)
         with contextlib.suppress(OSError):  # the other kind still uses it
             self.run.rmdir()
-
-
-def add_python_path(environment: dict[str, str], directories: list[str]) -> None:
-    """Have Python look for modules in these directories before all others."""
-    path = os.pathsep.join(filter(None, [*directories, environment.get("PYTHONPATH")]))
-    if path:
-        environment["PYTHONPATH"] = path
-
-
-def read_environment(text: str) -> dict[str, str]:
-    """Read a file of C(NAME="value") lines, as systemd reads it."""
-    return {name: re.sub(r"\\(.)", r"\1", value) for name, value in re.findall(r'(?m)^(\w+)="((?:[^"\\]|\\.)*)"$', text)}
