@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from typing import Any, Literal, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 Kind = TypeVar("Kind", bound="Config")
@@ -218,7 +218,8 @@ def _read_keys(kind: Any, value: dict[str, Any], name: str, problems: list[str])
     before = f"{name}." if name else ""
     known = {key: item for key, item in value.items() if key in kinds}
     problems += [f"unknown key {before + str(key)!r}" for key in value if key not in kinds]
-    missing = [key for key in kinds if key not in value] if is_dataclass(kind) else []
+    needed = [key.name for key in fields(kind) if key.default is MISSING] if is_dataclass(kind) else []
+    missing = [key for key in needed if key not in value]
     problems += [f"no key {before + key!r}" for key in missing]
     found = {key: _read(kinds[key], item, f"{before}{key}", problems) for key, item in known.items()}
     # An object with problems is given to nobody.

@@ -10,11 +10,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from control_helpers import Server, Stats, worker
 
 from ansible_collections.galaxyops.uwsgi.plugins.lookup.control_files import MODULE_UTILS, package
 
@@ -90,3 +91,19 @@ def command(library: Path, places: dict[str, str]) -> Callable[..., subprocess.C
         )
 
     return call
+
+
+@pytest.fixture
+def serve(run: Path) -> Iterator[Callable[..., Server]]:
+    """Serve on the private socket of slot 2."""
+    servers: list[Any] = []
+
+    def start(*answers: int, seconds: float = 0, workers: Sequence[list[dict[str, Any]]] = ([worker(1)],)) -> Server:
+        servers.append(Stats(run / "galaxy" / "web-2" / "stats.sock", *workers))
+        servers.append(Server(run / "galaxy" / "web-2" / "http.sock", list(answers), seconds))
+        return servers[-1]  # type: ignore[no-any-return]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

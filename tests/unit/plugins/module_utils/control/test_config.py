@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -102,6 +103,15 @@ def test_numbers_that_are_text_become_numbers_on_the_controller() -> None:
     data = configuration("web", stop_timeout="30", health={**HEALTH, "timeout": "9e2", "status": "200,302"})
     found = json.loads(control_config(data, "web"))
     assert (found["stop_timeout"], found["health"]["timeout"], found["health"]["status"]) == (30, 900, [200, 302])
+
+
+def test_key_that_a_later_release_adds_may_be_missing_in_copies_of_an_earlier_one() -> None:
+    @dataclass(frozen=True)
+    class Later(HandlersConfig):
+        nice: int = 0
+
+    assert from_data(Later, configuration("handlers")).nice == 0
+    assert from_data(Later, configuration("handlers") | {"nice": 5}).nice == 5
 
 
 def test_kind_that_there_is_not_is_named() -> None:
