@@ -112,7 +112,6 @@ def fingerprint(watch: Sequence[Mapping[str, Any]]) -> str:
             # Python before 3.12 finds what C(**) begins with, whether it is there or not.
             if os.path.isdir(path) or not os.path.exists(path):
                 continue
-            text = view(entry, content(path))
-            assert text is not None
+            text = view(entry, content(path)) or b""
             digest.update(f"{path}\0{len(text)}\0".encode() + text)
     return digest.hexdigest()

@@ -92,9 +92,8 @@ class Jobs:
             finally:
                 process.kill()
         if process.returncode != 0:
-            reason = (errors.strip().splitlines() or [f"{program} ended with {process.returncode} and said nothing"])[
-                -1
-            ]
+            said = errors.strip().splitlines()
+            reason = said[-1] if said else f"{program} ended with {process.returncode} and said nothing"
             raise ControlError(f"Galaxy's database cannot be asked about jobs: {reason}")
         try:
             # Its modules may have printed something before.
@@ -107,9 +106,9 @@ class Jobs:
     @staticmethod
     def _talk(process: subprocess.Popen[bytes], request: str) -> tuple[str, str]:
         """Send the request and read the answer: Galaxy's user decides how long that is."""
-        assert process.stdin
-        with contextlib.suppress(BrokenPipeError), process.stdin:
-            process.stdin.write(request.encode())
+        stdin: Any = process.stdin
+        with contextlib.suppress(BrokenPipeError), stdin:
+            stdin.write(request.encode())
         output, errors = safe_files.read_streams([process.stdout, process.stderr], safe_files.LIMIT, SECONDS)
         process.wait(10)
         return output.decode(errors="replace"), errors.decode(errors="replace")

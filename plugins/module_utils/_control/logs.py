@@ -70,7 +70,7 @@ class LogFile:
 
     def write(self, text: str) -> None:
         """Add to the file of this name, which is made where there is none."""
-        if self.file and not self._is_there():
+        if self.file and not self._is_there(self.file):
             self.file.close()
             self.file = None
         if not self.file:
@@ -91,9 +91,8 @@ class LogFile:
             raise ControlError(f"cannot write {self.path}: it is no file; move it away")
         return os.fdopen(descriptor, "ab", buffering=0)
 
-    def _is_there(self) -> bool:
-        assert self.file
-        opened = os.fstat(self.file.fileno())
+    def _is_there(self, file: IO[bytes]) -> bool:
+        opened = os.fstat(file.fileno())
         with contextlib.suppress(FileNotFoundError):
             named = self.path.lstat()
             return (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
@@ -160,9 +159,9 @@ class Copy:
         """Copy until somebody ends it."""
         with subprocess.Popen(self.command(), stdout=subprocess.PIPE) as journal:
             signal.signal(signal.SIGTERM, self.stop)
+            output: Any = journal.stdout
             try:
-                assert journal.stdout
-                for lines in batches(journal.stdout.fileno()):
+                for lines in batches(output.fileno()):
                     self.busy = True
                     self.write(lines)
                     self.busy = False
