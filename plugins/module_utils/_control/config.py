@@ -44,7 +44,8 @@ class Handler(TypedDict, total=False):
     workflow_scheduler: bool
     # How jobs find their handlers, which is the same for all
     assign_with: list[str]
-    default: str
+    # A tag or an id, which somebody may have written as a number
+    default: Any
 
 
 @dataclass(frozen=True)

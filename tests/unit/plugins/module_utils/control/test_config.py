@@ -93,6 +93,8 @@ def test_settings_of_a_handler_stay_as_they_are() -> None:
     """The fingerprint of its process is of them: a key more would restart it."""
     data = configuration("handlers", handlers={"a": HANDLER})
     assert from_data(HandlersConfig, data).handlers == {"a": HANDLER}
+    data["handlers"]["a"] = {**HANDLER, "default": 7}
+    assert from_data(HandlersConfig, data).handlers["a"]["default"] == 7
     data["handlers"]["a"] = {**HANDLER, "nice": 1}
     with pytest.raises(ConfigError, match=r"^unknown key 'handlers\.a\.nice'$"):
         from_data(HandlersConfig, data)
