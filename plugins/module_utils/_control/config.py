@@ -197,6 +197,8 @@ _NAMES = {str: "text", int: "a whole number", bool: "true or false", list: "a li
 
 def _read(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
     """Return a value as one of this kind, and add to the problems what is wrong."""
+    if kind is Any:
+        return value
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         if value not in arguments:
