@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 # Where the commands that run meanwhile leave what they say, their process and their exit code.
 COMMANDS = Path("/root/chaos")
 STATE = Path("/var/lib/galaxyops/tiny")
-CONTROL = "-m control tiny web"
+CONTROL = "-m galaxyops.control tiny web"
 
 
 class Process(NamedTuple):
