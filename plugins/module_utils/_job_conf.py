@@ -14,7 +14,6 @@ import codecs
 import contextlib
 import json
 import re
-import traceback
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -24,14 +23,13 @@ from typing import Any, NoReturn, Optional
 from xml.parsers import expat
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf_names as job_conf_names
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _yaml_text as yaml_text
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import MASK, is_secret, mask_line
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._yaml_text import NO_YAML, YAML_IMPORT_ERROR
 
-YAML_IMPORT_ERROR: Optional[str] = None
-try:
+with contextlib.suppress(ImportError):
     import yaml  # type: ignore[import-untyped,unused-ignore]
-except ImportError:
-    YAML_IMPORT_ERROR = traceback.format_exc()
 
 ASSIGNMENT_METHODS = ("db-self", "db-preassign", "db-transaction-isolation", "db-skip-locked", "mem-self", "uwsgi-mule-message")
 
@@ -75,7 +73,6 @@ _XML_NOTE = re.compile(rf"<!-- (?:{re.escape(_STAYS)}|{_BEFORE}(?P<source>.*?)) 
 _YAML_NOTE = re.compile(rf"(?m)^[ \t]*# (?:{re.escape(_STAYS)}|{_BEFORE}(?P<source>.*?))(?:\r\n|\n|\r)")
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
-_NO_YAML = "cannot be checked without PyYAML: install the package python3-yaml"
 _UNSAFE = "is written in a way that cannot be edited safely: write its handlers in the plain style of Galaxy's sample file"
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 
@@ -645,58 +642,6 @@ def _drop_xml(text: str, path: str) -> str:
 # --- YAML -------------------------------------------------------------------------------------------------------------
 
 
-# Tabs, question marks, byte order marks and what stands behind the sign of a block scalar. Each word is read once.
-_LIBYAML_DIFFERS = re.compile(r"[\t?\ufeff]|(?<!\S)[^\s|>]*[|>]\S*#")
-
-# No job configuration has so many brackets in each other, and the time that PyYAML takes grows with their square.
-_DEEPEST = 100
-
-
-@dataclass(frozen=True)
-class _YamlParsed:
-    """What PyYAML makes of a text, to look at and not to change: its tokens, where they start, its root node and its data."""
-
-    tokens: list[Any]
-    starts: list[int]
-    root: Any
-    data: Any
-
-
-@lru_cache(maxsize=4)
-def _parse_yaml(text: str) -> _YamlParsed:
-    """Parse I(text), which may be malformed.
-
-    With libyaml, where PyYAML has it, this takes a tenth of the time. But Galaxy reads the file with PyYAML's own parser, so that
-    has the last word on what libyaml refuses, or might read differently.
-    """
-    if hasattr(yaml, "CSafeLoader") and not _LIBYAML_DIFFERS.search(text):
-        with contextlib.suppress(yaml.YAMLError, ValueError):
-            return _parse_yaml_with(yaml.CSafeLoader, text)
-    return _parse_yaml_with(yaml.SafeLoader, text)
-
-
-def _parse_yaml_with(loader: Any, text: str) -> _YamlParsed:
-    tokens = [token for token in _scan(loader, text) if token.start_mark.index < token.end_mark.index]
-    return _YamlParsed(
-        tokens,
-        [token.start_mark.index for token in tokens],
-        yaml.compose(text, Loader=loader),
-        # Not made from the node, which would have the keys then that it takes from elsewhere with <<.
-        yaml.load(text, Loader=loader),
-    )
-
-
-def _scan(loader: Any, text: str) -> Iterator[Any]:
-    """The tokens of I(text); too many brackets in each other are refused at once."""
-    depth = 0
-    for token in yaml.scan(text, Loader=loader):
-        depth += isinstance(token, (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken))
-        depth -= isinstance(token, (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken))
-        if depth > _DEEPEST:
-            raise RecursionError
-        yield token
-
-
 @dataclass(frozen=True)
 class _Entry:
     """A key of a block mapping, its value, and where they are in the text."""
@@ -727,21 +672,9 @@ class _YamlText:
         self.edits: list[tuple[int, int, str]] = []
         self.step = 2
         try:
-            parsed = _parse_yaml(self.text)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            reason = ": ".join(part for part in (error.context, error.problem) if part)
-            line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-            remedy = job_conf_names.other_format(text, "yaml") or "correct it there or just before"
-            _fail(path, line, f"malformed YAML at column {column}: {reason}: {remedy}")
-        except yaml.YAMLError as error:
-            line = len(_NEWLINE.findall(self.text[:getattr(error, "position", 0)])) + 1
-            _fail(path, line, f"malformed YAML: {getattr(error, 'reason', error)}")
-        except RecursionError:
-            _fail(path, 0, "malformed YAML: it is nested too deeply")
-        except ValueError as error:
-            # An impossible date, which PyYAML passes on as it is
-            _fail(path, 0, f"malformed YAML: {error}")
+            parsed = yaml_text.parse(self.text, job_conf_names.other_format(text, "yaml"))
+        except yaml_text.YamlError as error:
+            _fail(path, error.line, error.message)
         self.tokens, self.starts, self.root, self.data = parsed.tokens, parsed.starts, parsed.root, parsed.data
         if self.root is not None and not isinstance(self.root, yaml.MappingNode):
             line = self.root.start_mark.line + 1
@@ -1368,7 +1301,7 @@ def check_and_read(content: bytes, path: str) -> tuple[list[Finding], Handling]:
     """What keeps Galaxy from reading this job configuration, or from reading it as it is meant, and what it says."""
     kind = guess_format(content, path)
     if kind == "yaml" and YAML_IMPORT_ERROR:
-        return [Finding(path, 0, "warning", _NO_YAML)], Handling()
+        return [Finding(path, 0, "warning", NO_YAML)], Handling()
     try:
         handling = read(content, path, kind)
         named, elsewhere = references(content, path, kind)
@@ -1393,7 +1326,7 @@ def check_changed(
     try:
         kind = file_format(path) if content is None else guess_format(content, path)
         if kind == "yaml" and YAML_IMPORT_ERROR:
-            return [Finding(path, 0, "warning", _NO_YAML)], wanted
+            return [Finding(path, 0, "warning", NO_YAML)], wanted
         after = present(content, path, kind, wanted, purge).content or b""
         handling = read(after, path, kind)
         named, elsewhere = references(after, path, kind)

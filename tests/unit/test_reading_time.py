@@ -26,6 +26,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import (
     _secrets,
     _uwsgi_formats,
     _virtualenv,
+    _yaml_text,
 )
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "templates"))
@@ -57,7 +58,7 @@ def _environment(text: str) -> None:
 
 
 def _yaml(text: str) -> None:
-    _job_conf._LIBYAML_DIFFERS.search(text)
+    _yaml_text.LIBYAML_DIFFERS.search(text)
 
 
 READERS: dict[str, Callable[[str], object]] = {
@@ -158,7 +159,7 @@ def test_elements_are_masked_as_ever(parts: list[str]) -> None:
 @given(st.lists(st.sampled_from(("a", "|", ">", "#", " ", "\n", ":", "- "))))
 def test_block_scalars_are_seen_as_ever(parts: list[str]) -> None:
     text = "".join(parts)
-    assert bool(_job_conf._LIBYAML_DIFFERS.search(text)) == bool(re.search(r"[\t?\ufeff]|[|>]\S*#", text))
+    assert bool(_yaml_text.LIBYAML_DIFFERS.search(text)) == bool(re.search(r"[\t?\ufeff]|[|>]\S*#", text))
 
 
 @given(st.lists(st.sampled_from(("/srv", "/bin", "/python", "3.11", "/uwsgi", "/paster", " ", "x"))))
