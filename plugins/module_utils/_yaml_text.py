@@ -23,14 +23,50 @@ except ImportError:
 
 NO_YAML = "cannot be checked without PyYAML: install the package python3-yaml"
 
-# Tabs, question marks, byte order marks and what stands behind the sign of a block scalar. Each word is read once.
-LIBYAML_DIFFERS = re.compile(r"[\t?\ufeff]|(?<!\S)[^\s|>]*[|>]\S*#")
+# Tabs, question marks, byte order marks, an exclamation mark alone and what stands behind the sign of a block scalar. Each word is read once.
+LIBYAML_DIFFERS = re.compile(r"[\t?\ufeff]|!(?!\S)|(?<!\S)[^\s|>]*[|>]\S*#")
 
 # No configuration has so many brackets in each other, and the time that PyYAML takes grows with their square.
 _DEEPEST = 100
 
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 _QUOTED = re.compile(r"'[^']*'")
+_VAULT = "$ANSIBLE_VAULT;"
+_UNCLOSED = re.compile("while (?:scanning a quoted scalar|parsing a flow (?:sequence|mapping))$")
+
+_ELSEWHERE = "correct it there or just before"
+_INDENT = "indent the line like the other entries of the same mapping or list"
+_QUOTES = "write the value in quotes"
+_PLACEHOLDER = (
+    "'{{' and '{%' are placeholders of a template that nobody has filled in: "
+    "write the file with ansible.builtin.template, or the value in its place"
+)
+_DECRYPT = (
+    "only Ansible can decrypt the value: keep it in a variable, and let Ansible write the decrypted value into this file, "
+    "by '{{ NAME }}' in a template"
+)
+# What PyYAML says, and what to do about it
+_REMEDIES = tuple(
+    (re.compile(pattern), remedy)
+    for pattern, remedy in (
+        ("single document", "Galaxy reads one document: join the two, and remove the line '---' between them"),
+        (
+            "the tag '",
+            "Galaxy knows no tag of YAML but YAML's own: write the value itself, in quotes if it begins with '!'",
+        ),
+        ("alias|anchor", "write the value in quotes if it begins with '*' or '&', or define the anchor above"),
+        ("while scanning a (?:tag|directive)|tag handle", f"{_QUOTES} if it begins with '!' or '%'"),
+        ("cannot start any token", _QUOTES),
+        ("escape|hexdecimal|hexadecimal", "write the value in single quotes, in which a backslash stands for itself"),
+        ("while scanning a quoted scalar", "end the quotes of the value that begins here"),
+        ("while scanning a double-quoted scalar", "end the quotes of the value that begins here"),
+        ("while parsing a flow", "close the bracket"),
+        ("expected <block end>|block sequence", _INDENT),
+        ("unhashable key", "a key is text: write the key in quotes"),
+        ("block scalar", "write the text on lines of its own, indented more than their key, below '|' or '>'"),
+    )
+)
+
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
 
@@ -56,31 +92,63 @@ class Parsed:
 
 def parse(text: str, remedy: str = "") -> Parsed:
     """Parse a text; the I(remedy) is for text that is no YAML at all."""
+    if text.startswith(_VAULT):
+        message = (
+            "ansible-vault has encrypted the file, and Galaxy cannot decrypt it: write the decrypted file to the host"
+        )
+        raise YamlError(1, message)
     try:
         return _parse(text)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        reason = ": ".join(part for part in (error.context, error.problem) if part)
-        source = _NEWLINE.split(text)[line - 1] if line else ""
-        remedy = remedy or _remedy(reason, source)
-        # A password that is not quoted may be a tag or an alias to YAML.
-        if mask_line(source) != source:
-            reason = _QUOTED.sub("'...'", reason)
-        raise YamlError(line, f"malformed YAML at column {column}: {reason}: {remedy}") from error
+        raise _explained(text, error, remedy) from error
     except yaml.YAMLError as error:
         line = len(_NEWLINE.findall(text[: getattr(error, "position", 0)])) + 1
-        raise YamlError(line, f"malformed YAML: {getattr(error, 'reason', error)}") from error
+        message = f"malformed YAML: {getattr(error, 'reason', error)}: remove the character"
+        raise YamlError(line, message) from error
     except RecursionError as error:
-        raise YamlError(0, "malformed YAML: it is nested too deeply") from error
+        raise YamlError(
+            0, "malformed YAML: it is nested too deeply: remove some of the brackets in each other"
+        ) from error
     except ValueError as error:
         # An impossible date, which PyYAML passes on as it is
-        raise YamlError(0, f"malformed YAML: {error}") from error
+        raise YamlError(0, f"malformed YAML: {error}: correct the date, or write it in quotes") from error
 
 
-def _remedy(_reason: str, _source: str) -> str:
-    """What to write instead."""
-    return "correct it there or just before"
+def _explained(text: str, error: Any, remedy: str) -> YamlError:
+    """Say where a text is no YAML, why, and what to write instead."""
+    mark = error.problem_mark or error.context_mark
+    # What is not closed is found where something else begins, or at the end of the text.
+    if error.context_mark and _UNCLOSED.search(error.context or ""):
+        mark = error.context_mark
+    if mark is None:
+        return YamlError(0, f"malformed YAML: {error.problem or error.context}: {remedy or _ELSEWHERE}")
+    reason = ": ".join(part for part in (error.context, error.problem) if part)
+    lines = _NEWLINE.split(text)
+    remedy = remedy or _remedy(reason, lines[: mark.line + 1], mark.column)
+    # A password that is not quoted may be a tag or an alias to YAML, and more than one line may belong to it.
+    if any(mask_line(line) != line for line in lines[max(mark.line - 1, 0) : mark.line + 1]):
+        reason = _QUOTED.sub("'...'", reason)
+    return YamlError(mark.line + 1, f"malformed YAML at column {mark.column + 1}: {reason}: {remedy}")
+
+
+def _remedy(reason: str, lines: list[str], column: int) -> str:
+    """What to write instead, by what PyYAML says and what the last of these lines has."""
+    line = lines[-1]
+    if "{{" in line or "{%" in line:
+        return _PLACEHOLDER
+    if "mapping values are not allowed" in reason:
+        if ": " in line[:column]:
+            return "write the value in quotes, because it has a colon and a space in it"
+        above = next(
+            (other for other in reversed(lines[:-1]) if other.strip() and not other.lstrip().startswith("#")), ""
+        )
+        return _INDENT if re.search(r":(\s|$)", above) else "add the colon and a space behind the key of the line above"
+    if "the tag '!vault" in reason:
+        return _DECRYPT
+    if r"found character '\t'" in reason:
+        what = "indent the line with spaces" if not line[:column].strip() else "write a space"
+        return f"{what}: YAML allows no tab there"
+    return next((remedy for pattern, remedy in _REMEDIES if pattern.search(reason)), _ELSEWHERE)
 
 
 # A text is looked at several times: one parse of it is enough.
@@ -132,7 +200,11 @@ def entries(node: Any) -> Iterator[tuple[Any, Any]]:
 
 def lines(node: Any) -> list[tuple[str, int]]:
     """The keys that stand in a mapping itself, with their lines."""
-    return [(str(key.value), key.start_mark.line + 1) for key, _value in node.value] if node is not None and node.id == "mapping" else []
+    return (
+        [(str(key.value), key.start_mark.line + 1) for key, _value in node.value]
+        if node is not None and node.id == "mapping"
+        else []
+    )
 
 
 def mapping(node: Any) -> dict[str, tuple[int, Any]]:

@@ -631,7 +631,7 @@ def test_exploding_entities_are_refused() -> None:
             "a: 1\n\tb: 2\n",
             "job_conf.yml:2: malformed YAML at column 1: while scanning for the next token: found character '\\t'",
         ),
-        ("a: 1\nb: [1\n", "malformed YAML at column 1: while parsing a flow sequence"),
+        ("a: 1\nb: [1\n", "job_conf.yml:2: malformed YAML at column 4: while parsing a flow sequence"),
         # libyaml reads these two, and Galaxy does not.
         (
             "a: 1\t# one\n",
