@@ -658,12 +658,40 @@ class _Entry:
     end: int
 
 
-class _YamlText:
+class YamlJobConf:
+    """A job configuration in YAML, to be read: all of a file, or the value of a key in it."""
+
+    def __init__(self, path: str, root: Any, data: Any) -> None:
+        """Take what PyYAML has made of it."""
+        self.path = path
+        self.root = root
+        self.data = data
+
+    def find(self, mapping: Any, key: str) -> Any:
+        """The value node of I(key), or None; a key that is there twice is refused."""
+        found = [pair for pair in mapping.value if pair[0].value == key] if mapping is not None else []
+        if len(found) > 1:
+            lines = ", ".join(str(pair[0].start_mark.line + 1) for pair in found)
+            line = found[-1][0].start_mark.line + 1
+            _fail(self.path, line, f"has {len(found)} keys '{key}' (lines {lines}), and Galaxy reads only the last: merge them into one")
+        return found[0][1] if found else yaml_text.value_of(mapping, key)
+
+    def handling(self) -> dict[str, Any]:
+        """The value of C(handling) as Galaxy reads it."""
+        data = (self.data or {}).get("handling")
+        if data is None:
+            return {}
+        if not isinstance(data, dict):
+            line = self.find(self.root, "handling").start_mark.line + 1
+            _fail(self.path, line, "'handling' is not a mapping: see Galaxy's job_conf.sample.yml")
+        return data
+
+
+class _YamlText(YamlJobConf):
     """The text of a job_conf.yml, where its parts are, and the edits to make."""
 
     def __init__(self, text: str, path: str) -> None:
         """Parse I(text), which may be malformed."""
-        self.path = path
         # Every line has an ending to work with; the last one is taken away again at the end.
         newline = _NEWLINE.search(text)
         self.newline = newline.group() if newline else "\n"
@@ -675,38 +703,24 @@ class _YamlText:
             parsed = yaml_text.parse(self.text, job_conf_names.other_format(text, "yaml"))
         except yaml_text.YamlError as error:
             _fail(path, error.line, error.message)
-        self.tokens, self.starts, self.root, self.data = parsed.tokens, parsed.starts, parsed.root, parsed.data
+        super().__init__(path, parsed.root, parsed.data)
+        self.tokens, self.starts = parsed.tokens, parsed.starts
         if self.root is not None and not isinstance(self.root, yaml.MappingNode):
             line = self.root.start_mark.line + 1
             remedy = job_conf_names.other_format(text, "yaml") or "is this Galaxy's job configuration?"
             _fail(path, line, f"its root is not a mapping with keys such as 'runners' and 'execution': {remedy}")
+
+    def handling(self) -> dict[str, Any]:
+        """The value of C(handling), which can be edited where it stands in the text itself."""
+        if "handling" in (self.data or {}) and "handling" not in dict(yaml_text.lines(self.root)):
+            _fail(self.path, 0, "'handling' comes from a merge key (<<), which cannot be edited: write it out")
+        return super().handling()
 
     def refuse_another_file(self) -> None:
         """Fail where nothing at the root is what a job configuration has."""
         reason = job_conf_names.other_file([str(key) for key in self.data or {}])
         if reason:
             _fail(self.path, self.root.start_mark.line + 1, reason)
-
-    def find(self, mapping: Any, key: str) -> Any:
-        """The value node of I(key), or None; a key that is there twice is refused."""
-        found = [pair for pair in mapping.value if pair[0].value == key] if mapping is not None else []
-        if len(found) > 1:
-            lines = ", ".join(str(pair[0].start_mark.line + 1) for pair in found)
-            line = found[-1][0].start_mark.line + 1
-            _fail(self.path, line, f"has {len(found)} keys '{key}' (lines {lines}), and Galaxy reads only the last: merge them into one")
-        return found[0][1] if found else None
-
-    def handling(self) -> dict[str, Any]:
-        """The value of C(handling) as Galaxy reads it."""
-        node = self.find(self.root, "handling")
-        data = (self.data or {}).get("handling")
-        if data is None:
-            return {}
-        if node is None:
-            _fail(self.path, 0, "'handling' comes from a merge key (<<), which cannot be edited: write it out")
-        if not isinstance(data, dict):
-            _fail(self.path, node.start_mark.line + 1, "'handling' is not a mapping: see Galaxy's job_conf.sample.yml")
-        return data
 
     def _next_line(self, index: int) -> int:
         newline = _NEWLINE.search(self.text, index)
@@ -906,7 +920,7 @@ def _strings(value: Any, what: str, path: str, line: int) -> tuple[str, ...]:
     return tuple(str(item) for item in value)
 
 
-def _read_yaml(document: _YamlText) -> Handling:
+def read_yaml(document: YamlJobConf) -> Handling:
     """What Galaxy reads from the C(handling) mapping."""
     path = document.path
     data = document.handling()
@@ -959,7 +973,7 @@ def _xml_references(root: _Element) -> tuple[list[Reference], bool]:
     return [Reference(name, who, line) for name, who, line in found if name], elsewhere
 
 
-def _yaml_references(document: _YamlText) -> list[Reference]:
+def yaml_references(document: YamlJobConf) -> list[Reference]:
     """Who names a handler in a job_conf.yml."""
 
     def entries(node: Any) -> Iterator[tuple[str, Any]]:
@@ -1019,7 +1033,7 @@ def _edit_yaml(text: str, path: str, after: Handling, note: bool = False) -> str
     """Splice I(after) into the text of a job_conf.yml; with a I(note) of how C(handling) was without handlers, where it had none."""
     document = _YamlText(text, path)
     data = document.handling()
-    wanted = _handling_data(data, _read_yaml(document), after)
+    wanted = _handling_data(data, read_yaml(document), after)
     if wanted == data:
         return text
     document.set_handling(wanted, note)
@@ -1052,7 +1066,7 @@ def _drop_yaml(text: str, path: str) -> str:
 def _read(text: str, path: str, kind: str) -> Handling:
     if kind == "xml":
         return _read_xml(_handlers_element(_parse_xml(text, path), path), path)
-    return _read_yaml(_YamlText(text, path))
+    return read_yaml(_YamlText(text, path))
 
 
 def _load(content: bytes, path: str, kind: str) -> tuple[bytes, str, str]:
@@ -1108,7 +1122,7 @@ def references(content: bytes, path: str, kind: str) -> tuple[list[Reference], b
     text = _load(content, path, kind)[1]
     if _names(content, path, kind).handlers_elsewhere:
         return [], True
-    return _xml_references(_parse_xml(text, path)) if kind == "xml" else (_yaml_references(_YamlText(text, path)), False)
+    return _xml_references(_parse_xml(text, path)) if kind == "xml" else (yaml_references(_YamlText(text, path)), False)
 
 
 def runners(content: Optional[bytes], path: str, kind: str) -> tuple[Runner, ...]:

@@ -35,7 +35,8 @@ def problem(text: str) -> tuple[int, str]:
         (
             "galaxy:\n  id_secret: !vault |\n    $ANSIBLE_VAULT;1.1;AES256\n    6162\n",
             2,
-            "only Ansible can decrypt the value: keep it in a variable, and let Ansible write the decrypted value into this file, by '{{ NAME }}' in a template",
+            "only Ansible can decrypt the value: keep it in a variable, and let Ansible write the decrypted value into this file, "
+            "by '{{ NAME }}' in a template",
         ),
         (
             "galaxy:\n  a: !env HOME\n",
