@@ -1305,10 +1305,21 @@ def guess_format(content: bytes, path: str) -> str:
 
 
 def empty_problems(content: bytes, path: str, kind: str) -> list[Finding]:
-    """What Galaxy trips over in a YAML file that says nothing, or nothing but who the handlers are."""
-    if kind == "yaml" and not set(_YamlText(_load(content, path, kind)[1], path).data or {}) - {"handling"}:
+    """What Galaxy trips over in a YAML file that does not say what runs jobs."""
+    if kind != "yaml":
+        return []
+    data = _YamlText(_load(content, path, kind)[1], path).data or {}
+    if not set(data) - {"handling"}:
         return [Finding(path, 0, "error", "says nothing of runners, and Galaxy does not start without: remove the file, and a minimal one is created")]
-    return []
+    return runner_problems(data, path)
+
+
+def runner_problems(data: dict[str, Any], path: str, line: int = 0) -> list[Finding]:
+    """Whether a job configuration in YAML has runners: Galaxy dies of one that has not."""
+    if isinstance(data.get("runners"), dict):
+        return []
+    message = f"has no mapping 'runners', and Galaxy does not start without one: add one, such as runners: {{local: {{load: {LOCAL_RUNNER}}}}}"
+    return [Finding(path, line, "error", message)]
 
 
 def check_and_read(content: bytes, path: str) -> tuple[list[Finding], Handling]:
