@@ -68,6 +68,7 @@ _REMEDIES = tuple(
 )
 
 _MERGE = "tag:yaml.org,2002:merge"
+TEXT = "tag:yaml.org,2002:str"
 _NULL = "tag:yaml.org,2002:null"
 
 
