@@ -28,6 +28,7 @@ LIBYAML_DIFFERS = re.compile(r"[\t?\ufeff]|!(?!\S)|(?<!\S)[^\s|>]*[|>]\S*#")
 
 # No configuration has so many brackets in each other, and the time that PyYAML takes grows with their square.
 _DEEPEST = 100
+_MOST_KEYS = 100_000
 
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 _QUOTED = re.compile(r"'[^']*'")
@@ -168,13 +169,30 @@ def _parse(text: str) -> Parsed:
 
 def _parse_with(loader: Any, text: str) -> Parsed:
     tokens = [token for token in _scan(loader, text) if token.start_mark.index < token.end_mark.index]
-    return Parsed(
-        tokens,
-        [token.start_mark.index for token in tokens],
-        yaml.compose(text, Loader=loader),
-        # Not made from the node, which would have the keys then that it takes from elsewhere with <<.
-        yaml.load(text, Loader=loader),
-    )
+    root = yaml.compose(text, Loader=loader)
+    _count_keys(root, {})
+    # The data are not made from the node, which would have the keys then that it takes from elsewhere with <<.
+    return Parsed(tokens, [token.start_mark.index for token in tokens], root, yaml.load(text, Loader=loader))
+
+
+def _count_keys(node: Any, known: dict[int, int]) -> int:
+    """The keys that a mapping has with those that it takes from elsewhere; a few lines could make more than a host can hold."""
+    if node is None or node.id == "scalar" or id(node) in known:
+        return known.get(id(node), 0)
+    known[id(node)] = 0
+    if node.id == "sequence":
+        known[id(node)] = sum(_count_keys(item, known) for item in node.value)
+        return known[id(node)]
+    count = 0
+    for key, value in node.value:
+        _count_keys(key, known)
+        merged = _count_keys(value, known)
+        count += merged if key.tag == _MERGE else 1
+    if count > _MOST_KEYS:
+        message = f"the merge keys (<<) make more than {_MOST_KEYS} keys of the mapping that begins here: write out the keys that are wanted"
+        raise YamlError(node.start_mark.line + 1, message)
+    known[id(node)] = count
+    return count
 
 
 def _scan(loader: Any, text: str) -> Iterator[Any]:

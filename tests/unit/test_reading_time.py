@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import (
+    _galaxy_yml,
     _job_conf,
     _migration_programs,
     _nginx_config,
@@ -114,7 +115,18 @@ def test_two_hostile_halves_are_read_in_a_moment(reader: str) -> None:
 def test_brackets_without_end_are_refused_in_a_moment(bracket: str) -> None:
     with within_a_minute():
         (finding,) = _job_conf.check((bracket * SIZE).encode(), "/job_conf.yml")
+        (other,) = _galaxy_yml.check(_galaxy_yml.read("galaxy: " + bracket * SIZE, "/galaxy.yml"))
     assert "nested too deeply" in finding.message
+    assert "nested too deeply" in other.message
+
+
+def test_keys_that_double_from_line_to_line_are_refused_in_a_moment() -> None:
+    bomb = "x0: &x0 {a: 1}\n" + "".join(f"x{level}: &x{level} {{<<: [*x{level - 1}, *x{level - 1}]}}\n" for level in range(1, 60))
+    with within_a_minute():
+        (finding,) = _job_conf.check(f"runners: {{}}\n{bomb}".encode(), "/job_conf.yml")
+        (other,) = _galaxy_yml.check(_galaxy_yml.read(f"galaxy: {{}}\n{bomb}", "/galaxy.yml"))
+    assert "merge keys (<<) make more than 100000 keys" in finding.message
+    assert other.message == finding.message
 
 
 def test_brackets_in_each_other_are_read_up_to_a_depth_that_nobody_needs() -> None:

@@ -361,6 +361,9 @@ def test_what_does_not_work_in_a_paste_deploy_file_that_names_a_galaxy_yml(path:
     assert message.startswith(
         f"{link}:7: [app:main] brand: Galaxy's job handlers do not get this option, because they read {path}"
     )
+    link.write_text(LINK.format(path) + "server_name = x\n", encoding="utf-8")
+    (message,) = shown(link, handlers=HANDLERS, handlers_mode="dynamic", assign_with=["db-skip-locked"])
+    assert message.startswith(f"{link}:7: [app:main] server_name: Galaxy's job handlers do not get this option")
     link.write_text(LINK.format(path).replace("galaxy_wsgi:", "galaxy.web.buildapp:"), encoding="utf-8")
     (message,) = shown(link)
     assert message.startswith(
