@@ -295,6 +295,21 @@ class GalaxyConfig:
         return dict(here), paste_ini.option_lines(self.before or "", paste_ini.UWSGI)
 
 
+def values_in_effect(path: str, section: str, content: Optional[bytes]) -> dict[str, str]:
+    """The options of a section in a file with this I(content), which may be a galaxy.yml, as the application gets them: not to be shown."""
+    if content is None:
+        return {}
+    text = paste_ini.decode(content)
+    if galaxy_yml.is_yaml(path):
+        return dict(galaxy_yml.read(text, path).application.values)
+    values = paste_ini.values_in_effect(text, path, section, paste_ini.on_host)
+    named = values.get(NAMES_YML, "")
+    if not os.path.isabs(named):
+        return values
+    content = managed_file.read(named)
+    return {} if content is None else dict(galaxy_yml.read(paste_ini.decode(content), named).application.values)
+
+
 def _text_findings(application: Application) -> Iterator[Finding]:
     """Text where Galaxy needs something else, and lists as Python writes them."""
     for name, value in application.values.items():
