@@ -19,6 +19,7 @@ MANAGER ?=
 RELEASE ?= bookworm
 
 VENV := .venv
+NEWEST := .venv-newest
 LINK := .ansible/collections/ansible_collections/galaxyops/uwsgi
 # The scenarios in two rows that take about the same time, and no more: every Galaxy that has to wait for the others costs time by what it
 # does meanwhile.
@@ -33,9 +34,9 @@ say = @printf '\n\033[1m=== %s\033[0m\n' "$(1)"
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(VENV)/.installed: requirements.txt tools/setup
+$(VENV)/.installed: requirements.txt requirements-tools.txt tools/setup
 	$(call say,setup)
-	@tools/setup "$(PYTHON)" $(VENV)
+	@tools/setup "$(PYTHON)" $(VENV) requirements.txt
 	@touch $@
 
 $(LINK):
@@ -55,9 +56,9 @@ demo-clean: setup ## Remove what `make demo` built
 
 # What needs no hosts runs beside them, so that nothing is left to run alone at the end.
 .PHONY: test
-test: setup ## Everything: lint, unit, sanity, molecule
+test: setup ## Everything: lint, unit, sanity, molecule, and some of it with the newest ansible-core
 	@containers/prepare chromium
-	@tools/side-by-side 'lint unit sanity' $(SCENARIO_ROWS)
+	@tools/side-by-side 'lint unit sanity newest' $(SCENARIO_ROWS)
 
 .PHONY: lint
 lint: setup ## Style, types, documentation, changelog
@@ -73,6 +74,12 @@ unit: setup ## Unit tests; no containers, no root
 sanity: setup ## What `ansible-test sanity` asks of every collection
 	$(call say,sanity)
 	@tools/sanity
+
+.PHONY: newest
+newest: setup ## Lint, unit, sanity and the roles on two hosts with the newest ansible-core
+	$(call say,newest)
+	@containers/prepare
+	@tools/newest "$(PYTHON)" $(NEWEST)
 
 .PHONY: molecule
 molecule: setup ## Every role on real machines in containers; SCENARIO=name for one
@@ -106,6 +113,6 @@ docs: setup ## Write the roles' option tables into their READMEs, and docs/refer
 	@tools/reference.py
 
 .PHONY: clean
-clean: ## Remove what the other targets left, except .venv and the demo
+clean: ## Remove what the other targets left, except the tools and the demo
 	rm -rf build tests/output .ansible/sanity .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+	find . -path './.venv*' -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -197,7 +197,9 @@ def play(name: str) -> Play:
         if "--flush-cache" in arguments:
             cache = {}  # such a run is about facts that do not hold for the others
         environment = {**os.environ, **cache, "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1"}
-        return subprocess.run(command, cwd=TOP, env=environment, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, cwd=TOP, env=environment, capture_output=True, text=True, check=False)
+        assert "DEPRECATION WARNING" not in process.stdout + process.stderr, process.stderr
+        return process
 
     return run
 

@@ -58,11 +58,25 @@ def wait_for_names(host: Any) -> None:
     assert registered(host) == expected(host)
 
 
-def queues(host: Any) -> set[str]:
-    """The queues of web processes in the broker, by what is different in their names: slot and process."""
-    names = [name for [name] in rows(host, "SELECT name FROM kombu_queue", "amqp_internal_connection")]
-    begin = f"control.main.galaxy.{host.check_output('hostname')}."
-    return {name.rpartition("@")[0].removeprefix(begin) for name in names if name.startswith(begin)}
+def messages(host: Any) -> dict[str, int]:
+    """The queues in the broker, with the number of messages that it keeps for each: to be read, and delivered."""
+    query = (
+        "SELECT q.name, count(m.id) FROM kombu_queue q LEFT JOIN kombu_message m ON m.queue_id = q.id GROUP BY q.name"
+    )
+    return dict(rows(host, query, "amqp_internal_connection"))
+
+
+def wait_for_a_swept_broker(host: Any) -> None:
+    """See that the broker has the queues of the living processes, handlers among them, no others, and no message."""
+    deadline = time.monotonic() + 120
+    while True:
+        living = rows(host, "SELECT server_name, hostname FROM worker_process")
+        wanted = {f"control.{server_name}@{hostname}": 0 for server_name, hostname in living}
+        found = messages(host)
+        if found == wanted or time.monotonic() > deadline:
+            break
+        time.sleep(2)
+    assert found == wanted
 
 
 def ask(host: Any, path: str, request: str) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _nginx_config as nginx
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan import NOT_NEEDED, NOTE, PROBLEM, Host
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan import NOT_NEEDED, NOTE, PROBLEM
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._nginx_config import Directive
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import MASK, is_secret, mask_line
 
 PASSES = ("proxy_pass", "uwsgi_pass", "fastcgi_pass", "scgi_pass", "grpc_pass", "memcached_pass")
-_TO_SNIPPET = "write the line into nginx_proxy_location_snippet (for requests to the application) or nginx_proxy_server_snippet (for the whole site)"
+TO_SITE = "write the line into nginx_proxy_server_snippet (for the whole site)"
+TO_APPLICATION = "write the line into nginx_proxy_location_snippet (for requests to the application)"
 
 # Who gets in, and how often: by names, because modules of others add further ones.
 _GUARD = re.compile(
@@ -41,6 +41,8 @@ _SETTING = re.compile(
     "|chunked_transfer_encoding|variables_hash_.*|real_ip_recursive|recursive_error_pages|disable_symlinks|override_charset|break|try_files|alias|rewrite_log"
     "|uninitialized_variable_warn|subrequest_output_buffer_size|read_ahead|zstd.*|brotli.*|spdy.*|add_trailer|request_pool_size|connection_pool_size"
 )
+# The path of a file, not what is in it.
+_PATH = re.compile(r"\w+_(?:key|file|certificate) /\S+")
 _LOG = re.compile("(?:access|error)_log")
 _RESPONSE = re.compile(
     "add_header|error_page|sub_filter.*|proxy_cookie_.*|(?:proxy|uwsgi)_hide_header|proxy_cache.*|uwsgi_cache.*|proxy_no_cache|proxy_store.*"
@@ -92,21 +94,16 @@ def inside(directive: Directive) -> Iterator[Directive]:
         yield from inside(inner)
 
 
-def covered(host: Host, *names: str) -> set[str]:
-    """The directives, as text, of the snippets that the inventory sets."""
-    found: set[str] = set()
-    for name in names:
-        try:
-            found |= {str(directive) for directive in inside(nginx.parse(f"{host.known.get(name) or ''}\n"))}
-        except nginx.NginxConfigError:
-            continue
-    return found
-
-
 def shown(directive: Directive) -> str:
     """A directive as it may be shown: without a key or a password in it."""
     if directive.name.endswith("_pass"):
         return str(Directive([directive.name, *map(mask_line, directive.words[1:])], 0))
+    if (
+        directive.arguments in (["on"], ["off"])
+        or _PATH.fullmatch(" ".join(directive.words))
+        or _CONNECTION.fullmatch(directive.name)
+    ):
+        return str(directive)
     for position, word in enumerate(directive.words[:2]):
         if is_secret(word) or "authorization" in word.lower():
             rest = [word if re.fullmatch(r"\$\{?\w+\}?", word) else MASK for word in directive.words[position + 1 :]]
@@ -131,25 +128,25 @@ def environ_name(directive: Directive) -> str:
     return name if directive.name == "uwsgi_param" else f"HTTP_{name}"
 
 
-def verdict(directive: Directive) -> tuple[str, str]:
-    """What becomes of a directive, and why, or what to do."""
+def verdict(directive: Directive, remedy: str) -> tuple[str, str]:
+    """What becomes of a directive, and why, or what to do: I(remedy) says where a line of its place is to be written."""
     name = directive.name
     if directive.code or "_by_lua" in name:
-        return PROBLEM, f"this collection does not understand Lua, which may decide who gets in: {_TO_SNIPPET}"
+        return PROBLEM, f"this collection does not understand Lua, which may decide who gets in: {remedy}"
     if is_guard(directive):
-        return PROBLEM, f"the site of the role would let in whom this line keeps out: {_TO_SNIPPET}"
+        return PROBLEM, f"the site of the role would let in whom this line keeps out: {remedy}"
     if name in ("proxy_set_header", "uwsgi_param") and len(directive.words) > 1:
-        return _header(directive)
+        return _header(directive, remedy)
     if _CONNECTION.fullmatch(name):
         unbuffered = name.endswith("buffering") and directive.arguments == ["off"]
-        remedy = (
+        unbuffered_remedy = (
             ": for uploads or responses that must not wait in nginx, set nginx_proxy_unbuffered_paths"
             if unbuffered
             else ""
         )
         return (
             NOT_NEEDED,
-            f"nginx speaks the uwsgi protocol with the application from now on, with settings of the role{remedy}",
+            f"nginx speaks the uwsgi protocol with the application from now on, with settings of the role{unbuffered_remedy}",
         )
     if _TLS.fullmatch(name):
         return NOT_NEEDED, "the role has settings of its own for TLS"
@@ -158,21 +155,21 @@ def verdict(directive: Directive) -> tuple[str, str]:
     if _SETTING.fullmatch(name):
         return NOT_NEEDED, "the role has its own setting for this, or nginx.conf says what holds"
     if _RESPONSE.fullmatch(name):
-        return NOTE, f"the responses change without this line: if they must not, {_TO_SNIPPET}"
+        return NOTE, f"the responses change without this line: if they must not, {remedy}"
     if name in ("rewrite", "return"):
         return (
             PROBLEM,
-            "requests go elsewhere by this line, and no input of the roles does the same: write the line into nginx_proxy_server_snippet",
+            f"requests go elsewhere by this line, and no input of the roles does the same: {remedy}",
         )
     if name.startswith("upload_") or name == "upload":
         return (
             PROBLEM,
             "nginx's upload module is not used by the role, which receives uploads itself: remove the location, and nginx_upload_* of galaxy.ini",
         )
-    return PROBLEM, f"no input of the roles does the same, and this collection does not know the line: {_TO_SNIPPET}"
+    return PROBLEM, f"no input of the roles does the same, and this collection does not know the line: {remedy}"
 
 
-def _header(directive: Directive) -> tuple[str, str]:
+def _header(directive: Directive, remedy: str) -> tuple[str, str]:
     name = environ_name(directive)
     if name in _OWN_HEADERS:
         return NOT_NEEDED, "the role sends the application this in its own way"
@@ -181,4 +178,7 @@ def _header(directive: Directive) -> tuple[str, str]:
     if name == "HTTP_X_REAL_IP":
         return NOT_NEEDED, "the application gets the address of the client as REMOTE_ADDR"
     line = shown(Directive(["uwsgi_param", name, *directive.words[2:]], 0))
-    return PROBLEM, f"the application would not get this header: write '{line};' into nginx_proxy_location_snippet"
+    if remedy not in (TO_SITE, TO_APPLICATION):
+        return PROBLEM, f"the application would not get this header: {remedy}"
+    # The role takes such a line for the whole site only: in a location it would take away all those of the site.
+    return PROBLEM, f"the application would not get this header: write '{line};' into nginx_proxy_server_snippet"

@@ -128,7 +128,7 @@ def _dump(main: str) -> dict[str, str]:
     command = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if not command or not os.path.exists(main):
         return {}
-    process = subprocess.run(
+    process = subprocess.run(  # pylint: disable=ansible-bad-function  # run_command belongs to a module
         [command, "-T", "-q", "-c", main], capture_output=True, text=True, errors="replace", check=False
     )
     return nginx.dumped(process.stdout) if process.returncode == 0 else {}

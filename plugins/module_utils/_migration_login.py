@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy, _galaxy_options
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_directives import covered, environ_name, shown
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _migration_snippets as snippets
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_directives import environ_name, shown
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan import (
     CARRIED,
     NOTE,
@@ -41,8 +42,19 @@ def asks_for_password(directive: Directive) -> bool:
     return directive.name in _LOGIN
 
 
-def read_login(made: Plan, host: Host, server: Directive, ways: Sequence[Sequence[Directive]]) -> None:
-    """The password that a site asks for on all ways to the application, and who the site says to the application that somebody is."""
+def read_login(
+    made: Plan,
+    host: Host,
+    site: tuple[Directive, Directive],
+    ways: Sequence[Sequence[Directive]],
+    own: snippets.Snippets,
+    others: Sequence[Directive],
+) -> None:
+    """The password that a site asks for on all ways to the application, and who the site says to the application that somebody is.
+
+    I(own) is what the inventory says already, and I(others) are the locations of the site that do not lead to the application.
+    """
+    server = site[1]
     logins = []
     for way in ways:
         rules = [directive for name in _LOGIN for directive in inherited(way, name)]
@@ -55,13 +67,28 @@ def read_login(made: Plan, host: Host, server: Directive, ways: Sequence[Sequenc
     ]
     lines = {"\n".join(_line_of(directive) for directive in rules) for rules in logins}
     has_password = bool(asking) and len(lines) == 1 and "satisfy" not in "".join(lines)
-    own = covered(host, "nginx_proxy_location_snippet", "nginx_proxy_server_snippet")
-    missing = [directive for rules in logins for directive in rules if str(directive) not in own]
-    if has_password and missing and "nginx_proxy_location_snippet" in host.known:
-        message = "the inventory sets nginx_proxy_location_snippet, and this line is not in it: write the line there"
+    rules = [directive for rules in logins for directive in rules]
+    of_site = any(rule is directive for rule in rules for directive in server.block or ())
+    known = own.location | own.server
+    missing = [rule for rule in rules if ((), str(rule)) not in known]
+    asked = [one for one in others if not any(line.words == ["auth_basic", "off"] for line in one.block or ())]
+    bare = [(rule, left) for rule in rules if of_site for left in own.without(rule, asked)]
+    if has_password and missing and snippets.LOCATION in host.known:
+        message = f"the inventory sets {snippets.LOCATION}, and this line is not in it: write the line there"
         made.add(host, Entry(missing[0].path, missing[0].line, "", PROBLEM, message))
+    elif has_password and bare and snippets.SERVER in host.known:
+        rule, left = bare[0]
+        message = f"the {left} would ask for no password: write this line into {snippets.SERVER} (for the whole site)"
+        made.add(host, Entry(rule.path, rule.line, "", PROBLEM, message))
     elif has_password:
-        made.inputs["nginx_proxy_location_snippet"] = f"{lines.pop()}\n"
+        text = f"{lines.pop()}\n"
+        made.inputs[snippets.LOCATION] = text
+        # The role sends static files itself, and the answers to an authority of certificates, which knows no password.
+        sends_static = (
+            any("static" in location.words[-1] for location in others) or "nginx_proxy_acme_root" in made.inputs
+        )
+        if (bare or not sends_static) and snippets.SERVER not in host.known:
+            made.inputs[snippets.SERVER] = text
         for rules in logins:
             for directive in rules:
                 _add(made, host, directive, CARRIED, "carried over to nginx_proxy_location_snippet")

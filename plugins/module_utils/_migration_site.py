@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _migration_directives as directives
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _migration_login as login
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _migration_snippets as snippets
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _nginx_config as nginx
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan import (
     CARRIED,
@@ -36,6 +37,7 @@ _LISTEN_OPTIONS = re.compile(
 _NAMES, _PROXIES = "nginx_proxy_server_names", "nginx_proxy_trusted_proxies"
 _EVERYWHERE = ("", "*", "0.0.0.0", "[::]")
 _READ_TIMEOUT = 600  # the role's
+_IN_SNIPPETS = "carried over by the snippets of nginx_proxy that the inventory sets"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -61,7 +63,7 @@ class _Sites:
     top: Directive
     upstreams: dict[str, Directive] = field(default_factory=dict)
     # What the inventory's snippets say already.
-    covered: set[str] = field(default_factory=set)
+    snippets: snippets.Snippets = field(default_factory=snippets.Snippets)
 
     def add(self, directive: Directive, verdict: str, text: str, settled_by: str = "") -> None:
         """Take what becomes of a directive into the plan; an input that the inventory sets may settle a problem."""
@@ -100,6 +102,56 @@ class _Sites:
             return True
         return self.host.is_local(asked) and self.host.is_local(ours)
 
+    def leads_to_us(self, way: Sequence[Directive]) -> bool:
+        """Whether the requests in the innermost block of a way go to the application, as far as one place of a site decides that."""
+        for number in range(len(way), 0, -1):
+            if way[number - 1].name not in ("location", "if", "limit_except"):
+                return False
+            ends = [[*way[:number], one] for one in way[number - 1].children(*directives.PASSES)]
+            ends = ends or [[*way[: number - 1], *rest] for rest in way[number - 1].ways(*directives.PASSES)]
+            if ends:
+                return all(any(self.is_ours(target) for target in self.targets(end)) for end in ends)
+        return False
+
+    def others(self, way: Sequence[Directive]) -> list[Directive]:
+        """The locations of a server whose requests do not go to the application, and that clients can reach."""
+        server = [number for number, block in enumerate(way) if block.name == "server"]
+        return [
+            location
+            for number in server
+            for location in way[number].children("location")
+            if not location.children("return") and not any(one.name == "internal" for one in location.block or ())
+            if not self.leads_to_us([*way[: number + 1], location])
+        ]
+
+    def is_carried(self, way: Sequence[Directive], directive: Directive) -> bool:
+        """Whether the snippets of the inventory say what a directive at the end of a way says."""
+        return self.snippets.has(way, directive, self.leads_to_us(way), self.others(way))
+
+    def is_main(self, way: Sequence[Directive]) -> bool:
+        """Whether a way leads into the location with all requests to the application, but for those with a location of their own."""
+        prefix = str(self.made.inputs.get("nginx_proxy_prefix", ""))
+        found = [block for block in way if block.name == "location"]
+        if len(found) != 1 or not self.leads_to_us(way):
+            return False
+        if found[0].words[-1].rstrip("/") == prefix:
+            return True
+        server = next(block for block in way if block.name == "server")
+        return [one for one in server.children("location") if self.leads_to_us([server, one])] == found
+
+    def remedy(self, way: Sequence[Directive], directive: Directive) -> str:
+        """Where a line at the end of a way is to be written."""
+        found = [block for block in way if block.name == "location"]
+        if not found:
+            left = self.snippets.without(directive, self.others(way))
+            if left and ((), str(directive)) in self.snippets.location:
+                return f"nginx_proxy_location_snippet does not hold for the {left[0]}: {directives.TO_SITE}"
+            return directives.TO_SITE
+        if self.is_main(way):
+            return directives.TO_APPLICATION
+        passes = ", with uwsgi_pass in it" if self.leads_to_us(way) else ""
+        return f"write the {found[-1]} into nginx_proxy_server_snippet{passes}"
+
     def passes(self, server: Directive) -> Iterator[tuple[list[Directive], bool, bool]]:
         """Each way of a server to something that answers: whether that is the application, and whether it is known."""
         for way in server.ways(*directives.PASSES):
@@ -114,7 +166,7 @@ def read_sites(made: Plan, host: Host, sockets: Sequence[Socket]) -> None:
     made.problems += read.problems
     sites = _Sites(made, host, sockets, read.top)
     sites.upstreams = {group.words[1]: group for group in read.top.find("upstream") if len(group.words) > 1}
-    sites.covered = directives.covered(host, "nginx_proxy_location_snippet", "nginx_proxy_server_snippet")
+    sites.snippets = snippets.read(host)
     outers = [block for block in read.top.block or () if block.name == "http"] or [read.top]
     servers = [(outer, server) for outer in outers for server in outer.find("server") if server.block is not None]
     ours, unknown = [], []
@@ -175,7 +227,6 @@ def _read_files(sites: _Sites, ours: Sequence[tuple[Directive, Directive]], serv
         sites.made.sites.append(path)
         action = "taken out of nginx, and replaced by the site of the role"
         sites.made.leftovers.append(Leftover(path, mine[0][1].line, "site", posixpath.basename(path), action))
-        _read_definitions(sites, path, [server for server in servers if server.path != path])
         outer = mine[0][0]
         for server in here:
             redirects = server not in [server for _outer, server in mine]
@@ -184,8 +235,11 @@ def _read_files(sites: _Sites, ours: Sequence[tuple[Directive, Directive]], serv
             _read_listen(sites, server)
             _read_server(sites, outer, server, redirects)
         ways = [[outer, *way] for outer, server in mine for way, is_ours, _known in sites.passes(server) if is_ours]
-        login.read_login(sites.made, sites.host, mine[0][1], [way[:-1] for way in ways])
-        _read_guards(sites, [server for _outer, server in mine])
+        login.read_login(
+            sites.made, sites.host, mine[0], [way[:-1] for way in ways], sites.snippets, sites.others(mine[0])
+        )
+        _read_guards(sites, mine)
+        _read_definitions(sites, path, here, [server for server in servers if server.path != path])
     if names:
         sites.made.inputs["nginx_proxy_server_names"] = names
 
@@ -210,9 +264,13 @@ def _only_redirects(server: Directive) -> bool:
     return sends_on and not list(server.find(*directives.PASSES))
 
 
-def _read_definitions(sites: _Sites, path: str, others: Sequence[Directive]) -> None:
-    """What the file of a site defines for all sites: another site may use it."""
+def _read_definitions(sites: _Sites, path: str, own: Sequence[Directive], others: Sequence[Directive]) -> None:
+    """What the file of a site defines for all sites: another site may use it, and so may the lines that are to stand in the snippets."""
     words = {word for server in others for directive in directives.inside(server) for word in directive.arguments}
+    moved = {(entry.path, entry.line) for entry in sites.made.entries if entry.verdict == PROBLEM}
+    kept = set(sites.snippets.words)
+    for server in own:
+        kept |= {word for one in directives.inside(server) if (one.path, one.line) in moved for word in one.words}
     outer = [block for block in sites.top.block or () if block.name == "http"] or [sites.top]
     for directive in (inner for block in outer for inner in block.block or ()):
         if directive.path != path or directive.name == "server":
@@ -225,10 +283,17 @@ def _read_definitions(sites: _Sites, path: str, others: Sequence[Directive]) -> 
         defined |= (
             set(directive.arguments[:1]) if directive.name in ("upstream", "log_format", "proxy_cache_path") else set()
         )
-        used = [
-            name for name in defined if any(name and re.search(rf"{re.escape(name)}(?!\w)", word) for word in words)
-        ]
-        if used:
+        used = _used(defined, words)
+        needed = _used(defined, kept)
+        if sites.is_carried([outer[0]], directive):
+            sites.add(directive, CARRIED, _IN_SNIPPETS)
+        elif needed and not used:
+            sites.add(
+                directive,
+                PROBLEM,
+                f"the lines for the snippets of nginx_proxy need {needed[0]}: move this line into a file of its own in /etc/nginx/conf.d",
+            )
+        elif used:
             sites.add(
                 directive,
                 PROBLEM,
@@ -245,8 +310,15 @@ def _read_definitions(sites: _Sites, path: str, others: Sequence[Directive]) -> 
                     )
             sites.add(directive, NOT_NEEDED, "only the old site uses this")
         else:
-            verdict, text = directives.verdict(directive)
+            verdict, text = directives.verdict(directive, directives.TO_SITE)
             sites.add(directive, verdict if verdict == PROBLEM else NOTE, f"holds for all sites of the host: {text}")
+
+
+def _used(names: Collection[str], words: Iterable[str]) -> list[str]:
+    """Those of the names that stand in one of the words."""
+    return [
+        name for name in sorted(names) if any(name and re.search(rf"{re.escape(name)}(?!\w)", word) for word in words)
+    ]
 
 
 # The block server
@@ -311,8 +383,9 @@ def _read_server(sites: _Sites, outer: Directive, server: Directive, redirects: 
     """Each directive of a server; what guards is read later, together with who logs in."""
     if not redirects:
         # A value for all sites holds where the server has none of its own.
+        main = [location for location in server.children("location") if sites.is_main([outer, server, location])]
         for name, read in _VALUES.items():
-            for directive in nginx.inherited([outer, server], name):
+            for directive in nginx.inherited([outer, server, *main[:1]], name):
                 read(sites, directive)
         limits = [
             directive
@@ -329,8 +402,8 @@ def _read_directive(sites: _Sites, way: Sequence[Directive], directive: Directiv
     name = directive.name
     if name in ("listen", "server_name"):
         return
-    if str(directive) in sites.covered:
-        sites.add(directive, CARRIED, "carried over by the snippets of nginx_proxy that the inventory sets")
+    if sites.is_carried(way, directive):
+        sites.add(directive, CARRIED, _IN_SNIPPETS)
     elif name == "location":
         _read_location(sites, way, directive, redirects)
     elif name == "if" and _to_https(directive):
@@ -347,9 +420,13 @@ def _read_directive(sites: _Sites, way: Sequence[Directive], directive: Directiv
             PROBLEM,
             "no input of the roles makes this difference: write the block into nginx_proxy_server_snippet",
         )
-    elif name in _VALUES and len(way) == 2 and not redirects:
-        # Read by _read_server().
-        return
+    elif name in _VALUES and not redirects and (len(way) == 2 or sites.is_main(way)):
+        # Read by _read_server(), unless the location of the application has its own.
+        if not any(
+            (entry.path, entry.line, entry.name) == (directive.path, directive.line, directives.shown(directive))
+            for entry in sites.made.entries
+        ):
+            sites.add(directive, NOT_NEEDED, "the location of the application has a value of its own")
     elif name == "ssl":
         sites.add(directive, NOT_NEEDED, "the role listens with TLS where there is a certificate")
     elif name in directives.PASSES:
@@ -369,10 +446,10 @@ def _read_other(sites: _Sites, way: Sequence[Directive], directive: Directive) -
         sites.add(
             directive,
             NOTE,
-            f"the role has one value for the whole site (nginx_proxy_{directive.name} or the like), not one for {way[-1]}",
+            f"the role has one value for the whole site ({_INPUTS.get(directive.name, f'nginx_proxy_{directive.name}')}), not one for {way[-1]}",
         )
         return
-    verdict, text = directives.verdict(directive)
+    verdict, text = directives.verdict(directive, sites.remedy(way, directive))
     if (
         verdict == NOT_NEEDED
         and any(nginx.variables(word) for word in directive.arguments)
@@ -392,23 +469,34 @@ def _to_https(block: Directive) -> bool:
     )
 
 
-def _read_guards(sites: _Sites, servers: Sequence[Directive]) -> None:
+def _read_guards(sites: _Sites, servers: Sequence[tuple[Directive, Directive]]) -> None:
     """What guards a part of these servers, or says who the user is, and has no successor yet."""
     settled = {(entry.path, entry.line, entry.name) for entry in sites.made.entries}
     named = {(entry.path, entry.line) for entry in sites.made.entries if not entry.name}
     headers = login.user_headers(sites.host)
-    for directive in (inner for server in servers for inner in directives.inside(server)):
+    for way, directive in (found for outer, server in servers for found in snippets.walk(server, [outer])):
         place = (directive.path, directive.line)
-        if (*place, directives.shown(directive)) in settled or str(directive) in sites.covered:
+        if (*place, directives.shown(directive)) in settled or sites.is_carried(way, directive):
             continue
         if login.sets_user(directive, headers):
             if place not in named:
                 sites.add(directive, NOT_NEEDED, "no request to the application gets this header")
         elif login.asks_for_password(directive):
             if place not in named:
-                sites.add(directive, *directives.verdict(directive))
+                sites.add(directive, *_login_of_others(sites, way, directive))
         elif directives.is_guard(directive):
-            sites.add(directive, *directives.verdict(directive))
+            sites.add(directive, *directives.verdict(directive, sites.remedy(way, directive)))
+
+
+def _login_of_others(sites: _Sites, way: Sequence[Directive], directive: Directive) -> tuple[str, str]:
+    """What becomes of a line about passwords that is not one for the application."""
+    opens = directive.words in (["auth_basic", "off"], ["satisfy", "all"]) and not sites.leads_to_us(way)
+    asks = snippets.SERVER in sites.made.inputs or any(
+        text.startswith("auth_basic ") for place, text in sites.snippets.server if not place
+    )
+    if opens and not asks:
+        return NOT_NEEDED, "the role asks for no password here"
+    return directives.verdict(directive, sites.remedy(way, directive))
 
 
 # Locations
@@ -502,10 +590,11 @@ def _read_pass(sites: _Sites, way: Sequence[Directive]) -> None:
             directive, PROBLEM, f"{place} leads to something else: write the location into nginx_proxy_server_snippet"
         )
     else:
-        _read_own_pass(sites, directive, where, targets)
+        _read_own_pass(sites, way[:-1], directive, targets)
 
 
-def _read_own_pass(sites: _Sites, directive: Directive, where: Directive, targets: Sequence[str]) -> None:
+def _read_own_pass(sites: _Sites, way: Sequence[Directive], directive: Directive, targets: Sequence[str]) -> None:
+    where = way[-1]
     path = where.words[-1].rstrip("/") if where.name == "location" and len(where.words) > 1 else ""
     ends = {
         target.partition("/")[2].rstrip("/") for target in targets if "/" in target and not target.startswith("unix:")
@@ -515,12 +604,11 @@ def _read_own_pass(sites: _Sites, directive: Directive, where: Directive, target
     if ends and not wrong and prefix != path.strip("/") and path:
         wrong = [end for end in ends if end != path.strip("/")]
     if wrong:
-        sites.add(
-            directive,
-            PROBLEM,
-            f"the application gets the path /{wrong[0]} for {path or '/'} here, and from the role the path as it is: set nginx_proxy_prefix",
-            "nginx_proxy_prefix",
-        )
+        text = f"the application gets the path /{wrong[0]} for {path or '/'} here, and from the role the path as it is"
+        if sites.is_main(way):
+            sites.add(directive, PROBLEM, f"{text}: set nginx_proxy_prefix", "nginx_proxy_prefix")
+        else:
+            sites.add(directive, PROBLEM, f"{text}: {sites.remedy(way, directive)}")
     else:
         sites.add(directive, NOT_NEEDED, "the role passes requests to uWSGI (nginx_proxy_upstream)")
 
@@ -596,9 +684,17 @@ def _verify_client(sites: _Sites, directive: Directive) -> None:
     elif found == "optional":
         sites.add(directive, CARRIED, "carried over by nginx_proxy_ssl_client_certificate")
     else:
-        sites.add(directive, *directives.verdict(directive))
+        sites.add(directive, *directives.verdict(directive, directives.TO_SITE))
 
 
+# The inputs that are not called as the directive.
+_INPUTS = {
+    "proxy_read_timeout": "nginx_proxy_read_timeout",
+    "uwsgi_read_timeout": "nginx_proxy_read_timeout",
+    "set_real_ip_from": _PROXIES,
+    "real_ip_header": _PROXIES,
+    "ssl_verify_client": "nginx_proxy_ssl_client_certificate",
+}
 _VALUES = {
     "ssl_certificate": _file,
     "ssl_certificate_key": _file,

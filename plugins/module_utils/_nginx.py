@@ -69,7 +69,9 @@ class Configuration:
     def __init__(self, command: Sequence[str]) -> None:
         """Read and check it all; what nginx refuses is an error with nginx's reason."""
         try:
-            process = subprocess.run([*command, "-T"], capture_output=True, text=True, errors="replace", check=False)
+            process = subprocess.run(  # pylint: disable=ansible-bad-function  # run_command belongs to a module
+                [*command, "-T"], capture_output=True, text=True, errors="replace", check=False
+            )
         except OSError as error:
             raise NginxError(f"{command[0]} cannot be run ({error.strerror}): install nginx") from error
         if process.returncode != 0:

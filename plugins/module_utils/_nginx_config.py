@@ -216,7 +216,8 @@ def parse(text: str, path: str = "") -> Directive:
 
 
 def _block(directive: Directive) -> list[Directive]:
-    assert directive.block is not None
+    if directive.block is None:
+        raise ValueError(f"{directive.place}: the directive has no block")
     return directive.block
 
 

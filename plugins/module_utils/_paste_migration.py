@@ -21,6 +21,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import (
     _galaxy_options,
     _job_conf,
     _migration_programs,
+    _migration_snippets,
     _paste_ini,
     _uwsgi_options,
 )
@@ -326,6 +327,9 @@ def _read_proxy_options(made: Plan, host: Host) -> None:
         if name == "nginx_x_accel_redirect_base":
             made.add(host, Entry(path, line, text, CARRIED, "carried over to nginx_proxy_x_accel_base"))
         elif _PROXY_OPTIONS.fullmatch(name) and application.options.get(name, "").lower() not in ("false", "none", ""):
+            if _has_location(host, name, application.options):
+                made.add(host, Entry(host.path, line, text, CARRIED, "nginx_proxy_server_snippet has its location"))
+                continue
             remedy = "remove the option, or write its location into nginx_proxy_server_snippet"
             message = f"the site of the role does not do what {name} needs: {remedy}"
             made.add(host, Entry(path, line, text, PROBLEM, message))
@@ -335,6 +339,13 @@ def _read_proxy_options(made: Plan, host: Host) -> None:
         message = "no site of nginx tells who the user is: set nginx_proxy_remote_user"
         path, section, line = _place(host, application, "use_remote_user")
         made.add(host, Entry(path, line, f"[{section}] use_remote_user", PROBLEM, message))
+
+
+def _has_location(host: Host, name: str, options: dict[str, str]) -> bool:
+    """Whether the snippet of the inventory has the location that an option, or another one of its kind, names."""
+    kind = "_".join(name.split("_")[:2])
+    paths = {f"/{value.strip('/')}" for option, value in options.items() if option.startswith(kind) and value.strip("/")}
+    return any(path.rstrip("/") in paths for path in _migration_snippets.read(host).locations())
 
 
 def _read_user(made: Plan, host: Host, programs: Sequence[Program]) -> None:

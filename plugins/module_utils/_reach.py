@@ -28,7 +28,7 @@ def way_to(directory: str) -> list[str]:
 def cannot_enter(directories: Iterable[str], user: int, groups: Sequence[int]) -> list[str]:
     """Those of some directories that a user with these groups, the first of which is the main one, cannot enter."""
     become: dict[str, Any] = {"user": user, "group": groups[0], "extra_groups": list(groups)} if os.geteuid() == 0 else {}
-    process = subprocess.run(
+    process = subprocess.run(  # pylint: disable=ansible-bad-function  # run_command keeps root's groups
         ["/bin/sh", "-c", _CANNOT_ENTER, "sh", *directories], capture_output=True, check=True, cwd="/", **become
     )
     return [os.fsdecode(path) for path in process.stdout.split(b"\0") if path]

@@ -59,7 +59,8 @@ _LISTENERS = (
 
 # Options of many plugins that uWSGI reads as numbers too, by what their names have in common
 _NUMBER_NAME = re.compile(
-    r".*-(?:timeout|processes|workers|threads|(?:buf|max|block|stack|buffer-)?size|buffering|mercy|retries|events|interval|frequency|ttl|modifier[12]|sndbuf|rcvbuf)"
+    r".*-(?:timeout|processes|workers|threads|(?:buf|max|block|stack|buffer-)?size|buffering|mercy|retries|events"
+    r"|interval|frequency|ttl|modifier[12]|sndbuf|rcvbuf)"
     r"|mules|cores|max-fd|limit-(?:as|nproc|post)|reload-on-as|modifier[12]|uwsgi-modifier[12]"
 )
 _LARGEST = 2**63 - 1

@@ -54,7 +54,7 @@ class Uwsgi:
 
 def run_as(command: Collection[str], environment: Mapping[str, str], identity: Mapping[str, Any]) -> tuple[int, str]:
     """Run a command with the I(identity) of a user and nothing but this environment; its exit code and what it printed."""
-    with subprocess.Popen(
+    with subprocess.Popen(  # pylint: disable=ansible-bad-function  # run_command reads without a limit
         list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", env=environment, **identity
     ) as process:
         try:
@@ -198,7 +198,7 @@ def read_uwsgi(path: str, user: str = "", distribution: bool = False) -> tuple[O
     package, version = ("uwsgi-core", "of the distribution") if distribution else installed_uwsgi(path)
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        with subprocess.Popen(
+        with subprocess.Popen(  # pylint: disable=ansible-bad-function  # run_command reads without a limit
             [program, *(["--plugin", "python3"] if distribution else []), "--help"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -262,6 +262,15 @@ options:
     type: list
     elements: path
     default: []
+  nginx_uses:
+    description:
+      - Directives of nginx that the site is going to have. An nginx with a hole that one of them opens is warned about, with the version that has the fix -
+        that of the package where nginx is a package of Debian, or else that of nginx.
+      - Where nginx is not installed, nothing is found.
+    type: list
+    elements: str
+    choices: [http2, map, rewrite, ssl, try_files, uwsgi_pass]
+    default: []
   certificate:
     description:
       - A TLS certificate that is going to be served. It and its key must be in PEM form, readable and made for each other. One that
@@ -512,6 +521,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _instance a
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf as job_conf
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _listeners as listeners
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _nginx_versions as nginx_versions
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _safe_files as safe_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _sent_links as sent_links
@@ -607,6 +617,7 @@ class Preflight:
             *attempt(lambda: certificates.check(self.certificate) if self.certificate else []),
             *attempt(self.check_read_timeout),
             *attempt(lambda: sent_links.check(self.params["sent_directories"])),
+            *attempt(self.check_nginx),
             *attempt(self.check_remote_user),
             *attempt(self.check_writers),
         ]
@@ -873,6 +884,12 @@ class Preflight:
             for (who, where), paths in found.items()
         ]
 
+    def check_nginx(self) -> list[Finding]:
+        """Look for holes in the nginx that is there."""
+        uses = self.params["nginx_uses"]
+        nginx = nginx_versions.installed() if uses else None
+        return nginx_versions.findings(nginx, uses) if nginx else []
+
     def check_remote_user(self) -> list[Finding]:
         """Check that nobody but the proxy can say who the user is."""
         application = self.application
@@ -966,6 +983,7 @@ def main() -> None:
             "remote_user": {"type": "str"},
             "reach": {"type": "str", "choices": [galaxy.PROXY, galaxy.HOST, galaxy.NETWORK], "default": galaxy.PROXY},
             "sent_directories": {"type": "list", "elements": "path", "default": []},
+            "nginx_uses": {"type": "list", "elements": "str", "choices": sorted(nginx_versions.USES), "default": []},
             "certificate": {
                 "type": "dict",
                 "options": {

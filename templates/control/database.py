@@ -90,14 +90,26 @@ class Database:
                 moved.append(change)
         if gone:
             self.move_workflows(connection, [handler], list(heirs))
+            self.forget(connection, handler)
         return moved
+
+    def forget(self, connection: Any, handler: str) -> None:
+        """Remove a handler of this host from Galaxy's list of processes. The handler does so itself, unless it is killed.
+
+        Galaxy sends messages to the processes of the list. A process that lives writes its row again each minute.
+        """
+        from sqlalchemy import inspect, text
+
+        if inspect(connection).has_table("worker_process"):
+            query = text("DELETE FROM worker_process WHERE server_name = :handler AND hostname = :host")
+            connection.execute(query, {"handler": handler, "host": socket.gethostname()})
 
     def move_workflows(self, connection: Any, handlers: list[str], heirs: list[str]) -> int:
         """Give the workflows of handlers, and of tags, that have not ended to their heirs; tell how many."""
         from sqlalchemy import bindparam, text
 
         query = text("SELECT id FROM workflow_invocation WHERE handler IN :handlers AND state NOT IN :ended ORDER BY id")
-        lists = (bindparam("handlers", expanding=True), bindparam("ended", expanding=True))
+        lists: tuple[Any, ...] = (bindparam("handlers", expanding=True), bindparam("ended", expanding=True))
         workflows = connection.execute(query.bindparams(*lists), {"handlers": handlers, "ended": INVOCATIONS_ENDED}).fetchall()
         for number, row in enumerate(workflows):
             update = text("UPDATE workflow_invocation SET handler = :heir WHERE id = :id")

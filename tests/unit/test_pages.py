@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _nginx_versions, _paste_ini
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "molecule" / "utils"))
@@ -107,6 +107,10 @@ def sources() -> str:
         ),
         ("`not what is written`", ["(not what is written: run the playbook, or "]),
         (
+            "`has holes that this site is open to`",
+            [" has holes that this site is open to: ", "; apt-get install --only-upgrade ", "Its changelog names no fix"],
+        ),
+        (
             "An option in `galaxy.ini` has no effect",
             [
                 " sets this option too, so Paste Deploy takes no notice of this line",
@@ -123,6 +127,13 @@ def test_troubleshooting_quotes_messages_as_they_are(heading: str, messages: lis
     for message in messages:
         assert message in section
         assert message in code
+
+
+def test_holes_of_nginx_are_those_that_preflight_knows() -> None:
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (ROOT / "docs" / "nginx.md").read_text().splitlines() if line.startswith("| CVE-")]
+    told = {name: (row[2].split(", "), [cell for cell in row[3:] if cell != "none"]) for row in rows for name in row[0].split(", ")}
+    known = {hole.name: ([".".join(map(str, release)) for release in hole.releases], list(hole.packages)) for hole in _nginx_versions.HOLES}
+    assert told == known
 
 
 def test_loop_for_files_that_differ_names_them(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -59,6 +62,56 @@ def test_large_file_uploads_and_downloads_through_nginx(user: User, tmp_path: Pa
     assert part.status_code == 206
     assert part.content == content[100000:100100]
     assert part.headers["Content-Range"] == f"bytes 100000-100099/{len(content)}"
+
+
+# One read, as a BAM file; written by what comes with Galaxy.
+BAM = """
+import pysam, sys
+header = {"HD": {"VN": "1.6", "SO": "coordinate"}, "SQ": [{"SN": "chr1", "LN": 1000}]}
+with pysam.AlignmentFile(sys.argv[1], "wb", header=header) as bam:
+    read = pysam.AlignedSegment(bam.header)
+    read.query_name, read.query_sequence, read.flag = "read-of-the-test", "ACGTACGT", 0
+    read.reference_id, read.reference_start, read.mapping_quality, read.cigarstring = 0, 99, 60, "8M"
+    bam.write(read)
+"""
+
+
+def test_web_processes_start_the_programs_that_galaxy_needs(host: Any, user: User) -> None:
+    """Data of a BAM file come from samtools, which a web process starts; its unit must not keep that from running."""
+    assert host.run("systemctl cat 'galaxy-web@1.service' | grep -q '^ProtectProc=invisible'").rc == 0
+    path = host.check_output("mktemp --dry-run /tmp/XXXXXXXX.bam")
+    host.check_output(f"/srv/galaxy/venv/bin/python -c '{BAM}' {path}")
+    content = base64.b64decode(host.check_output(f"base64 --wrap=0 {path}"))
+    item = {"src": "files", "ext": "bam", "name": "one.bam"}
+    targets = [{"destination": {"type": "hdas"}, "items": [item]}]
+    response = requests.post(
+        f"{user.url}/api/tools/fetch",
+        data={"history_id": user.history, "targets": json.dumps(targets)},
+        files={"files_0|file_data": ("one.bam", content)},
+        headers={"x-api-key": user.key},
+        timeout=120,
+    )
+    response.raise_for_status()
+    made = response.json()
+    user.wait(made["jobs"][0]["id"])
+    dataset = made["outputs"][0]["id"]
+    header = {"x-api-key": user.key}
+    preview = requests.get(f"{user.url}/api/datasets/{dataset}/display", params={"preview": "true"}, headers=header, timeout=60)
+    preview.raise_for_status()
+    assert "read-of-the-test" in preview.text
+    # Galaxy 26.1.2 fails over a line that samtools has printed, because that is of bytes: samtools has run.
+    raw = {"data_type": "raw_data", "provider": "line"}
+    requests.get(f"{user.url}/api/datasets/{dataset}", params=raw, headers=header, timeout=60)
+    log = host.check_output("journalctl --unit 'galaxy-web@*' --since '-1min' --no-pager")
+    assert "opened subrocess (('samtools', 'view'" in log
+    # The bridge to WSGI drops such an exception; an administrator has to find it.
+    assert re.search(r"uncaught exception in GET /api/datasets/(.|\n)*Traceback(.|\n)*TypeError: startswith first arg must be bytes", log)
+
+
+def test_tests_of_tools_and_interactive_tools_are_served(user: User) -> None:
+    for path in ("tools/sort1/test_data", "tools/tests_summary", "entry_points?running=true"):
+        response = requests.get(f"{user.url}/api/{path}", headers={"x-api-key": user.key}, timeout=120)
+        assert response.status_code == 200, f"{path}: {response.text[:300]}"
 
 
 def test_datasets_are_sent_by_nginx_and_only_on_galaxys_word(host: Any, site: Any) -> None:

@@ -44,6 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "nginx_proxy_server_snippet": "location = /own {\n    return 204;\n}",
         "nginx_proxy_location_snippet": "limit_rate 1m;\nadd_header X-Own yes;",
     },
+    "rewriting": {"nginx_proxy_server_snippet": "rewrite ^/old/(.*)$ /new/$1;", "nginx_proxy_static_dir": ""},
     "denied": {
         "nginx_proxy_prefix": "/galaxy",
         "nginx_proxy_server_snippet": "location = /galaxy/admin {\n    deny all;\n}\nlocation = /training/admin {\n    deny all;\n}",
@@ -159,6 +160,10 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (top / "params.j2").write_text("{{ __nginx_proxy_params_content }}")
     params = {"template": {"src": str(top / "params.j2"), "dest": str(top / "params.params"), "mode": "0644"}}
     plays.append({**next(play for play in plays if str(top / "params.json") in play["vars_files"]), "tasks": [params]})
+    (top / "uses.j2").write_text("{{ __nginx_proxy_uses | to_json }}")
+    for name in variants:
+        task = {"template": {"src": str(top / "uses.j2"), "dest": str(top / f"{name}.uses"), "mode": "0644"}}
+        plays.append({**next(play for play in plays if str(top / f"{name}.json") in play["vars_files"]), "tasks": [task]})
     for name in ("plain", "user-header"):
         task = {"template": {"src": str(top / "http.j2"), "dest": str(top / f"{name}.http"), "mode": "0644"}}
         plays.append({**next(play for play in plays if str(top / f"{name}.json") in play["vars_files"]), "tasks": [task]})
@@ -167,7 +172,20 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     result = subprocess.run([*command, "-e", f"ansible_python_interpreter={sys.executable}"], env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    return {path.stem if path.suffix == ".conf" else path.name: path for suffix in ("conf", "locations", "params", "http") for path in top.glob(f"*.{suffix}")}
+    kinds = ("conf", "locations", "params", "http", "uses")
+    return {path.stem if path.suffix == ".conf" else path.name: path for kind in kinds for path in top.glob(f"*.{kind}")}
+
+
+@pytest.mark.parametrize("name", [*VARIANTS, *BESIDE])
+def test_preflight_knows_what_of_nginx_the_site_uses(sites: dict[str, Path], name: str) -> None:
+    """And by that, to which holes of nginx it is open."""
+    text = "".join(path.read_text() for key, path in sites.items() if key in (name, f"{name}.locations"))
+    directives = {line.split()[0] for line in text.splitlines() if line.strip()}
+    expected = {use for use in ("try_files", "rewrite") if use in directives}
+    expected |= {"ssl", "http2"} if "ssl_certificate" in directives else set()
+    if "uwsgi_pass" in directives:
+        expected |= {"uwsgi_pass", "map"}
+    assert set(json.loads(sites[f"{name}.uses"].read_text())) == expected
 
 
 def block(text: str, head: str) -> str:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control.database import changes
+import sqlalchemy
+from control.database import Database, changes
 from control.errors import ControlError
 from control.jobs import Jobs, described, heirs, taken_up
 
@@ -130,6 +131,28 @@ def test_a_python_that_does_not_answer_is_told(tmp_path: Path, script: str, expe
     else:
         with pytest.raises(ControlError, match=expected):
             jobs.unfinished("a")
+
+
+@pytest.mark.parametrize(
+    ("gone", "left"), [(True, ["b@here", "a@elsewhere"]), (False, ["a@here", "b@here", "a@elsewhere"])]
+)
+def test_a_handler_that_is_gone_is_no_process_of_galaxy(
+    monkeypatch: pytest.MonkeyPatch, gone: bool, left: list[str]
+) -> None:
+    """A handler that was killed leaves its row, and messages would be kept for the handler."""
+    monkeypatch.setattr("socket.gethostname", lambda: "here")
+    with sqlalchemy.create_engine("sqlite://").begin() as connection:
+        for table in (
+            "job (id INT, state TEXT, tool_id TEXT, job_runner_name TEXT, job_runner_external_id TEXT, handler TEXT)",
+            "workflow_invocation (id INT, state TEXT, handler TEXT)",
+            "worker_process (server_name TEXT, hostname TEXT)",
+        ):
+            connection.execute(sqlalchemy.text(f"CREATE TABLE {table}"))
+        processes = "('a', 'here'), ('b', 'here'), ('a', 'elsewhere')"
+        connection.execute(sqlalchemy.text(f"INSERT INTO worker_process VALUES {processes}"))
+        Database.move(Database.__new__(Database), connection, "a", {"b": []}, gone)
+        rows = connection.execute(sqlalchemy.text("SELECT server_name, hostname FROM worker_process")).fetchall()
+    assert [f"{name}@{host}" for name, host in rows] == left
 
 
 def test_a_broken_request_is_told(tmp_path: Path) -> None:

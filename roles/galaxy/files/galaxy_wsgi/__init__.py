@@ -28,7 +28,7 @@ from a2wsgi import ASGIMiddleware  # noqa: E402
 from galaxy.webapps.galaxy.buildapp import app_pair  # noqa: E402
 from galaxy.webapps.galaxy.fast_app import initialize_fast_app  # noqa: E402
 
-from . import beside, logs  # noqa: E402
+from . import beside, broker, logs  # noqa: E402
 
 Application = Callable[..., Iterable[bytes]]
 
@@ -110,4 +110,5 @@ def app_factory(global_conf: dict[str, Any], **local_conf: Any) -> Application:
         forks.of_workers(bridge.start)
     else:
         bridge.start()
+        broker.Broker(galaxy).keep_swept()
     return bridge

@@ -20,6 +20,8 @@ from typing import Any, Callable
 
 import uwsgi
 
+from . import broker
+
 # What the processes of this slot have in their names; the command of the instance sets it, and knows why.
 SLOT = os.environ.get("GALAXYOPS_SLOT") or f"{socket.gethostname()}.1"
 # A fork later than this takes the place of a process that has died, or comes in addition.
@@ -146,11 +148,13 @@ class Forks:
 
     def _start(self) -> None:
         late = time.monotonic() - self.loaded > SOON
+        messages = broker.Broker(self.galaxy)
         for function in [
             self._forget_the_dead,
-            self._empty_queues,
+            messages.start_empty,
             *self.postponed,
             *([self._catch_up] if late else []),
+            messages.keep_swept,
         ]:
             try:
                 function()
@@ -166,19 +170,6 @@ class Forks:
             for row in session.query(WorkerProcess).filter(WorkerProcess.server_name.startswith(names, autoescape=True)):
                 if not os.path.exists(f"/proc/{row.pid}"):
                     session.delete(row)
-
-    def _empty_queues(self) -> None:
-        """Remove the messages to the process that had this name before.
-
-        Galaxy would discard them one by one, and a database would keep them.
-        """
-        from galaxy.queues import control_queues_from_config
-
-        connection = self.galaxy.amqp_internal_connection_obj
-        if connection and connection.transport.driver_type == "sql":
-            with connection.clone() as own:
-                for queue in control_queues_from_config(self.galaxy.config):
-                    queue(own.default_channel).purge()
 
     def _catch_up(self) -> None:
         """Read again what other processes were told to read again since Galaxy was loaded.

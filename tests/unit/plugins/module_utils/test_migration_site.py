@@ -425,3 +425,178 @@ def test_password_that_the_inventory_would_drop_stops_the_move() -> None:
     assert site(password).problems == []
     assert site(password, known={"nginx_proxy_location_snippet": "allow all;"}).can_be_left == ["/x:3", "/x:4"]
     assert site(password, known={"nginx_proxy_location_snippet": password}).problems == []
+
+
+# A line of a snippet counts where it stands
+
+SERVER, IN_LOCATION = "nginx_proxy_server_snippet", "nginx_proxy_location_snippet"
+
+
+def test_guard_of_one_location_is_not_carried_over_by_that_of_another() -> None:
+    private = "location /private { deny all;\nproxy_pass http://127.0.0.1:8080; }"
+    reports = "location /reports { deny all; proxy_pass http://127.0.0.1:9001; }"
+    assert site(f"{private}\n{reports}", known={SERVER: reports}).can_be_left == ["/x:3"]
+    assert site(f"{private}\n{reports}", known={SERVER: f"{private}\n{reports}"}).problems == []
+
+
+def test_guard_within_a_location_does_not_guard_the_site() -> None:
+    reports = "location /reports { deny 1.2.3.4; proxy_pass http://127.0.0.1:9001; }"
+    assert site(f"deny 1.2.3.4;\n{reports}", known={SERVER: reports}).can_be_left == ["/x:3"]
+    assert site(f"deny 1.2.3.4;\n{reports}", known={SERVER: f"deny 1.2.3.4;\n{reports}"}).problems == []
+
+
+@pytest.mark.parametrize(
+    "guard", ["deny 1.2.3.4;", "limit_req zone=one;", "auth_basic staff;\nauth_basic_user_file /p;"]
+)
+@pytest.mark.parametrize(
+    "other", ["location /reports { proxy_pass http://127.0.0.1:9001; }", "location /static { alias /srv/static; }"]
+)
+def test_guard_of_the_site_guards_what_is_not_the_application_too(guard: str, other: str) -> None:
+    known = {IN_LOCATION: guard, SERVER: other}
+    assert "/x:3" in site(f"{guard}\n{other}", known=known).can_be_left
+    assert site(f"{guard}\n{other}", known={**known, SERVER: f"{guard}\n{other}"}).problems == []
+    own = other.replace("{", f"{{ {guard}")
+    assert site(f"{guard}\n{other}", known={**known, SERVER: own}).problems == []
+
+
+def test_guard_of_the_site_may_stand_in_the_locations_where_all_lead_to_the_application() -> None:
+    assert site("deny 1.2.3.4;", known={IN_LOCATION: "deny 1.2.3.4;"}).problems == []
+    assert site("", "deny 1.2.3.4;", known={IN_LOCATION: "deny 1.2.3.4;"}).problems == []
+    assert site("", "deny 1.2.3.4;", known={SERVER: "deny 1.2.3.4;"}).problems == []
+
+
+PASSWORD = "auth_basic staff;\nauth_basic_user_file /p;"
+
+
+@pytest.mark.parametrize(
+    ("server", "location", "snippets"),
+    [
+        (f"{PASSWORD}\nlocation /static {{ alias /srv/galaxy/static; }}", "", {IN_LOCATION, SERVER}),
+        (PASSWORD, "", {IN_LOCATION, SERVER}),
+        ("", PASSWORD, {IN_LOCATION, SERVER}),
+        ("location /static { alias /srv/galaxy/static; }", PASSWORD, {IN_LOCATION}),
+        (f"{PASSWORD}\nlocation /static {{ auth_basic off; alias /srv/galaxy/static; }}", "", {IN_LOCATION}),
+    ],
+)
+def test_password_is_asked_for_where_it_was(server: str, location: str, snippets: set[str]) -> None:
+    plan = site(server, location)
+    assert plan.problems == []
+    assert {name: plan.inputs[name] for name in plan.inputs.keys() & {IN_LOCATION, SERVER}} == dict.fromkeys(
+        snippets, f"{PASSWORD}\n"
+    )
+
+
+def test_password_for_an_answer_to_the_authority_of_certificates_is_not_made_up() -> None:
+    plan = site(f"{PASSWORD}\nlocation /.well-known/acme-challenge {{ auth_basic off; root /var/www; }}")
+    assert (plan.problems, SERVER in plan.inputs) == ([], False)
+
+
+def test_guard_is_to_be_written_where_it_holds_as_before() -> None:
+    def problem(plan: migration.Plan, line: int) -> str:
+        return next(text for text in plan.problems if text.startswith(f"/x:{line}:"))
+
+    assert SERVER in problem(site("deny 1.2.3.4;"), 3) and IN_LOCATION not in problem(site("deny 1.2.3.4;"), 3)
+    assert IN_LOCATION in problem(site("", "deny 1.2.3.4;"), 5) and SERVER not in problem(site("", "deny 1.2.3.4;"), 5)
+    plan = site("location /admin { proxy_pass http://127.0.0.1:8080;\ndeny all; }")
+    assert "write the location /admin into nginx_proxy_server_snippet, with uwsgi_pass in it" in problem(plan, 4)
+
+
+# What the snippets need
+
+
+@pytest.mark.parametrize(
+    ("definition", "line"),
+    [
+        ("limit_req_zone $binary_remote_addr zone=visitors:1m rate=5r/s;", "limit_req zone=visitors;"),
+        ("limit_conn_zone $binary_remote_addr zone=visitors:1m;", "limit_conn visitors 5;"),
+        ("geo $guest { default 1; 10.0.0.0/8 0; }", "if ($guest) { return 403; }"),
+        ("map $http_user_agent $bot { default 0; }", "if ($bot) { return 403; }"),
+    ],
+)
+def test_definition_that_the_snippets_need_stops_the_move(definition: str, line: str) -> None:
+    text = f"{definition}\nserver {{ location / {{ {line}\nproxy_pass http://localhost:8080; }} }}"
+    for known in ({}, {IN_LOCATION: line}, {SERVER: line}):
+        (problem,) = [
+            problem
+            for problem in read({"/x": text}, known=known).problems
+            if problem.startswith("/x:1: ") and "conf.d" in problem
+        ]
+        assert "the lines for the snippets of nginx_proxy need" in problem
+    files = {"/x": text.partition("\n")[2], "/y": definition}
+    assert read(files, known={IN_LOCATION: line}).problems == []
+
+
+def test_definition_is_not_needed_where_the_line_is_left_behind() -> None:
+    zone = "limit_req_zone $binary_remote_addr zone=visitors:1m rate=5r/s;"
+    text = f"{zone}\nserver {{ location / {{\nlimit_req zone=visitors;\nproxy_pass http://localhost:8080; }} }}"
+    assert read({"/x": text}, leave_behind=["/x:3"]).problems == []
+
+
+def test_header_is_to_be_written_where_the_role_takes_it() -> None:
+    (problem,) = site("", "proxy_set_header X-Site main;").problems
+    assert problem.endswith("write 'uwsgi_param HTTP_X_SITE main;' into nginx_proxy_server_snippet")
+    assert site("", "proxy_set_header X-Site main;", known={SERVER: "uwsgi_param HTTP_X_SITE main;"}).problems == []
+    assert site("proxy_set_header X-Site main;", known={SERVER: "uwsgi_param HTTP_X_SITE main;"}).problems == []
+    assert site("", "proxy_set_header X-Site main;", known={SERVER: "uwsgi_param HTTP_X_SITE other;"}).can_be_left == [
+        "/x:5"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ("client_max_body_size 3g;", "nginx_proxy_client_max_body_size", "3g"),
+        ("proxy_read_timeout 900s;", "nginx_proxy_read_timeout", 900),
+        ("gzip off;", "nginx_proxy_gzip", False),
+    ],
+)
+def test_value_of_the_location_of_the_application_is_that_of_the_site(line: str, name: str, value: object) -> None:
+    plan = site("", line)
+    assert (plan.inputs[name], plan.notes) == (value, [])
+    plan = site(f"location /api {{ proxy_pass http://127.0.0.1:8080;\n{line} }}")
+    assert name not in plan.inputs
+    (note,) = plan.notes
+    assert note.startswith("/x:4: ") and f"({name})" in note
+
+
+def test_path_that_nginx_changes_for_a_part_of_the_site_needs_a_location() -> None:
+    upload = "location /_upload { proxy_pass http://127.0.0.1:8080/upload; }"
+    (problem,) = site(upload).problems
+    assert (
+        "gets the path /upload for /_upload here" in problem
+        and "write the location /_upload into nginx_proxy_server_snippet" in problem
+    )
+    assert "nginx_proxy_prefix" not in problem
+    assert (
+        site(
+            upload,
+            known={SERVER: "location /_upload { rewrite ^ /upload break; uwsgi_pass unix:/run/galaxy/web.sock; }"},
+        ).problems
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "location"),
+    [
+        ("nginx_upload_store = /x\nnginx_upload_path = /_upload\n", "location /_upload { uwsgi_pass a; }"),
+        (
+            "dynamic_proxy_prefix = gie_proxy\ndynamic_proxy_manage = True\n",
+            "location /gie_proxy { proxy_pass http://localhost:8800; }",
+        ),
+        ("nginx_x_archive_files_base = /_x_files\n", "location /_x_files/ { internal; alias /; }"),
+    ],
+)
+def test_option_of_a_location_in_the_snippet_is_no_problem(options: str, location: str) -> None:
+    assert len(read({}, INI + options).problems) == options.count("\n")
+    assert read({}, INI + options, known={SERVER: location}).problems == []
+    assert len(read({}, INI + options, known={SERVER: "location /other { return 404; }"}).problems) == options.count(
+        "\n"
+    )
+
+
+def test_what_is_no_secret_is_shown() -> None:
+    plan = site("ssl_certificate_key /etc/ssl/a.key;\nproxy_pass_request_body off;\nproxy_pass_header Server;")
+    assert {"ssl_certificate_key /etc/ssl/a.key", "proxy_pass_request_body off", "proxy_pass_header Server"} <= {
+        entry.name for entry in plan.entries
+    }

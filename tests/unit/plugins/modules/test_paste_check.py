@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _nginx_versions as nginx_versions
 
 Run = Callable[..., dict[str, Any]]
 
@@ -645,3 +649,24 @@ def test_http_of_uwsgi_beyond_the_host_is_warned_about(run_module: Run, path: Pa
     assert [finding["severity"] for finding in result["findings"]] == ["warning"]
     assert "unbit/uwsgi#2775" in result["msg"]
     assert run_module("paste_check", path=str(path), uwsgi_listen="http", reach="host")["findings"] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts another database of packages")
+@pytest.mark.skipif(not os.path.exists("/var/lib/dpkg/status"), reason="no dpkg here")
+def test_hole_of_nginx_is_a_warning_that_names_the_package_with_the_fix(run_module: Run, tmp_path: Path) -> None:
+    found = nginx_versions.installed()
+    if not found or not found.version.startswith("1.22.1-9+deb12u"):
+        pytest.skip("no nginx of Debian 12 here")
+    database = shutil.copytree("/var/lib/dpkg", tmp_path / "dpkg", symlinks=True)
+    status = (database / "status").read_text(encoding="utf-8")
+    old = re.sub(rf"(?s)(\nPackage: {found.package}\n(?:\S[^\n]*\n| [^\n]*\n)*?Version: )[^\n]*", r"\g<1>1.22.1-9+deb12u7", f"\n{status}")
+    (database / "status").write_text(old[1:], encoding="utf-8")
+    under = ["unshare", "--mount", "sh", "-c", f'mount --bind {database} /var/lib/dpkg && exec "$@"', "sh"]
+    assert "warnings" not in run_module("paste_check", under=under)
+    result = run_module("paste_check", under=under, nginx_uses=["uwsgi_pass"])
+    (finding,) = result["findings"]
+    assert (finding["severity"], finding["path"]) == ("warning", "")
+    assert finding["message"].startswith(f"{found.package} 1.22.1-9+deb12u7 has holes that this site is open to: CVE-2026-42946 (uwsgi_pass: ")
+    assert f"Install {found.package} 1.22.1-9+deb12u8 or later" in finding["message"]
+    assert finding["message"] in str(result["warnings"])
+    assert run_module("paste_check", under=under, nginx_uses=["uwsgi_pass"], fail_on="warning")["failed"]
