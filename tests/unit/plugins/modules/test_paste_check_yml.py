@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy as galaxy
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
-from ansible_collections.galaxyops.uwsgi.plugins.modules.paste_check import Preflight
+from ansible_collections.galaxyops.uwsgi.plugins.modules.paste_check import DOCUMENTATION, Preflight
 
 Run = Callable[..., dict[str, Any]]
+
+PARAMETERS: dict[str, dict[str, Any]] = yaml.safe_load(DOCUMENTATION)["options"]
 
 GOOD = """\
 galaxy:
@@ -53,46 +55,8 @@ def path(tmp_path: Path) -> Path:
 def preflight(path: object, variables: Any = None, **how: Any) -> Preflight:
     """What the module does, without a process of its own."""
     changes = [paste_ini.Change(*change) for change in how.pop("changes", [])]
-    params: dict[str, Any] = {
-        "app": "main",
-        "missing": "fail",
-        "job_conf": None,
-        "handlers": None,
-        "handlers_mode": "static",
-        "workflow_schedulers": [],
-        "previous_ids": [],
-        "assign_with": None,
-        "default_handler": None,
-        "max_grab": None,
-        "ready_window_size": None,
-        "purge_handlers": False,
-        "environment": [],
-        "galaxy_version": "26.1",
-        "server_dir": None,
-        "virtualenv": None,
-        "uwsgi_options": {},
-        "uwsgi_options_file": None,
-        "uwsgi_files": [],
-        "uwsgi_listen": "unix",
-        "uwsgi_http_address": "",
-        "asgi_paths": None,
-        "uwsgi_package": None,
-        "uwsgi_install_method": "wheel",
-        "user": None,
-        "run_dir": None,
-        "read_timeout": None,
-        "listen": [],
-        "remote_user": None,
-        "reach": "proxy",
-        "sent_directories": [],
-        "certificate": None,
-        "return_options": {},
-        "look_at": {},
-        "instance": None,
-        **how,
-        "path": str(path),
-    }
-    return Preflight(params, changes, variables or {})
+    defaults = {name: option.get("default") for name, option in PARAMETERS.items()}
+    return Preflight({**defaults, "galaxy_version": "26.1", **how, "path": str(path)}, changes, variables or {})
 
 
 def found(path: object, variables: Any = None, **how: Any) -> list[Finding]:
