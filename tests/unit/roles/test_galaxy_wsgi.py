@@ -231,7 +231,7 @@ def test_options_of_a_galaxy_yml_are_read_by_galaxy(bridge: Any, loaded: list[An
 
 def test_a_galaxy_yml_that_is_missing_is_an_error(bridge: Any, loaded: list[Any]) -> None:
     """Galaxy would run with its defaults."""
-    with pytest.raises(FileNotFoundError, match="none.yml"):
+    with pytest.raises(FileNotFoundError, match=r"none\.yml"):
         bridge.app_factory({}, galaxy_config_file="/srv/galaxy/config/none.yml")
     assert loaded == []
 
