@@ -26,11 +26,9 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_files as uwsgi_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._galaxy_job_config import JobConfig
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._galaxy_options import NAMES_YML
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import Application, Change
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import mask_value
-
-# What a Paste Deploy file says for a Galaxy whose options are in a galaxy.yml
-NAMES_YML = "galaxy_config_file"
 
 MISSING = "the file does not exist: correct the path, or run the role that writes the file first"
 

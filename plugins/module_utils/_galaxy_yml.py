@@ -17,6 +17,7 @@ from typing import Any, Optional
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_files as uwsgi_files
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _yaml_text as yaml_text
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._galaxy_options import is_yaml
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import (
     TRUE,
     UWSGI,
@@ -28,11 +29,22 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import mask_value
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._uwsgi_files import Setting
 
+__all__ = [
+    "SECTION",
+    "GalaxyYml",
+    "check",
+    "is_yaml",
+    "read",
+    "required_findings",
+    "text_of",
+    "uwsgi_findings",
+    "with_factory",
+]
+
 SECTION = "galaxy"
 
 # The other sections that somebody reads
 _SECTIONS = (SECTION, UWSGI, "gravity", "reports", "tool_shed", "tusd", "gx_it_proxy")
-_EXTENSIONS = (".yml", ".yaml")
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _FALSE = ("false", "no", "off", "0")
 
@@ -79,11 +91,6 @@ class GalaxyYml:
         for setting in self.uwsgi:
             found.setdefault(setting.name, []).append(setting.value)
         return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
-
-
-def is_yaml(path: str) -> bool:
-    """Whether Galaxy reads the file at I(path) as YAML."""
-    return path.lower().endswith(_EXTENSIONS)
 
 
 def text_of(value: Any) -> str:
