@@ -64,6 +64,7 @@ def _yaml(text: str) -> None:
 
 READERS: dict[str, Callable[[str], object]] = {
     "without_section": lambda text: fingerprint.without_section(text.encode(), "uwsgi"),
+    "without_keys": lambda text: fingerprint.without_keys(text.encode(), ["gravity", "handling"]),
     "without_handlers": lambda text: fingerprint.without_handlers(text.encode()),
     "mask_line": _secrets.mask_line.__wrapped__,
     "job_conf.mask_secrets": _job_conf.mask_secrets,
