@@ -32,6 +32,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import ma
 
 MISSING = "the file does not exist: correct the path, or run the role that writes the file first"
 
+_SECRET = "remote_user_secret"
 _GALAXY_SECTION = re.compile(r"^galaxy:", re.MULTILINE)
 
 # Options whose value is no text. Those that end like this are too, and of the first ones Galaxy dies when they are empty.
@@ -229,6 +230,19 @@ class GalaxyConfig:
                 *_text_findings(self.application),
             ]
             yield from self._with_variables(found)
+
+    def shared_secret_findings(self) -> Iterator[Finding]:
+        """Whether the secret that Galaxy and nginx share is where the role nginx_proxy reads it: in the file, which alone gives it to Galaxy too."""
+        variable = galaxy_environment.variable_of(self.application, _SECRET)
+        if variable.startswith(galaxy_environment.OVERRIDE):
+            message = f"nginx sends the secret of {self.file}, and Galaxy believes that of this variable: move the value into the file, and remove the variable"
+            yield Finding("", 0, "error", message, "", _SECRET)
+        elif self.yml and not self.yml.problem and _SECRET not in self.in_file.values:
+            message = (
+                "Galaxy and nginx share this secret, and the roles never write a galaxy.yml: add 'remote_user_secret:' with 48 random letters and "
+                f"digits below '{galaxy_yml.SECTION}:' (galaxy_config.{galaxy_yml.SECTION} of the role galaxyproject.galaxy)"
+            )
+            yield Finding(self.file, self.yml.line, "error", message, galaxy_yml.SECTION, _SECRET)
 
     def _with_variables(self, findings: Iterable[Finding]) -> Iterator[Finding]:
         for finding in findings:

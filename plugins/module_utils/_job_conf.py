@@ -1134,7 +1134,12 @@ def _runners(text: str, path: str, kind: str) -> tuple[Runner, ...]:
     if kind == "xml":
         plugins = [plugin.attributes for group in _parse_xml(text, path).find("plugins") for plugin in group.find("plugin")]
         return tuple(Runner(plugin["id"], plugin["load"]) for plugin in plugins if {"id", "load"} <= plugin.keys() and plugin.get("type") == "runner")
-    configured = (_YamlText(text, path).data or {}).get("runners")
+    return yaml_runners(_YamlText(text, path).data or {})
+
+
+def yaml_runners(data: dict[str, Any]) -> tuple[Runner, ...]:
+    """The runner plugins in a job configuration in YAML."""
+    configured = data.get("runners")
     if not isinstance(configured, dict):
         return ()
     return tuple(Runner(str(name), str(plugin["load"])) for name, plugin in configured.items() if isinstance(plugin, dict) and "load" in plugin)

@@ -450,6 +450,11 @@ job_config:
       description: Whether it stands in C(job_config) of a C(galaxy.yml).
       type: bool
       sample: false
+    runners:
+      description: The runner plugins of one in C(job_config), as M(galaxyops.uwsgi.job_conf_handlers) returns those of a file.
+      type: list
+      elements: dict
+      sample: [{id: local, load: "galaxy.jobs.runners.local:LocalJobRunner", ends_with_handler: true}]
 changing:
   description: The sections of O(changes) that are not yet as they are going to be.
   returned: always
@@ -719,7 +724,9 @@ class Preflight:
     def job_config(self) -> dict[str, Any]:
         """Where Galaxy reads how jobs run."""
         place = self.config.job_config(self.params["server_dir"] or "")
-        return {"path": place.path, "inline": place.inline is not None}
+        runners = job_conf.yaml_runners(place.inline.data) if place.inline else ()
+        shown = [{**asdict(runner), "ends_with_handler": runner.ends_with_handler} for runner in runners]
+        return {"path": place.path, "inline": place.inline is not None, "runners": shown}
 
     @property
     def database(self) -> str:
@@ -749,6 +756,9 @@ class Preflight:
         fork = galaxy.fork_problem(self.serving, galaxy.Galaxy(self.version))
         if fork:
             errors["lazy-apps"] = fork
+        if self.config.of_yml and self.params["uwsgi_options"] and galaxy.Galaxy(self.version).before(22, 5):
+            message = f"the role uwsgi serves a galaxy.yml of Galaxy 22.05 and later, and this is {galaxy.Galaxy(self.version)}: name a galaxy.ini"
+            return [Finding(self.path, 0, "error", message), *self.check_uwsgi_section()]
         # Where Galaxy is about to be installed, so is its bridge.
         old = galaxy.old_bridge_findings(self.serving, self.params["server_dir"] or "") if self.params["missing"] == "fail" else []
         return [
@@ -902,6 +912,8 @@ class Preflight:
         findings = galaxy.remote_user_findings(
             application.values, path, application.section, {}, self.params["remote_user"], self.params["reach"], mode, application.shared
         )
+        if self.params["remote_user"] and galaxy.remote_user(application.values).used:
+            findings += self.config.shared_secret_findings()
         # What is found in DEFAULT is there, all else is where the application has it from.
         return self.config.located(
             finding if finding.section == paste_ini.DEFAULT else replace(finding, section=self.config.section_of(finding.option)) for finding in findings

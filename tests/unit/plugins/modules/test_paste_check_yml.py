@@ -80,7 +80,8 @@ def test_good_file(run_module: Run, path: Path) -> None:
         "galaxy": {"id_secret": "********"},
         "uwsgi": {},
     }
-    assert result["job_config"] == {"path": str(path), "inline": True}
+    runners = [{"id": "local", "load": "galaxy.jobs.runners.local:LocalJobRunner", "ends_with_handler": True}]
+    assert result["job_config"] == {"path": str(path), "inline": True, "runners": runners}
     assert "hunter2" not in str(result)
     assert path.read_text(encoding="utf-8") == GOOD
 
@@ -345,8 +346,11 @@ def test_section_of_uwsgi_is_checked_and_listed(path: Path) -> None:
     alone = found(path, galaxy_version="21.09")
     assert [(finding.line, finding.severity) for finding in alone] == [(5, "error"), (2, "warning")]
     assert "move processes to uwsgi_processes" in alone[1].message
-    beside = found(path, galaxy_version="21.09", uwsgi_options={"processes": 2})
+    beside = found(path, galaxy_version="22.05", uwsgi_options={"lazy-apps": True})
     assert [(finding.line, finding.severity) for finding in beside] == [(2, "warning"), (5, "warning")]
+    old, *_same = found(path, galaxy_version="21.09", uwsgi_options={"processes": 2})
+    assert (old.line, old.severity) == (0, "error")
+    assert old.message == "the role uwsgi serves a galaxy.yml of Galaxy 22.05 and later, and this is Galaxy 21.09: name a galaxy.ini"
     assert [finding.line for finding in found(path)] == [2, 5]
     assert found(path, changes=[("app:main", {})]) == []
 
@@ -357,6 +361,17 @@ def test_secret_in_a_file_that_everybody_may_read_is_none(path: Path) -> None:
     (message,) = shown(path, remote_user="$remote_user")
     assert message.startswith(f"{path}:3: [galaxy] remote_user_secret: every account of the host can read {path}")
     assert "swordfish" not in message
+
+
+def test_secret_that_no_role_can_write_is_an_error(path: Path) -> None:
+    path.write_text("galaxy:\n  use_remote_user: true\n", encoding="utf-8")
+    (message,) = shown(path, remote_user="$remote_user")
+    assert message.startswith(f"{path}:1: [galaxy] remote_user_secret: Galaxy and nginx share this secret, and the roles never write a galaxy.yml")
+    assert len(shown(path, {"GALAXY_CONFIG_REMOTE_USER_SECRET": "swordfish"}, remote_user="$remote_user")) == 1
+    path.write_text("galaxy:\n  use_remote_user: true\n  remote_user_secret: swordfish\n", encoding="utf-8")
+    assert shown(path, {"GALAXY_CONFIG_REMOTE_USER_SECRET": "another"}, remote_user="$remote_user") == []
+    (message,) = shown(path, {"GALAXY_CONFIG_OVERRIDE_REMOTE_USER_SECRET": "another"}, remote_user="$remote_user")
+    assert message.startswith(f"GALAXY_CONFIG_OVERRIDE_REMOTE_USER_SECRET: nginx sends the secret of {path}, and Galaxy believes that of this variable")
 
 
 def test_environment_is_no_way_around_a_check(run_module: Run, path: Path) -> None:
@@ -402,7 +417,8 @@ CALLERS: list[dict[str, Any]] = [
     {"handlers": [], "remote_user": ""},
     {"remote_user": "$remote_user", "reach": "host", "asgi_paths": []},
     {"reach": "network", "asgi_paths": ["/api/mcp"], "uwsgi_listen": "http"},
-    {"galaxy_version": "21.09", "uwsgi_options": {"processes": 2}},
+    {"galaxy_version": "21.09"},
+    {"uwsgi_options": {"processes": 2}},
     {"galaxy_version": "18.01"},
     {"uwsgi_options": {"lazy-apps": True}},
 ]
@@ -416,7 +432,7 @@ CALLERS: list[dict[str, Any]] = [
 def test_same_options_give_the_same_findings_in_both_formats(
     tmp_path_factory: pytest.TempPathFactory, options: dict[str, Any], how: dict[str, Any], variables: dict[str, str]
 ) -> None:
-    """But for the place."""
+    """But for the place, and for what a role would write."""
     directory = tmp_path_factory.mktemp("both")
     version = galaxy.parse_version(how.get("galaxy_version", "26.1"))
     old = galaxy.Galaxy(version).before(22, 5)
@@ -442,6 +458,8 @@ def test_same_options_give_the_same_findings_in_both_formats(
                 message=finding.message.replace(str(file), "FILE").replace("[app:main]", "[galaxy]"),
             )
             for finding in found(file, variables, **how)
+            # The roles write this into an INI file.
+            if "the roles never write a galaxy.yml" not in finding.message
         }
 
     assert comparable(ini) == comparable(yml)
