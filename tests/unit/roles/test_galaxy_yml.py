@@ -1,0 +1,171 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the roles make of a galaxy.yml, rendered by Ansible itself; how Galaxy runs with it is tested on real hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini
+
+ROOT = Path(__file__).resolve().parents[3]
+YML, INI = "/srv/galaxy/config/galaxy.yml", "/srv/galaxy/config/galaxy.ini"
+LOCAL = {"id": "local", "load": "galaxy.jobs.runners.local:LocalJobRunner", "ends_with_handler": True}
+
+# The role, the inputs, and what to look at.
+WEB = {
+    "control": "{{ __uwsgi_control | combine(__uwsgi_yml_control if __uwsgi_is_yml | bool else {}) }}",
+    "files": "{{ __uwsgi_files }}",
+}
+HANDLERS = {
+    "watch": "{{ __job_handlers_watch }}",
+    "inline": "{{ __job_handlers_inline | bool }}",
+    "runners": "{{ __job_handlers_runners }}",
+    "ending": "{{ __job_handlers_ending_runners }}",
+}
+VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
+    "yml": ("uwsgi", {"galaxy_config_file": YML}, WEB),
+    "yml-json": ("uwsgi", {"galaxy_config_file": YML, "uwsgi_config_format": "json", "uwsgi_instance": "gx"}, WEB),
+    "ini": ("uwsgi", {"galaxy_config_file": INI, "uwsgi_options": {"env": ["A=1"]}}, WEB),
+    "handlers-inline": (
+        "job_handlers",
+        {
+            "galaxy_config_file": YML,
+            "__job_handlers_checked": {"job_config": {"inline": True, "runners": [LOCAL]}},
+            "__job_handlers_registered": {"skipped": True},
+        },
+        HANDLERS,
+    ),
+    "handlers-ini": (
+        "job_handlers",
+        {
+            "galaxy_config_file": INI,
+            "__job_handlers_checked": {"job_config": {"inline": False, "runners": []}},
+            "__job_handlers_registered": {"runners": [LOCAL]},
+        },
+        HANDLERS,
+    ),
+    "handlers-unchecked": ("job_handlers", {"galaxy_config_file": YML}, HANDLERS),
+}
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What each role makes of its inputs."""
+    top = tmp_path_factory.mktemp("rendered")
+    plays = []
+    for name, (role, variables, wanted) in VARIANTS.items():
+        directory = ROOT / "roles" / role
+        (top / f"{name}.json").write_text(json.dumps(variables))
+        (top / f"{name}.j2").write_text(
+            "{{ {" + ", ".join(f"'{key}': {value[3:-3]}" for key, value in wanted.items()) + "} | to_json }}"
+        )
+        plays.append(
+            {
+                "hosts": "localhost",
+                "gather_facts": False,
+                "vars_files": [
+                    str(directory / "defaults" / "main.yml"),
+                    str(directory / "vars" / "main.yml"),
+                    str(top / f"{name}.json"),
+                ],
+                "vars": {
+                    "ansible_facts": {"service_mgr": "systemd", "processor_vcpus": 2},
+                    "role_path": str(directory),
+                },
+                "tasks": [
+                    {"template": {"src": str(top / f"{name}.j2"), "dest": str(top / f"{name}.out"), "mode": "0600"}}
+                ],
+            }
+        )
+    (top / "play.yml").write_text(json.dumps(plays))
+    command = [
+        str(Path(sys.executable).with_name("ansible-playbook")),
+        "-i",
+        "localhost,",
+        "-c",
+        "local",
+        str(top / "play.yml"),
+    ]
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"),
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+    }
+    result = subprocess.run(
+        [*command, "-e", f"ansible_python_interpreter={sys.executable}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return {name: json.loads((top / f"{name}.out").read_text()) for name in VARIANTS}
+
+
+def written(found: dict[str, Any]) -> dict[str, Any]:
+    return {file["path"]: file for file in found["files"] if file.get("state", "file") != "absent"}
+
+
+@pytest.mark.parametrize(("name", "instance"), [("yml", "galaxy"), ("yml-json", "gx")])
+def test_galaxy_yml_is_named_and_never_written(rendered: dict[str, dict[str, Any]], name: str, instance: str) -> None:
+    found = rendered[name]
+    files = written(found)
+    assert not [path for path in files if path.startswith("/srv/galaxy/config")]
+    link = files[f"/etc/{instance}/paste.ini"]
+    assert (link["mode"], link["group"]) == ("0640", "galaxy")
+    assert _paste_ini.get_options(link["content"], "app:main")["galaxy_config_file"] == YML
+    assert bool(_paste_ini.get_options(link["content"], "uwsgi")) is (name == "yml")
+    assert f'GALAXY_CONFIG_FILE="{YML}"' in files[f"/etc/{instance}/web.env"]["content"]
+    assert json.loads(files[f"/etc/{instance}/web.json"]["content"]) == found["control"]
+
+
+def test_web_processes_find_the_bridge_beside_their_command(rendered: dict[str, dict[str, Any]]) -> None:
+    python = "/usr/local/lib/galaxyops/galaxy-web/python"
+    source = ROOT / "roles" / "galaxy" / "files" / "galaxy_wsgi"
+    assert rendered["yml"]["control"]["python_path"] == [python]
+    files = written(rendered["yml"])
+    made = {path: file["content"] for path, file in files.items() if path.startswith(f"{python}/galaxy_wsgi/")}
+    assert made == {f"{python}/galaxy_wsgi/{file.name}": file.read_text() for file in source.glob("*.py")}
+    # No module beside it that Galaxy would take for another one.
+    assert {path.removeprefix(f"{python}/").partition("/")[0] for path in files if path.startswith(f"{python}/")} == {
+        "galaxy_wsgi"
+    }
+    assert {"path": f"{python}/galaxy_wsgi/*.py", "installed": True} in rendered["yml"]["control"]["watch"]
+
+
+def test_galaxy_yml_and_what_names_it_are_watched(rendered: dict[str, dict[str, Any]]) -> None:
+    watch = rendered["yml"]["control"]["watch"]
+    assert {"path": YML, "without_keys": ["gravity", "uwsgi"]} in watch
+    assert {"path": "/etc/galaxy/paste.ini"} in watch
+    assert {"path": YML, "without_keys": ["gravity", "uwsgi"]} in rendered["handlers-inline"]["watch"]
+
+
+def test_galaxy_ini_is_what_it_was(rendered: dict[str, dict[str, Any]]) -> None:
+    found = rendered["ini"]
+    files = written(found)
+    assert "/etc/galaxy/paste.ini" not in files and not [path for path in files if "galaxy_wsgi" in path]
+    assert "python_path" not in found["control"]
+    assert found["control"]["argv"][1:] == ["--ini-paste", INI]
+    assert {"path": INI} in found["control"]["watch"]
+    assert "GALAXY_CONFIG_FILE" not in files["/etc/galaxy/web.env"]["content"]
+    assert files["/srv/galaxy/config/uwsgi-galaxy.ini"]["content"].startswith("[uwsgi]\n")
+    assert {"path": INI, "without_section": "uwsgi"} in rendered["handlers-ini"]["watch"]
+
+
+def test_runners_are_those_of_the_job_configuration_that_galaxy_reads(rendered: dict[str, dict[str, Any]]) -> None:
+    for name, inline in (("handlers-inline", True), ("handlers-ini", False)):
+        assert (rendered[name]["inline"], rendered[name]["runners"], rendered[name]["ending"]) == (
+            inline,
+            [LOCAL],
+            ["local"],
+        )
+    assert (rendered["handlers-unchecked"]["inline"], rendered["handlers-unchecked"]["runners"]) == (False, [])
