@@ -150,15 +150,25 @@ def _link(yml: str, section: Mapping[str, Any]) -> str:
 
 
 def configuration(
-    options: Mapping[str, Any], form: str, paste_file: str, directory: str, paste_include: str, app: str = "main"
+    options: Mapping[str, Any],
+    form: str,
+    paste_file: str,
+    directory: str,
+    paste_include: str,
+    app: str = "main",
+    python: str = "",
 ) -> Configuration:
     """Write I(options), and the load of the application I(app) in I(paste_file), in one form.
 
     Files of their own are in I(directory), but for what the section of a Paste Deploy file includes. A galaxy.yml in the place of a Paste Deploy file
-    is never written: one in the directory names it.
+    is never written: one in the directory names it. The modules that this needs are in the directory I(python).
     """
     if is_yaml(paste_file):
         link = link_name(directory)
+        if python:
+            # uWSGI puts each directory before those that it has: a copy of these modules in another one does not count.
+            own = options.get("pythonpath", [])
+            options = {**options, "pythonpath": [*(own if isinstance(own, list) else [own]), python]}
         made = configuration(options, form, link, directory, f"{directory}/uwsgi.ini")
         return replace(made, section={}, files={**made.files, link: _link(paste_file, made.section)})
     # The short ways to say it know the application main only.

@@ -674,7 +674,13 @@ class Preflight:
         if content is not None and self.wanted is not None and self.params["purge_handlers"]:
             stay = [*self.params["previous_ids"], *self.params["workflow_schedulers"], *(handler.id for handler in self.handlers)]
             findings += galaxy.purged_findings(job_conf.registered(content, path), stay, path, found)
-        own = self.application.options.get("workflow_schedulers_config_file", "")
+        own = self.application.values.get("workflow_schedulers_config_file", "")
+        is_ours = os.path.basename(own) == f"workflow_schedulers_conf.{self.params['instance']}.xml"
+        if self.config.yml and self.wanted is not None and is_ours and not schedulers:
+            # From a galaxy.ini the role removes the line together with the file.
+            message = "the role removes this file, because no handler among job_handlers schedules workflows, and never writes a galaxy.yml: remove the line"
+            option = "workflow_schedulers_config_file"
+            return [*findings, *self.config.located([Finding(self.config.file, 0, "error", message, self.config.section_of(option), option)])]
         # With schedulers among job_handlers that file is the role's, which writes it anew.
         if os.path.isabs(own) and not schedulers:
             content = managed_file.read(own)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ LOCAL = {"id": "local", "load": "galaxy.jobs.runners.local:LocalJobRunner", "end
 
 # The role, the inputs, and what to look at.
 WEB = {
-    "control": "{{ __uwsgi_control | combine(__uwsgi_yml_control if __uwsgi_is_yml | bool else {}) }}",
+    "control": "{{ __uwsgi_control }}",
     "files": "{{ __uwsgi_files }}",
 }
 HANDLERS = {
@@ -131,8 +132,9 @@ def test_galaxy_yml_is_named_and_never_written(rendered: dict[str, dict[str, Any
 def test_web_processes_find_the_bridge_beside_their_command(rendered: dict[str, dict[str, Any]]) -> None:
     python = "/usr/local/lib/galaxyops/galaxy-web/python"
     source = ROOT / "roles" / "galaxy" / "files" / "galaxy_wsgi"
-    assert rendered["yml"]["control"]["python_path"] == [python]
     files = written(rendered["yml"])
+    # uWSGI puts the last one first.
+    assert re.findall("(?m)^pythonpath = (.*)$", files["/etc/galaxy/uwsgi.ini"]["content"]) == ["lib", python]
     made = {path: file["content"] for path, file in files.items() if path.startswith(f"{python}/galaxy_wsgi/")}
     assert made == {f"{python}/galaxy_wsgi/{file.name}": file.read_text() for file in source.glob("*.py")}
     # No module beside it that Galaxy would take for another one.
@@ -153,7 +155,7 @@ def test_galaxy_ini_is_what_it_was(rendered: dict[str, dict[str, Any]]) -> None:
     found = rendered["ini"]
     files = written(found)
     assert "/etc/galaxy/paste.ini" not in files and not [path for path in files if "galaxy_wsgi" in path]
-    assert "python_path" not in found["control"]
+    assert "python/" not in str(found["control"]["argv"])
     assert found["control"]["argv"][1:] == ["--ini-paste", INI]
     assert {"path": INI} in found["control"]["watch"]
     assert "GALAXY_CONFIG_FILE" not in files["/etc/galaxy/web.env"]["content"]

@@ -151,6 +151,20 @@ def test_a_galaxy_yml_is_named_by_a_paste_deploy_file_in_every_form(form: str) -
     assert "/etc/galaxy/paste.ini" in str([rest, configuration.argv, configuration.environment])
 
 
+@pytest.mark.parametrize("own", [None, "lib", ["lib", "more"]])
+def test_modules_that_load_a_galaxy_yml_come_before_all_others(own: Any) -> None:
+    options = {} if own is None else {"pythonpath": own}
+    expected = [*([] if own is None else own if isinstance(own, list) else [own]), "/ours"]
+    for form in formats.FORMATS:
+        configuration = formats.configuration(options, form, YML, "/etc/galaxy", "/x.ini", python="/ours")
+        text = "\n".join([*configuration.files.values(), *configuration.argv])
+        if form == "json":
+            assert json.loads(configuration.files["/etc/galaxy/uwsgi.json"])["uwsgi"]["pythonpath"] == expected
+        else:
+            assert re.findall(r"(?<!/)pythonpath\W+?(/?\w+)", text) == expected, form
+    assert "/ours" not in str(formats.configuration(options, "ini", "/galaxy.ini", "/etc/galaxy", "/x.ini", python="/ours"))
+
+
 # What the real uWSGI makes of it
 
 
@@ -158,16 +172,19 @@ class Written:
     """Options and the tiny application, written to a directory in one form."""
 
     def __init__(self, directory: Path, form: str, options: dict[str, Any], yml: bool = False) -> None:
+        (directory / "python").mkdir()
         self.directory = directory
         (directory / "tiny_app.py").write_text(APPLICATION.read_text())
         paste = directory / ("tiny.yml" if yml else "tiny.ini")
-        configuration = made(options, form, str(directory), str(paste))
+        configuration = formats.configuration(options, form, str(paste), str(directory), f"{directory}/include.ini", python=f"{directory}/python")
         section = formats.ini(configuration.section) if form == "paste" else ""
         paste.write_text(f"[app:main]\npaste.app_factory = tiny_app:app_factory\nversion = {form}\n\n{section}")
         if yml:
             # What the bridge does, but for Galaxy
             bridge = "import tiny_app\ndef app_factory(global_conf, galaxy_config_file):\n    version = open(galaxy_config_file).read()\n"
-            (directory / "galaxy_wsgi.py").write_text(bridge + "    return tiny_app.app_factory(global_conf, version=version)\n")
+            # A copy that somebody has made once is in the way of nobody.
+            (directory / "galaxy_wsgi.py").write_text("raise ImportError('an old copy')\n")
+            (directory / "python" / "galaxy_wsgi.py").write_text(bridge + "    return tiny_app.app_factory(global_conf, version=version)\n")
             paste.write_text(form)
         for path, text in configuration.files.items():
             Path(path).write_text(text)

@@ -203,6 +203,16 @@ def test_inline_job_configuration_is_checked_like_a_file(path: Path) -> None:
     assert shown(path, changes=[("app:main", {"id_secret": "hunter2"})]) == []
 
 
+def test_file_of_schedulers_that_is_going_to_go_must_not_be_named(path: Path) -> None:
+    own = path.with_name("workflow_schedulers_conf.none.xml")
+    path.write_text(GOOD.replace("id_secret: hunter2", f"workflow_schedulers_config_file: {own}"), encoding="utf-8")
+    dynamic: dict[str, Any] = {"handlers": HANDLERS, "handlers_mode": "dynamic", "assign_with": ["db-skip-locked"], "instance": "none"}
+    (message,) = shown(path, **dynamic)
+    assert message.startswith(f"{path}:3: [galaxy] workflow_schedulers_config_file: the role removes this file")
+    assert shown(path, **dynamic, workflow_schedulers=["w0"], changes=[("app:main", {"workflow_schedulers_config_file": str(own)})]) == []
+    assert shown(path, **{**dynamic, "instance": "other"}) == []
+
+
 def test_both_a_job_configuration_and_a_file_with_one_are_refused(path: Path) -> None:
     path.write_text(GOOD.replace("  id_secret: hunter2\n", "  job_config_file: job_conf.yml\n"), encoding="utf-8")
     (message,) = shown(path)
