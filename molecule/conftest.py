@@ -185,12 +185,12 @@ Play = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def play(name: str) -> Play:
-    """Run a playbook of the scenario once more against the host."""
+    """Run a playbook of the scenario once more against the host, with the variables of the scenario or of another inventory."""
 
-    def run(playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(playbook: str, *arguments: str, hosts: str = "hosts.yml") -> subprocess.CompletedProcess[str]:
         path = playbook if playbook.startswith("galaxyops.") else str(TOP / playbook)
         command = ["ansible-playbook", "--limit", name, path, *arguments]
-        for inventory in (TOP / "molecule" / SCENARIO / "hosts.yml", TOP / "molecule" / "inventory"):
+        for inventory in (TOP / "molecule" / SCENARIO / hosts, TOP / "molecule" / "inventory"):
             command += ["--inventory", str(inventory)]
         # Facts do not change while the tests run: gathering them once saves each run a few seconds.
         cache = {"ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(TOP / "build" / "facts" / SCENARIO)}

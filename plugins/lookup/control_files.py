@@ -11,7 +11,8 @@ short_description: The files of the command that controls web processes or job h
 version_added: 1.0.0
 description:
   - Lists the files of one of the commands C(<instance>-web) and C(<instance>-handlers), ready for the O(ignore:files) of
-    M(galaxyops.uwsgi.file_set), or the package C(galaxy_wsgi) for the web processes of one instance. The roles of this collection use it.
+    M(galaxyops.uwsgi.file_set), or the package C(galaxy_wsgi) for the web processes of one instance.
+  - This lookup is for the roles of this collection. Any release may change or remove it.
 author:
   - Galaxy operators (@galaxyops)
 options:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: unknown_variables
 short_description: The variables of a host that are misspelled inputs of a role
-version_added: 1.0.0
+version_added: 1.1.0
 description:
   - Ansible ignores a variable that nothing reads. This lookup returns a message for each variable that looks like an input of a role of this
     collection and is none, with the input that was meant. Only the names of variables are read, and nothing is asked of the host.

@@ -66,9 +66,9 @@ execution:
 """,
 }
 
-# Settings that were there before the handlers stay when these are removed. What they looked like stands behind the second of these.
+# What was there before the handlers stays when these are removed. Where that is more than the handlers took, it stands behind the second of these.
 _STAYS = "The settings stay when the handlers are removed."
-_BEFORE = "Without handlers: "
+_BEFORE = "Previous version: "
 _XML_NOTE = re.compile(rf"<!-- (?:{re.escape(_STAYS)}|{_BEFORE}(?P<source>.*?)) -->", re.DOTALL)
 _YAML_NOTE = re.compile(rf"(?m)^[ \t]*# (?:{re.escape(_STAYS)}|{_BEFORE}(?P<source>.*?))(?:\r\n|\n|\r)")
 
@@ -120,6 +120,11 @@ class Handling:
     def names(self) -> set[str]:
         """All that jobs can be assigned to: ids and tags."""
         return set(self.by_id) | {tag for handler in self.handlers for tag in handler.tags or (DEFAULT_TAG,)}
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether there is neither a handler nor a setting."""
+        return self.same_as(Handling())
 
     def same_as(self, other: Handling) -> bool:
         """Whether Galaxy makes the same of both."""
@@ -561,7 +566,10 @@ def _edit_handler(text: str, element: _Element, style: _XmlStyle, before: Handle
 
 
 def _edit_xml(text: str, path: str, after: Handling, note: bool = False) -> str:
-    """Splice I(after) into the text of a job_conf.xml; with a I(note) of how the element was without handlers, where it had none."""
+    """Splice I(after) into the text of a job_conf.xml.
+
+    With a I(note) of how the element was before the first handler, or before the first of all that it says.
+    """
     root = _parse_xml(text, path)
     element = _handlers_element(root, path)
     before = _read_xml(element, path)
@@ -585,12 +593,12 @@ def _edit_xml(text: str, path: str, after: Handling, note: bool = False) -> str:
             start = rest.end()
             source = style.newline + style.levels[0] + source
         return text[:start] + source + text[start:]
-    if note and added and not before.handlers:
-        source, body = text[element.start:element.end], text[element.opened:element.closing]
-        if not attributes and body.strip() and _NEWLINE.search(body[len(body.rstrip()):]):
-            added.insert(0, f"<!-- {_STAYS} -->")
-        elif body.strip() or element.attributes:
-            added.insert(0, f"<!-- {_BEFORE}{_noted(source)} -->")
+    source, body = text[element.start:element.end], text[element.opened:element.closing]
+    has_lines = bool(body.strip() and _NEWLINE.search(body[len(body.rstrip()):]))
+    # Handlers make lines of an element that is in one.
+    if note and ((added and not (before.handlers and has_lines)) or (attributes and before.says_nothing)):
+        stays = added and not attributes and has_lines and not before.handlers
+        added.insert(0, f"<!-- {_STAYS if stays else _BEFORE + _noted(source)} -->")
     replaced: dict[int, Optional[str]] = {}
     for child in element.find("handler"):
         name = child.attributes.get("id")
@@ -606,7 +614,7 @@ def _edit_xml(text: str, path: str, after: Handling, note: bool = False) -> str:
 
 def _noted(source: str) -> str:
     """I(source) as it can stand in a comment."""
-    plain = "--" not in source and not _NEWLINE.search(source) and source == source.strip()
+    plain = source and "--" not in source and not _NEWLINE.search(source) and source == source.strip()
     return source if plain else json.dumps(source).replace("--", "-\\u002d")
 
 
@@ -620,9 +628,11 @@ def _as_noted(note: str) -> str:
 def _undo_xml(text: str, path: str) -> Optional[str]:
     """The I(text) without its handlers, as its note says that it was; None where there is no note."""
     element = _handlers_element(_parse_xml(text, path), path)
-    note = _XML_NOTE.search(text, element.opened, element.closing) if element else None
-    if element is None or note is None:
+    notes = list(_XML_NOTE.finditer(text, element.opened, element.closing)) if element else []
+    if element is None or not notes:
         return None
+    # An earlier one is of what the element says besides.
+    note = notes[-1]
     if note["source"]:
         return text[:element.start] + _as_noted(note["source"]) + text[element.end:]
     end = max([note.end(), *(child.end for child in element.find("handler"))])
@@ -769,7 +779,7 @@ class _YamlText(YamlJobConf):
     def set_handling(self, after: dict[str, Any], note: bool = False) -> None:
         """Make the value of C(handling) I(after); an empty one removes the key.
 
-        With a I(note), how the value was without handlers is noted beside the first of them.
+        With a I(note), how the value was before the first handler, or before the first of all that it says, is noted there.
         """
         # In a file of comments alone it is the first key.
         entries = self.entries(self.root) if self.root is not None else []
@@ -782,7 +792,7 @@ class _YamlText(YamlJobConf):
                 before = self.handling()
                 if after:
                     self._change(entry, before, after)
-                    if note and before and not before.get("processes") and after.get("processes"):
+                    if note and self._needs_note(entry, before, after):
                         self._note(entry, before, after)
                 else:
                     self.edits.append((entry.start, entry.end, ""))
@@ -799,10 +809,19 @@ class _YamlText(YamlJobConf):
                 self._refuse_references(entry)
                 self.edits.append((entry.start, entry.end, ""))
 
+    def _needs_note(self, entry: _Entry, before: dict[str, Any], after: dict[str, Any]) -> bool:
+        """Whether nothing but a note tells how to undo a change: it adds the first handler or setting, or makes lines of what is in braces."""
+        if not isinstance(entry.value, yaml.MappingNode) or entry.value.flow_style:
+            return True
+        if not before.get("processes"):
+            return bool(after.get("processes")) or all(before.get(key) is None for key in _SETTINGS.values())
+        processes = self.find(entry.value, "processes")
+        return bool(processes.flow_style) and before["processes"] != after.get("processes")
+
     def _note(self, entry: _Entry, before: dict[str, Any], after: dict[str, Any]) -> None:
         """Note how the value was, above the handlers, or where more than these is new, in the first line."""
-        block = not entry.value.flow_style
-        if block and after == {**before, "processes": after["processes"]} and "processes" not in before:
+        block = isinstance(entry.value, yaml.MappingNode) and not entry.value.flow_style
+        if block and "processes" not in before and after.get("processes") and after == {**before, "processes": after["processes"]}:
             children = self.entries(entry.value)
             place, column, note = children[-1].end, children[0].column, _STAYS
         else:
@@ -810,23 +829,25 @@ class _YamlText(YamlJobConf):
             source = self.text[entry.colon:entry.end if block else entry.content_end]
             place = self._next_line(entry.colon if block else entry.content_end)
             column = self.entries(entry.value)[0].column if block else entry.column + self.step
-            note = _BEFORE + _noted(source[1:] if source.startswith(" {") else source)
+            note = _BEFORE + _noted(source[1:] if not block and re.match(r" \S", source) else source)
         self.edits.append((place, place, f"{' ' * column}# {note}{self.newline}"))
 
     def undo_handling(self) -> bool:
         """Take the handlers out, as the note beside them says that it was; false where there is no note."""
         entries = [entry for entry in (self.entries(self.root) if self.root is not None else []) if entry.key == "handling"]
-        note = _YAML_NOTE.search(self.text, entries[0].start, entries[0].end) if entries else None
-        if note is None:
+        notes = list(_YAML_NOTE.finditer(self.text, entries[0].start, entries[0].end)) if entries else []
+        if not notes:
             return False
-        entry = entries[0]
+        # The one beside the handlers is the last that was written, and of the others the first.
+        entry, note = entries[0], next((note for note in notes if note["source"] is None), notes[0])
         if note["source"] is None:
             processes = [child for child in self.entries(entry.value) if child.key == "processes"]
             self.edits += [(note.start(), note.end(), ""), *((child.start, child.end, "") for child in processes)]
             return True
         source = _as_noted(note["source"])
-        if source.lstrip().startswith("{"):
-            self.edits.append((entry.colon, entry.colon, f" {source}" if source.startswith("{") else source))
+        # A block ends with its last line.
+        if not source.endswith(("\n", "\r")):
+            self.edits.append((entry.colon, entry.colon, f" {source}" if source[:1].strip() else source))
             self.edits.append((self._next_line(entry.colon), self._next_line(entry.content_end), ""))
         else:
             self.edits.append((entry.colon, entry.end, source))
@@ -1184,7 +1205,7 @@ def present(
         raise JobConfError(problems)
     removed = tuple(name for name in before.by_id if name not in after.by_id)
     edit = _edit_xml if kind == "xml" else _edit_yaml
-    edited = edit(text, path, after, not purge)
+    edited = edit(text, path, after, not purge or before.says_nothing)
     made_with = _minimal_runner(edited, path, kind)
     if made_with:
         edited = edited.replace(made_with, local_runner)
@@ -1202,7 +1223,9 @@ def _written(mark: bytes, text: str, encoding: str, path: str, kind: str, expect
     return mark + text.encode(encoding)
 
 
-def absent(content: Optional[bytes], path: str, kind: str, ids: Iterable[str] = (), purge: bool = False, settings: Handling = Handling()) -> Change:
+def absent(
+    content: Optional[bytes], path: str, kind: str, ids: Optional[Iterable[str]] = None, purge: bool = False, settings: Handling = Handling(),
+) -> Change:
     """Return I(content) without the handlers I(ids), and without those I(settings) that are as they are given.
 
     With the last handler, all of it goes, but for what was there before the first one. It goes too with I(purge), and
@@ -1211,9 +1234,9 @@ def absent(content: Optional[bytes], path: str, kind: str, ids: Iterable[str] = 
     """
     if content is None:
         return Change(None)
-    gone = set(ids)
+    gone = set(ids or ())
     given = {name: getattr(settings, name) for name in _SETTINGS if getattr(settings, name) is not None}
-    if purge or not (gone or given):
+    if purge or (ids is None and not given):
         return _without_handling(content, path, kind)
     mark, text, encoding, before = _load_and_read(content, path, kind)
     kept = tuple(handler for handler in before.handlers if handler.id not in gone)
@@ -1221,12 +1244,14 @@ def absent(content: Optional[bytes], path: str, kind: str, ids: Iterable[str] = 
     dropped: dict[str, Any] = {name: None for name, value in given.items() if value == getattr(before, name)}
     after = replace(before, handlers=kept, **dropped)
     if after == before:
-        return Change(content, tuple(before.by_id))
-    if removed and not kept:
-        undone = _undone(text, path, kind, before)
-        if undone is not None:
-            return Change(mark + undone.encode(encoding), (), removed)
-    if (removed and not kept) or after == Handling(line=after.line):
+        # A file that says nothing, made by who asked for nothing.
+        is_ours = not gone and not given and _minimal_runner(text, path, kind) and before.says_nothing
+        return Change(None if is_ours else content, tuple(before.by_id))
+    # With the last handler, all that came with the first one goes too.
+    undone = _undone(text, path, kind, before, None if removed and not kept else after)
+    if undone is not None:
+        return Change(mark + undone.encode(encoding), tuple(after.by_id), removed)
+    if ((removed and not kept) or after.says_nothing) and not _has_note(text, path, kind):
         return replace(_without_handling(content, path, kind), removed=removed)
     if removed and after.default not in after.names:
         after = replace(after, default=None)
@@ -1234,17 +1259,28 @@ def absent(content: Optional[bytes], path: str, kind: str, ids: Iterable[str] = 
     return Change(_written(mark, edit(text, path, after), encoding, path, kind, after), tuple(after.by_id), removed)
 
 
-def _undone(text: str, path: str, kind: str, before: Handling) -> Optional[str]:
-    """The I(text) without its handlers, where it notes what was there before these; proven by adding them again."""
+def _has_note(text: str, path: str, kind: str) -> bool:
+    return (_undo_xml if kind == "xml" else _undo_yaml)(text, path) is not None
+
+
+def _undone(text: str, path: str, kind: str, before: Handling, after: Optional[Handling]) -> Optional[str]:
+    """The I(text) as it notes that it was, proven by making it again what it is; None where it notes nothing, or somebody has changed more since.
+
+    What it was has to say what is wanted I(after), if that is given.
+    """
     undo, edit = (_undo_xml, _edit_xml) if kind == "xml" else (_undo_yaml, _edit_yaml)
     undone = undo(text, path)
     if undone is None:
         return None
     with contextlib.suppress(JobConfError):
-        if edit(undone, path, before, True) == text:
-            return undone
-    # Somebody has changed more since.
-    return edit(text, path, replace(before, handlers=()))
+        # Which note it was need not be known: a default that went with a handler is not there to be made again.
+        if _without_notes(edit(undone, path, before, True), kind) == _without_notes(text, kind):
+            return undone if after is None or _read(undone, path, kind).same_as(after) else None
+    return None
+
+
+def _without_notes(text: str, kind: str) -> str:
+    return re.sub(rf"\s*{_XML_NOTE.pattern}", "", text, flags=re.DOTALL) if kind == "xml" else _YAML_NOTE.sub("", text)
 
 
 def _without_handling(content: bytes, path: str, kind: str) -> Change:

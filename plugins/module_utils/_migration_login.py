@@ -96,6 +96,11 @@ def read_login(
             _add(
                 made, host, directive, CARRIED, "the default: all that nginx_proxy_location_snippet asks for has to be"
             )
+    elif asking and all(
+        own.has(_around(way, rule), rule, True, others) for way, rules in zip(ways, logins) for rule in rules
+    ):
+        for directive in (rule for rules in logins for rule in rules):
+            _add(made, host, directive, CARRIED, "carried over by the snippets of nginx_proxy that the inventory sets")
     elif asking:
         message = (
             "the site asks for a password in some places only: set nginx_proxy_location_snippet, which holds for all requests to the application, "
@@ -103,6 +108,11 @@ def read_login(
         )
         made.add(host, Entry(asking[0].path, asking[0].line, "", PROBLEM, message))
     _read_header(made, host, server, ways, has_password)
+
+
+def _around(way: Sequence[Directive], rule: Directive) -> Sequence[Directive]:
+    """The part of a way that a rule stands at the end of."""
+    return next(way[: number + 1] for number, block in enumerate(way) if any(one is rule for one in block.block or ()))
 
 
 def _add(made: Plan, host: Host, directive: Directive, verdict: str, text: str) -> None:

@@ -312,6 +312,9 @@ def read_programs(made: Plan, host: Host, handlers: Iterable[str]) -> list[Progr
             if section.name.startswith("group:") and "programs" in section.options
             for member in clean(section.options["programs"].value).split(",")
         }
+        own = {program.name for program in programs}
+        for section in sections:
+            _read_group(made, path, section, own)
         made.groups += dict.fromkeys(members.get(program.name, program.name) for program in programs)
         if programs:
             made.rewritten[path] = without(host.supervisor[path], [program.name for program in programs])
@@ -324,6 +327,20 @@ def read_programs(made: Plan, host: Host, handlers: Iterable[str]) -> list[Progr
         _read_program(made, host, unit, unit.is_handler(names))
         found.append(unit)
     return found
+
+
+def _read_group(made: Plan, path: str, section: _paste_ini.Section, own: Collection[str]) -> None:
+    """Which programs of something else are in a group that changes."""
+    if not section.name.startswith("group:") or "programs" not in section.options:
+        return
+    option = section.options["programs"]
+    members = [member.strip() for member in clean(option.value).split(",")]
+    others = [member for member in members if member not in own]
+    if others and len(others) < len(members):
+        action = (
+            f"stays without them; supervisor stops {', '.join(others)} and starts it again, because the group changes"
+        )
+        made.leftovers.append(Leftover(path, option.line, "group", section.name.partition(":")[2].strip(), action))
 
 
 def _read_program(made: Plan, host: Host, program: Program, is_handler: bool) -> None:

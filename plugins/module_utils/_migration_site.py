@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -163,6 +164,7 @@ class _Sites:
 def read_sites(made: Plan, host: Host, sockets: Sequence[Socket]) -> None:
     """Find the sites that lead to the application, and say what becomes of each of their directives."""
     read = nginx.configuration(host.nginx, host.nginx_roots or sorted(host.nginx), host.nginx_directory)
+    host = dataclasses.replace(host, leave_behind=_with_blocks(host.leave_behind, read.top))
     made.problems += read.problems
     sites = _Sites(made, host, sockets, read.top)
     sites.upstreams = {group.words[1]: group for group in read.top.find("upstream") if len(group.words) > 1}
@@ -186,6 +188,12 @@ def read_sites(made: Plan, host: Host, sockets: Sequence[Socket]) -> None:
     if not ours and host.nginx:
         _complain_of_no_site(sites, unknown)
     _read_files(sites, ours, [server for _outer, server in servers])
+
+
+def _with_blocks(places: Sequence[str], top: Directive) -> list[str]:
+    """The places that are left behind, with those of all lines in the locations that are."""
+    blocks = [block for block in top.find("location") if block.place in places]
+    return [*places, *(one.place for block in blocks for one in directives.inside(block) if one.path == block.path)]
 
 
 def _complain_of_no_site(sites: _Sites, unknown: Sequence[Directive]) -> None:
@@ -234,6 +242,7 @@ def _read_files(sites: _Sites, ours: Sequence[tuple[Directive, Directive]], serv
                 names += [name for name in _server_names(sites, directive) if name not in names]
             _read_listen(sites, server)
             _read_server(sites, outer, server, redirects)
+        _read_redirect(sites, [server for _outer, server in mine])
         ways = [[outer, *way] for outer, server in mine for way, is_ours, _known in sites.passes(server) if is_ours]
         login.read_login(
             sites.made, sites.host, mine[0], [way[:-1] for way in ways], sites.snippets, sites.others(mine[0])
@@ -379,6 +388,19 @@ def _read_listen(sites: _Sites, server: Directive) -> None:
         sites.carry(directive, option, found.port)
 
 
+def _read_redirect(sites: _Sites, servers: Sequence[Directive]) -> None:
+    """Whether visitors without TLS are served, where there is TLS: by default, the role sends them on."""
+    with_tls = {
+        bool(on or {"ssl", "quic"} & set(directive.words))
+        for server in servers
+        if not any(_to_https(block) for block in server.children("if"))
+        for on in [any(one.arguments == ["on"] for one in server.children("ssl"))]
+        for directive in server.children("listen")
+    }
+    if with_tls == {True, False}:
+        sites.made.inputs["nginx_proxy_ssl_redirect"] = False
+
+
 def _read_server(sites: _Sites, outer: Directive, server: Directive, redirects: bool) -> None:
     """Each directive of a server; what guards is read later, together with who logs in."""
     if not redirects:
@@ -442,6 +464,12 @@ def _read_directive(sites: _Sites, way: Sequence[Directive], directive: Directiv
 
 
 def _read_other(sites: _Sites, way: Sequence[Directive], directive: Directive) -> None:
+    shown = directives.shown(directive)
+    if directive.name in _VALUES and any(
+        (entry.path, entry.line, entry.name, entry.verdict) == (directive.path, directive.line, shown, CARRIED)
+        for entry in sites.made.entries
+    ):
+        return  # In a file that other locations include too.
     if directive.name in _VALUES:
         sites.add(
             directive,
@@ -507,7 +535,9 @@ def _read_location(sites: _Sites, way: Sequence[Directive], location: Directive,
     ways = [[*way, *rest] for rest in location.ways(*directives.PASSES)]
     own = [one for one in ways if len(one) == len(inner) + 1]
     path = location.words[-1] if len(location.words) > 1 else ""
-    if own:
+    if location.place in sites.host.leave_behind:
+        sites.add(location, PROBLEM, "left behind with all its lines")
+    elif own:
         if any(sites.is_ours(target) for target in sites.targets(own[0])):
             sites.add(location, NOT_NEEDED, "the site of the role passes all requests to the application")
     elif redirects and not ways:

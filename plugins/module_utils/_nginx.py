@@ -218,7 +218,7 @@ class Nginx:
             self.record()
 
 
-def unreachable(configuration: Configuration, directories: Sequence[str]) -> list[str]:
+def out_of_reach(configuration: Configuration, directories: Sequence[str]) -> list[str]:
     """Which directories the workers cannot send files of, and why, for a person."""
     account = configuration.account
     if not account:

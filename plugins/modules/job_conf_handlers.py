@@ -51,22 +51,22 @@ options:
   state:
     description:
       - With V(present), the handlers and settings are made to be there.
-      - With V(absent), the handlers of O(handlers) are removed, and the whole element with the last of them. Settings that were in the file
-        before the first handler stay. A comment beside the handlers notes what they looked like, so remove neither.
+      - With V(absent), the handlers of O(handlers) are removed, and the whole element with the last of them. An element that was in the file
+        before the first handler, empty or with settings, is as it was then. A comment in it notes what it looked like, so do not remove the comment.
       - With V(absent), each of O(assign_with), O(default), O(max_grab) and O(ready_window_size) that is given, and that the file has with this value, is
         removed too. If nothing of what is given is in the file, nothing changes.
       - With V(absent) and neither O(handlers) nor a setting, or with O(purge=true), the whole element is removed at once. It need not be readable for that.
+        With an empty list of O(handlers) and no setting there is nothing to remove, and nothing changes.
         When what is left is the minimal file that this module creates, the file is removed too.
     type: str
     choices: [present, absent]
     default: present
   handlers:
     description:
-      - The static handlers. Leave it empty for dynamic handlers, which attach themselves to a pool.
+      - The static handlers. Leave it empty, or out, for dynamic handlers, which attach themselves to a pool.
       - A listed handler gets exactly these tags and plugins.
     type: list
     elements: dict
-    default: []
     suboptions:
       id:
         description: The id of the handler, which is the C(--server-name) of its process. Letters, digits, V(_), V(.) and V(-).
@@ -219,7 +219,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._yaml_text import 
 def wanted(params: dict[str, Any]) -> _job_conf.Handling:
     """What the module's parameters ask for; an empty value asks for nothing."""
     return _job_conf.Handling(
-        handlers=tuple(_job_conf.Handler(handler["id"], tuple(handler["tags"]), tuple(handler["plugins"])) for handler in params["handlers"]),
+        handlers=tuple(_job_conf.Handler(handler["id"], tuple(handler["tags"]), tuple(handler["plugins"])) for handler in params["handlers"] or ()),
         assign_with=tuple(params["assign_with"] or ()) or None,
         default=params["default"] or None,
         max_grab=params["max_grab"],
@@ -238,7 +238,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     before = _managed_file.read(path)
     if params["state"] == "absent":
         settings = replace(wanted(params), handlers=())
-        change = _job_conf.absent(before, path, kind, [handler["id"] for handler in params["handlers"]], params["purge"], settings)
+        ids = None if params["handlers"] is None else [handler["id"] for handler in params["handlers"]]
+        change = _job_conf.absent(before, path, kind, ids, params["purge"], settings)
     else:
         if before is None and not params["create"]:
             raise _managed_file.ManagedFileError(f"{path} does not exist: create it, or allow this module to with create=true")
@@ -263,7 +264,6 @@ def main() -> None:
             "handlers": {
                 "type": "list",
                 "elements": "dict",
-                "default": [],
                 "options": {
                     "id": {"type": "str", "required": True},
                     "tags": {"type": "list", "elements": "str", "default": []},

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: nginx_load
 short_description: Have nginx load the configuration on disk
-version_added: 1.0.0
+version_added: 1.1.0
 description:
   - Checks the configuration on disk, as C(nginx -t) does, and reloads nginx if nginx has loaded another configuration, other certificates
     or keys, or if its workers lack a group that they would get now. No request is lost by that.
@@ -55,7 +55,7 @@ options:
     type: str
   directories:
     description:
-      - Directories whose files nginx is to send. See RV(unreachable).
+      - Directories whose files nginx is to send. See RV(out_of_reach).
     type: list
     elements: path
     default: []
@@ -79,7 +79,7 @@ socket_differs:
   returned: success
   type: bool
   sample: false
-unreachable:
+out_of_reach:
   description:
     - Which of O(directories) the workers of nginx cannot reach, each with the directory on the way that they cannot enter. Each request for a file there
       is answered with 404. A directory that does not exist is not among them.
@@ -97,7 +97,7 @@ from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._nginx import Configuration, NginxError, run, unreachable
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._nginx import Configuration, NginxError, out_of_reach, run
 
 
 def differs(path: Optional[str], group: Optional[str]) -> bool:
@@ -129,7 +129,7 @@ def main() -> None:
         if found:
             configuration = Configuration([found, *arguments])
             loaded = run(configuration, module.params["record"], module.params["timeout"], module.check_mode)
-            walls = unreachable(configuration, module.params["directories"])
+            walls = out_of_reach(configuration, module.params["directories"])
     except NginxError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
@@ -138,7 +138,7 @@ def main() -> None:
         changed=bool(loaded),
         running=loaded is not None,
         socket_differs=differs(module.params["socket"], module.params["socket_group"]),
-        unreachable=walls,
+        out_of_reach=walls,
     )
 
 

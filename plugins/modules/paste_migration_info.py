@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: paste_migration_info
 short_description: Find out how Paste serves a Galaxy, and what that is in the options of the roles
-version_added: 1.0.0
+version_added: 1.1.0
 description:
   - Reads the servers in C(galaxy.ini), the handlers in its job configuration, and everything that supervisor, systemd and nginx read.
   - Returns the options of the roles that make the same of it with uWSGI, and what is left over then, each with its file and line.
@@ -150,7 +150,7 @@ leftovers:
       description: The line.
       type: int
     kind:
-      description: One of V(filter), V(program), V(server), V(site), V(socket) and V(unit).
+      description: One of V(filter), V(group), V(program), V(server), V(site), V(socket) and V(unit).
       type: str
     name:
       description: What it is called there.

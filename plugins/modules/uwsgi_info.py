@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: uwsgi_info
 short_description: Tell what the workers of uWSGI do
-version_added: 1.0.0
+version_added: 1.1.0
 description:
   - Asks the stats server of the web processes of an instance, or of any other uWSGI, how many workers are busy, how many requests
     they have served, how many of these ended in an exception, how much memory they take, and how many requests wait.

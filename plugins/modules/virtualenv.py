@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: virtualenv
 short_description: Install packages into a virtualenv as its owner
-version_added: 1.0.0
+version_added: 1.1.0
 description:
   - Installs and removes Python packages as M(ansible.builtin.pip) does, but never as root in a virtualenv that another user can write.
     A user who can write to a virtualenv can have every program in it run code, and pip is one of them.

@@ -16,6 +16,11 @@ from ansible.module_utils.common.parameters import PASS_VARS
 from ansible.utils.display import Display
 
 ROOT = Path(__file__).resolve().parents[2]
+# What Ansible says about a task itself: since ansible-core 2.21 it converts, or drops, what a module returns under these names.
+TAKEN = {
+    *("ansible_facts", "ansible_job_id", "ansible_loop", "ansible_stats", "async_result", "attempts", "false_condition", "finished", "results", "retries"),
+    *("skip_reason", "skipped", "skipped_reason", "unreachable"),
+}
 COLLECTIONS = ROOT / ".ansible" / "collections"
 
 # The link that `make setup` creates; a checkout that really lies at ansible_collections/galaxyops/uwsgi needs none.
@@ -30,8 +35,8 @@ hypothesis.settings.load_profile("unhurried")
 def nothing_deprecated(monkeypatch: pytest.MonkeyPatch) -> None:
     """What this collection uses of Ansible is not going to be removed."""
 
-    def deprecated(_self: Display, message: str, *_arguments: Any, **_options: Any) -> None:
-        raise AssertionError(f"deprecated by Ansible: {message}")
+    def deprecated(_self: Display, msg: str, *_arguments: Any, **_options: Any) -> None:
+        raise AssertionError(f"deprecated by Ansible: {msg}")
 
     monkeypatch.setattr(Display, "deprecated", deprecated)
 
@@ -73,6 +78,7 @@ def run_module() -> Callable[..., dict[str, Any]]:
         assert process.stdout, process.stderr
         result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
         assert not result.get("deprecations"), result["deprecations"]
+        assert not result.keys() & TAKEN, f"these keys of a result are Ansible's own: {result.keys() & TAKEN}"
         return result
 
     return run

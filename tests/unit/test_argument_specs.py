@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +55,20 @@ def test_each_entry_point_says_what_it_does_itself(role: Path) -> None:
         said = [str(spec[key]) for spec in specs.values()]
         assert len(set(said)) == len(said), f"ansible-doc -t role -l shows the same for {', '.join(specs)}"
     assert all(spec["options"] == specs["main"]["options"] for spec in specs.values())
+
+
+def test_ansible_warns_of_nothing_as_it_reads_the_specifications(root: Path) -> None:
+    """Ansible would show the warning in every run of the role."""
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(root / ".ansible" / "collections"),
+        "ANSIBLE_CONFIG": str(root / "ansible.cfg"),
+    }
+    names = [f"galaxyops.uwsgi.{role.name}" for role in ROLES]
+    command = [str(Path(sys.executable).with_name("ansible-doc")), "--type", "role", *names]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert all(name.rpartition(".")[2].upper() in process.stdout.upper() for name in names)
+    assert process.stderr == ""
 
 
 @each_role

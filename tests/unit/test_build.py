@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("[!_]*.py"))
 ROLES = sorted(path.name for path in (ROOT / "roles").glob("[!.]*"))
+# Pages that lead to files which are in the repository alone.
+FOR_DEVELOPERS = ("CONTRIBUTING.md", "RELEASING.md", "docs/development.md")
 
 
 def ansible(command: str, *arguments: str, collections: Path) -> str:
@@ -65,7 +67,7 @@ def test_only_what_a_user_needs_is_in_it(installed: Path) -> None:
 
 @pytest.mark.parametrize("directory", ["docs", "meta", "playbooks", "plugins", "roles", "templates"])
 def test_nothing_is_missing(installed: Path, directory: str) -> None:
-    expected = files_in(ROOT / directory)
+    expected = files_in(ROOT / directory) - {path.removeprefix(f"{directory}/") for path in FOR_DEVELOPERS}
     assert expected
     assert files_in(installed / directory) == expected
 
@@ -93,6 +95,11 @@ def test_every_link_of_a_page_leads_to_something(installed: Path) -> None:
         if "://" not in target and not (page.parent / target).exists()
     ]
     assert missing == []
+
+
+def test_pages_for_developers_are_in_the_repository_alone(installed: Path) -> None:
+    assert [path for path in FOR_DEVELOPERS if not (ROOT / path).exists()] == []
+    assert [path for path in FOR_DEVELOPERS if (installed / path).exists()] == []
 
 
 def test_nothing_is_left_over(installed: Path) -> None:

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
+from random import Random
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._job_conf import (
@@ -244,14 +246,14 @@ XML_EDITS = [
         "<handlers/>",
         Handling((Handler("a"),)),
         False,
-        '<handlers>\n        <handler id="a"/>\n    </handlers>',
+        '<handlers>\n        <!-- Previous version: <handlers/> -->\n        <handler id="a"/>\n    </handlers>',
         id="empty element",
     ),
     pytest.param(
         "<handlers />",
         POOL,
         False,
-        '<handlers assign_with="db-skip-locked" max_grab="8" ready_window_size="50" />',
+        '<handlers assign_with="db-skip-locked" max_grab="8" ready_window_size="50">\n        <!-- Previous version: <handlers /> -->\n    </handlers>',
         id="attributes only",
     ),
     pytest.param(
@@ -314,19 +316,20 @@ def test_xml_element_changes_only_where_it_differs(
 
 
 YAML_EDITS = [
-    pytest.param("handling:\n", Handling((Handler("a"),)), False, "handling:\n  processes:\n    a:\n", id="null"),
+    pytest.param("handling:\n", Handling((Handler("a"),)), False, 'handling:\n  # Previous version: ""\n  processes:\n    a:\n', id="null"),
     pytest.param(
         "handling: {}  # c\n",
         POOL,
         False,
-        "handling:  # c\n  assign: [db-skip-locked]\n  max_grab: 8\n  ready_window_size: 50\n",
+        "handling:  # c\n  # Previous version: {}\n  assign: [db-skip-locked]\n  max_grab: 8\n  ready_window_size: 50\n",
         id="empty",
     ),
     pytest.param(
         "handling: {assign: [db-self],\n  processes: {x: {environment: {A: b}}}} # c\n",
         Handling((Handler("a", ("t",)),)),
         False,
-        "handling: # c\n  assign: [db-self]\n  processes:\n    x:\n      environment:\n        A: b\n    a:\n      tags: [t]\n",
+        'handling: # c\n  # Previous version: "{assign: [db-self],NEWLINE  processes: {x: {environment: {A: b}}}}"\n'
+        "  assign: [db-self]\n  processes:\n    x:\n      environment:\n        A: b\n    a:\n      tags: [t]\n",
         id="flow becomes block",
     ),
     pytest.param(
@@ -382,7 +385,7 @@ def test_yaml_mapping_changes_only_where_it_differs(
     around = SAMPLE_YAML.replace("  ", "    ") if "\n    default" in old else SAMPLE_YAML
     before, after = (
         (around + part if last else around.replace("# Where", part + "# Where")).replace("\n", newline)
-        for part in (old, new)
+        for part in (old, new.replace("NEWLINE", json.dumps(newline)[1:-1]))
     )
     assert yml(before, wanted, purge) == after
     assert yml(after, wanted, purge) == after
@@ -1297,29 +1300,67 @@ def test_any_yaml_keeps_everything_else(document: str, first: Handling, second: 
     assert absent(two.encode(), "f", "yaml").content == document.encode()
 
 
-@settings(deadline=None)
-@given(st.one_of(xml_documents(), yaml_documents()), handlings(), handlings())
-@example(SAMPLE_YAML, POOL, Handling((Handler("a"),)))
-@example(SAMPLE_BASIC, POOL, Handling((Handler("a"),)))
-def test_absent_undoes_present_whatever_was_there(document: str, first: Handling, second: Handling) -> None:
-    kind, add = ("xml", xml) if "<job_conf>" in document else ("yaml", yml)
-    before = add(document, first)
-    # Handlers that are there already are not those that are added; an element that says nothing is as good as none.
-    if (
-        first == Handling()
-        or first.by_id.keys() & second.names
-        or second.by_id.keys() & first.names
-        or not second.handlers
-    ):
-        return
-    wanted = second if not first.handlers else Handling(second.handlers)
+EMPTY_XML = ["<handlers/>", "<handlers />", "<handlers></handlers>", "<handlers >\n    </handlers >", "<handlers> </handlers>"]
+EMPTY_YAML = ["handling:\n", "handling: {}\n", "handling: { } # c\n", "handling: null  # c\n", "handling: ~\n  # c\n"]
+OTHERS_XML = ['<handlers><handler id="o0"/></handlers>', '<handlers default="t">\n <handler id="o0" tags="t"/><handler id="o1"/> </handlers>']
+OTHERS_YAML = ["handling: {processes: {o0: {tags: [t]}}} # c\n", "handling:\n  processes: {o0: , o1: {plugins: [x]}}\n  max_grab: 1\n"]
+
+
+@st.composite
+def starts(draw: st.DrawFn) -> tuple[str, str]:
+    """The format of a job configuration, and its text: with nothing about handlers, with something that says nothing, with settings, with handlers."""
+    kind = draw(st.sampled_from(["xml", "yaml"]))
+    if kind == "xml":
+        document = draw(xml_documents())
+        part = draw(st.sampled_from(["", *EMPTY_XML, *SETTINGS_XML, *OTHERS_XML]))
+        part = draw(st.sampled_from(["", "\n    ", "\n\t"])) + part
+        text = document.replace("</job_conf>", f"{part}</job_conf>") if part.strip() else document
+    else:
+        document = draw(yaml_documents())
+        part = draw(st.sampled_from(["", *EMPTY_YAML, *SETTINGS_YAML, *OTHERS_YAML]))
+        start = document.index("last: 1")
+        text = document[:start] + part + document[start:] if draw(st.booleans()) else document
+        text = f"{document}\n{part}" if part and text == document else text
+        text = text.rstrip("\n") if draw(st.booleans()) else text
+    text = re.sub("\r?\n", draw(newlines), text)
+    add = xml if kind == "xml" else yml
+    found = read(text.encode(), "f", kind)
+    others = tuple(handler for handler in draw(handlings()).handlers if found.default in (None, *handler.tags))
+    return kind, add(text, Handling(others)) if others and draw(st.booleans()) else text
+
+
+@settings(deadline=None, max_examples=400)
+@given(starts(), handlings(), st.randoms(use_true_random=False))
+@example(("xml", "<job_conf><handlers></handlers></job_conf>"), TWO, Random(0))
+@example(("xml", "<job_conf><handlers/></job_conf>"), POOL, Random(0))
+@example(("yaml", "handling: {}\nrunners: {}\n"), TWO, Random(0))
+@example(("yaml", "runners: {}\nhandling:"), POOL, Random(0))
+@example(("xml", SAMPLE_BASIC), Handling(), Random(0))
+def test_absent_undoes_present_whatever_was_there(start: tuple[str, str], wanted: Handling, order: Random) -> None:
+    """For all handlers at once, and for one after the other to the last; for settings alone, and for nothing."""
+    kind, text = start
+    before = read(text.encode(), "f", kind)
+    given_settings = {name: getattr(wanted, name) for name in ("assign_with", "default", "max_grab", "ready_window_size")}
+    known = {name for name, value in given_settings.items() if value is not None and getattr(before, name) is not None}
+    # What is there already is not added, so that nothing can tell it from what is.
+    assume(not before.names & wanted.names)
+    assume(not known or (wanted.handlers and not before.handlers))
+    # Galaxy fails on an empty 'processes', so that does not stay without handlers, whatever is set.
+    assume(wanted.handlers or before.handlers or "processes:" not in text)
+    wanted_alone = replace(wanted, handlers=())
+    ids = list(wanted.by_id)
     try:
-        changed = add(before, wanted)
+        changed = present(text.encode(), "f", kind, wanted).content
     except JobConfError as error:
         assert "default" in str(error) or "also the id" in str(error)
         return
-    assert absent(before.encode(), "f", kind, second.by_id).content == before.encode()
-    assert absent(changed.encode(), "f", kind, second.by_id).content == before.encode()
+    if not known:
+        assert absent(text.encode(), "f", kind, ids, settings=wanted_alone).content == text.encode()
+    assert absent(changed, "f", kind, ids, settings=wanted_alone).content == text.encode()
+    order.shuffle(ids)
+    for name in ids[:-1]:
+        changed = absent(changed, "f", kind, [name]).content
+    assert absent(changed, "f", kind, ids[-1:], settings=wanted_alone).content == text.encode()
 
 
 @settings(deadline=None)

@@ -293,3 +293,13 @@ def test_environment_file_of_a_unit_stops_the_move_until_its_variables_are_set()
 def test_old_galaxy_assigns_jobs_as_it_can() -> None:
     plan = read(f"{HANDLER}--server-name=one --attach-to-pool=job-handlers\n", version=_galaxy.parse_version("19.09"))
     assert plan.inputs["job_handlers_assign_with"] == ["db-skip-locked"]
+
+
+def test_program_of_something_else_in_the_same_group_is_named() -> None:
+    other = "[program:other]\ncommand = /bin/sleep infinity\n\n"
+    plan = read(f"{WEB}\n{other}[group:galaxy]\nprograms = web,other\n")
+    (group,) = [leftover for leftover in plan.leftovers if leftover.kind == "group"]
+    assert (group.path, group.line, group.name) == ("/s.conf", 9, "galaxy")
+    assert group.action == "stays without them; supervisor stops other and starts it again, because the group changes"
+    for text in (f"{WEB}\n{other}[group:galaxy]\nprograms = web\n", f"{WEB}\n{other}"):
+        assert not any(leftover.kind == "group" for leftover in read(text).leftovers)

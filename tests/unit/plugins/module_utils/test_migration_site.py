@@ -600,3 +600,56 @@ def test_what_is_no_secret_is_shown() -> None:
     assert {"ssl_certificate_key /etc/ssl/a.key", "proxy_pass_request_body off", "proxy_pass_header Server"} <= {
         entry.name for entry in plan.entries
     }
+
+
+def test_password_in_some_places_is_carried_over_by_the_snippets() -> None:
+    staff = 'location /staff { auth_basic off; auth_pam "Staff"; proxy_pass http://127.0.0.1:8080; }'
+    plan = site(f"{PASSWORD}\n{staff}")
+    assert [problem for problem in plan.problems if "asks for a password in some places only" in problem]
+    own = staff.replace("proxy_pass http://127.0.0.1:8080", "uwsgi_pass unix:/run/galaxy/web.sock")
+    assert site(f"{PASSWORD}\n{staff}", known={IN_LOCATION: PASSWORD, SERVER: f"{PASSWORD}\n{own}"}).problems == []
+    assert site(f"{PASSWORD}\n{staff}", known={IN_LOCATION: PASSWORD, SERVER: own}).problems == []
+    assert "/x:3" in site(f"{PASSWORD}\n{staff}", known={IN_LOCATION: "allow all;", SERVER: own}).can_be_left
+    off = own.replace("auth_basic off; ", "")
+    assert site(f"{PASSWORD}\n{staff}", known={IN_LOCATION: PASSWORD, SERVER: off}).problems != []
+
+
+@pytest.mark.parametrize(
+    ("lines", "redirect"),
+    [
+        ("listen 80;\nlisten 443 ssl;", False),
+        ("listen 443 ssl;", None),
+        ("listen 80;", None),
+        ("listen 80;\nlisten 443 ssl;\nif ($scheme = http) { return 301 https://$host$request_uri; }", None),
+        ("listen 80;\nlisten 443 ssl;\nif ($scheme = http) {\nrewrite ^ https://$host$request_uri permanent;\n}", None),
+    ],
+)
+def test_visitors_without_tls_are_sent_on_only_where_they_were(lines: str, redirect: Optional[bool]) -> None:
+    assert site(lines).inputs.get("nginx_proxy_ssl_redirect") is redirect
+
+
+def test_visitors_are_sent_to_tls_by_a_server_of_its_own() -> None:
+    way = "location / { proxy_pass http://localhost:8080; }"
+    text = f"server {{ listen 80; return 301 https://$host$request_uri; }}\nserver {{ listen 443 ssl; {way} }}"
+    assert "nginx_proxy_ssl_redirect" not in read({"/x": text}).inputs
+    text = f"server {{ listen 80; {way} }}\nserver {{ listen 443 ssl; {way} }}"
+    assert read({"/x": text}).inputs["nginx_proxy_ssl_redirect"] is False
+
+
+def test_location_is_left_behind_as_a_whole() -> None:
+    text = "location /reports {\nallow 10.0.0.1;\ndeny all;\nproxy_pass http://127.0.0.1:9001;\n}\nlocation /old {\nreturn 403;\n}"
+    assert len(site(text).problems) > 4
+    plan = site(text, leave_behind=["/x:3", "/x:8"])
+    assert (plan.problems, plan.notes) == ([], [])
+    assert {entry.line for entry in plan.entries if entry.verdict == "left behind"} == {3, 4, 5, 6, 8, 9}
+    assert "/x:5" in site(f"{text}\ndeny all;", leave_behind=["/x:8"]).can_be_left
+
+
+def test_value_of_an_included_file_is_named_once() -> None:
+    files = {
+        NGINX_CONF: "http { include s/*; }",
+        "/etc/nginx/s/a": "server { location / { include p; }\nlocation /api { include p; } }",
+        "/etc/nginx/p": "proxy_pass http://localhost:8080;\nproxy_read_timeout 900s;",
+    }
+    plan = read(files, nginx_roots=[NGINX_CONF])
+    assert (plan.inputs["nginx_proxy_read_timeout"], plan.notes) == (900, [])

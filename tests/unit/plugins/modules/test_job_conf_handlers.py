@@ -85,6 +85,13 @@ def test_absent_of_what_is_not_there_changes_nothing(run_module: Run, tmp_path: 
     assert not run_module("job_conf_handlers", path=str(conf), state="absent", **state)["changed"]
 
 
+def test_absent_of_no_handlers_changes_nothing_and_absent_of_all_removes_the_element(run_module: Run, conf: Path) -> None:
+    run_module("job_conf_handlers", path=str(conf), **ASKED)
+    assert not run_module("job_conf_handlers", path=str(conf), state="absent", handlers=[])["changed"]
+    assert run_module("job_conf_handlers", path=str(conf), state="absent")["removed"] == ["h0"]
+    assert conf.read_bytes().decode() == FILES[conf.name]
+
+
 def test_settings_that_were_there_stay(run_module: Run, tmp_path: Path) -> None:
     conf = tmp_path / "job_conf.yml"
     conf.write_text("runners: {}\nhandling: {assign: [db-skip-locked], max_grab: 16}\n")

@@ -232,14 +232,14 @@ def test_directory_that_workers_cannot_enter_is_named_with_what_is_in_the_way(ho
     inner.mkdir(parents=True)
     host.main(user="user nobody daemon;")
 
-    def unreachable() -> list[str]:
-        return list(host.load(directories=[str(inner), str(tmp_path / "run"), str(tmp_path / "none")])["unreachable"])
+    def out_of_reach() -> list[str]:
+        return list(host.load(directories=[str(inner), str(tmp_path / "run"), str(tmp_path / "none")])["out_of_reach"])
 
-    assert unreachable() == []
+    assert out_of_reach() == []
     wall.chmod(0o750)
-    assert unreachable() == [f"{inner}: nobody cannot enter {wall} (mode 0750, root:root)"]
+    assert out_of_reach() == [f"{inner}: nobody cannot enter {wall} (mode 0750, root:root)"]
     # By its group, which is the one of the configuration.
     os.chown(wall, 0, grp.getgrnam("daemon").gr_gid)
-    assert unreachable() == []
+    assert out_of_reach() == []
     inner.chmod(0o700)
-    assert unreachable() == [f"{inner}: nobody cannot enter {inner} (mode 0700, root:root)"]
+    assert out_of_reach() == [f"{inner}: nobody cannot enter {inner} (mode 0700, root:root)"]
