@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any, Optional
 
 import pytest
@@ -144,6 +147,19 @@ def test_what_galaxy_cannot_read_is_one_finding(text: str, line: int, message: s
     assert (finding.path, finding.line, finding.severity) == (PATH, line, "error")
     assert message in finding.message
     assert (found.application.values, found.nested) == ({}, {})
+
+
+def test_without_pyyaml_nothing_is_known(tmp_path: Path) -> None:
+    """As on a host without the package python3-yaml."""
+    (tmp_path / "yaml.py").write_text("raise ImportError\n")
+    program = (
+        f"import sys; sys.path[:0] = {[str(tmp_path), *sys.path]!r}\n"
+        "from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy_yml as galaxy_yml\n"
+        "(finding,) = galaxy_yml.check(galaxy_yml.read('galaxy: {}', '/galaxy.yml'), True)\n"
+        "print(finding.severity, finding)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "warning /galaxy.yml: cannot be checked without PyYAML: install the package python3-yaml\n"
 
 
 def test_a_section_without_options_is_that_of_the_sample() -> None:
