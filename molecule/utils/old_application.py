@@ -26,8 +26,10 @@ def load_app_properties(ini_file):
     return {"database_connection": "sqlite:////srv/old/database/universe.sqlite"}
 END
 cat > /srv/old/lib/galaxy/main.py <<'END'
-import signal, sys
+import json, os, signal, sys
 name = next(word.partition("=")[2] for word in sys.argv if word.startswith("--server-name="))
+with open(f"/srv/old/database/{name}.json", "w") as file:
+    json.dump({"pid": os.getpid(), "words": sys.argv, "environment": dict(os.environ)}, file)
 print(f"Galaxy server instance '{name}' is running", flush=True)
 signal.pause()
 END
@@ -67,7 +69,17 @@ started() {
     return 1
 }
 """
+# Where a test has failed, the application may still be where it was moved to.
 CLEAN = """
+if test -e /usr/local/sbin/old-handlers; then old-handlers remove; fi
+if test -e /usr/local/sbin/old-web; then
+    rm -f /etc/nginx/sites-enabled/old.conf
+    systemctl reload nginx
+    old-web remove
+    rm -rf /etc/old /etc/nginx/sites-available/old.conf /etc/nginx/old.secret /etc/systemd/system/old-* /etc/systemd/system/old.slice
+    rm -rf /usr/local/sbin/old-* /usr/local/lib/galaxyops/old-* /var/www/old
+    systemctl daemon-reload
+fi
 find /srv/old -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {} +
 rm -rf /var/backups/galaxyops
 systemctl reload nginx
@@ -108,11 +120,12 @@ def ask(host: Any, query: str) -> list[str]:
 
 
 class Visitor(threading.Thread):
-    """Somebody who asks again and again."""
+    """Somebody who asks again and again, or sends something."""
 
-    def __init__(self, site: Any, **options: Any) -> None:
+    def __init__(self, site: Any, sends: bool = False, **options: Any) -> None:
         super().__init__(daemon=True)
         self.site = site
+        self.sends = sends
         self.options = options
         self.failures: list[str] = []
         self.requests = 0
@@ -123,7 +136,10 @@ class Visitor(threading.Thread):
         while not self.left.wait(0.02):
             self.requests += 1
             try:
-                answer = self.site.get("/sleep?seconds=0.1", headers={"Host": NAME}, **self.options)
+                if self.sends:
+                    answer = self.site.post("/upload", headers={"Host": NAME}, data=b"x" * 1000, **self.options)
+                else:
+                    answer = self.site.get("/sleep?seconds=0.1", headers={"Host": NAME}, **self.options)
                 if not answer.ok:
                     self.failures.append(f"{self.requests}: {answer.status_code}")
             except requests.RequestException as error:

@@ -16,6 +16,8 @@ PASSES = ("proxy_pass", "uwsgi_pass", "fastcgi_pass", "scgi_pass", "grpc_pass", 
 TO_SITE = "write the line into nginx_proxy_server_snippet (for the whole site)"
 TO_APPLICATION = "write the line into nginx_proxy_location_snippet (for requests to the application)"
 
+REDIRECTS = {"301", "302", "303", "307", "308", "permanent", "redirect"}
+
 # Who gets in, and how often: by names, because modules of others add further ones.
 _GUARD = re.compile(
     "allow|deny|satisfy|auth_.*|.*_auth|.*_auth_.*|limit_.*|ssl_verify_client|ssl_crl|ssl_ocsp.*|valid_referers|secure_link.*|js_access|perl"

@@ -48,11 +48,11 @@ def read_login(
     site: tuple[Directive, Directive],
     ways: Sequence[Sequence[Directive]],
     own: snippets.Snippets,
-    others: Sequence[Directive],
+    heirs: Sequence[snippets.Heir],
 ) -> None:
     """The password that a site asks for on all ways to the application, and who the site says to the application that somebody is.
 
-    I(own) is what the inventory says already, and I(others) are the locations of the site that do not lead to the application.
+    I(own) is what the inventory says already, and I(heirs) are the locations of the site.
     """
     server = site[1]
     logins = []
@@ -69,10 +69,16 @@ def read_login(
     has_password = bool(asking) and len(lines) == 1 and "satisfy" not in "".join(lines)
     rules = [directive for rules in logins for directive in rules]
     of_site = any(rule is directive for rule in rules for directive in server.block or ())
-    known = own.location | own.server
-    missing = [rule for rule in rules if ((), str(rule)) not in known]
-    asked = [one for one in others if not any(line.words == ["auth_basic", "off"] for line in one.block or ())]
-    bare = [(rule, left) for rule in rules if of_site for left in own.without(rule, asked)]
+    missing = [rule for rule in rules if not own.in_application(rule)]
+    others = [one for one, ours in heirs if not ours]
+    bare = [(rule, left) for rule in rules if of_site for left in own.without(rule, heirs) if left in others]
+    # The other locations get what is written for all requests to the application, but for those that the inventory has.
+    bare += [
+        (rule, way[2])
+        for way, found in zip(ways, logins)
+        for rule in found
+        if len(way) > 2 and ((), str(way[2])) in own.server and not own.has(way[:3], rule, True, heirs)
+    ]
     if has_password and missing and snippets.LOCATION in host.known:
         message = f"the inventory sets {snippets.LOCATION}, and this line is not in it: write the line there"
         made.add(host, Entry(missing[0].path, missing[0].line, "", PROBLEM, message))
@@ -97,10 +103,10 @@ def read_login(
                 made, host, directive, CARRIED, "the default: all that nginx_proxy_location_snippet asks for has to be"
             )
     elif asking and all(
-        own.has(_around(way, rule), rule, True, others) for way, rules in zip(ways, logins) for rule in rules
+        own.has(_around(way, rule), rule, True, heirs) for way, rules in zip(ways, logins) for rule in rules
     ):
         for directive in (rule for rules in logins for rule in rules):
-            _add(made, host, directive, CARRIED, "carried over by the snippets of nginx_proxy that the inventory sets")
+            _add(made, host, directive, CARRIED, snippets.CARRIED_OVER)
     elif asking:
         message = (
             "the site asks for a password in some places only: set nginx_proxy_location_snippet, which holds for all requests to the application, "
@@ -130,7 +136,9 @@ def _read_header(
     found = [header for group in headers for header in group]
     if not galaxy.used:
         for header in found:
-            if header.words[-1] in ("", '""'):
+            if host.known.get("nginx_proxy_remote_user"):
+                _add(made, host, header, CARRIED, "the inventory sets nginx_proxy_remote_user")
+            elif header.words[-1] in ("", '""'):
                 _add(
                     made,
                     host,
@@ -158,7 +166,7 @@ def _read_header(
     values = {" ".join(header.words[2:]) for header in found}
     first = found[0] if found else server
     verdict, note = _read_user(
-        made, server, ways, values.pop() if len(values) == 1 and all(headers) else "", has_password
+        made, host, server, ways, values.pop() if len(values) == 1 and all(headers) else "", has_password
     )
     settled = host.known.get("nginx_proxy_remote_user") or verdict == CARRIED
     for header in found if settled else ():
@@ -179,7 +187,7 @@ def _quoted(word: str) -> str:
 
 
 def _read_user(
-    made: Plan, server: Directive, ways: Sequence[Sequence[Directive]], value: str, has_password: bool
+    made: Plan, host: Host, server: Directive, ways: Sequence[Sequence[Directive]], value: str, has_password: bool
 ) -> tuple[str, str]:
     """Carry over what a site says about the user: what becomes of it, and what a person has to do."""
     if value == "$remote_user" and has_password:
@@ -187,7 +195,7 @@ def _read_user(
         return CARRIED, ""
     if re.fullmatch(r"\$http_[a-z0-9_]+", value):
         made.inputs["nginx_proxy_remote_user"] = value
-        if any(inherited(way, "set_real_ip_from") for way in ways):
+        if host.known.get("nginx_proxy_trusted_proxies") or any(inherited(way, "set_real_ip_from") for way in ways):
             return CARRIED, ""
         message = f"the site takes the user from {value} of every client: set nginx_proxy_trusted_proxies to the addresses of the proxy that sends the header"
         return PROBLEM, message

@@ -37,7 +37,8 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan im
     Socket,
 )
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_programs import Program, is_about
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_site import address, read_sites
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_reading import address
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_site import read_sites
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import Application, Loading, Place
 
 __all__ = ["Host", "Leftover", "Plan", "is_about", "name_problems", "plan"]

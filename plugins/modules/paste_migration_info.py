@@ -67,7 +67,8 @@ options:
   leave_behind:
     description:
       - What is dropped on purpose, each as the file and the line that begin a problem in RV(problems), such as
-        V(/etc/nginx/sites-enabled/galaxy:12). RV(can_be_left) has those for which that is possible.
+        V(/etc/nginx/sites-enabled/galaxy:12). The line of a location stands for all lines in that location. RV(can_be_left) has those for which
+        that is possible.
     type: list
     elements: str
     default: []

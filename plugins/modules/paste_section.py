@@ -66,8 +66,8 @@ options:
   state:
     description:
       - With V(present), the section is there and has the O(options).
-      - With V(absent), it is not. This takes away exactly what V(present) added to a file that did not have the section;
-        a file that O(create) made stays behind empty.
+      - With V(absent), it is not. This takes away exactly what V(present) added to a file that did not have the section. A file that O(create) made
+        is removed with its last section. A comment at its beginning says so.
       - A section that is to be removed need not be readable. Repeated options in it are no obstacle.
     type: str
     choices: [present, absent]
@@ -170,7 +170,7 @@ backup_file:
 
 import secrets
 import string
-from typing import Any
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -181,6 +181,8 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._hide_secrets impo
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import mask_value
 
 _LETTERS = string.ascii_letters + string.digits
+# How a file that this module made is told from one that somebody else left empty.
+_MADE = "# Made by Ansible (galaxyops.uwsgi.paste_section), which removes this file with its last section.\n"
 
 
 def generate(names: list[str], text: str, section: str) -> dict[str, str]:
@@ -189,11 +191,13 @@ def generate(names: list[str], text: str, section: str) -> dict[str, str]:
     return {name: present[name] if name in present else "".join(secrets.choice(_LETTERS) for _letter in range(48)) for name in names}
 
 
-def edit(params: dict[str, Any], options: dict[str, Any], text: str) -> str:
-    """The text of the file as it is wanted."""
+def edit(params: dict[str, Any], options: dict[str, Any], text: Optional[str]) -> Optional[str]:
+    """The text of the file as it is wanted; None where there is no file, or none is left."""
     if params["state"] == "absent":
-        return paste_ini.remove_section(text, params["section"])
-    return paste_ini.set_section(text, params["section"], options, params["before"], params["exclusive"])
+        rest = paste_ini.remove_section(text or "", params["section"])
+        return None if text is None or (rest == _MADE and text != _MADE) else rest
+    after = paste_ini.set_section(text or "", params["section"], options, params["before"], params["exclusive"])
+    return f"{_MADE}\n{after}" if text is None else after
 
 
 def main() -> None:
@@ -227,13 +231,13 @@ def main() -> None:
             module.fail_json(msg=f"{path} is a galaxy.yml by its name, which nothing in this collection writes: name the Paste Deploy file")
         if before is None and not params["create"]:
             module.fail_json(msg=f"{path} does not exist: correct the path, run the role that writes it first, or set create to true")
-        text = paste_ini.decode(before or b"")
-        after = edit(params, {**generate(params["generate"], text, params["section"]), **options}, text)
+        text = None if before is None else paste_ini.decode(before)
+        after = edit(params, {**generate(params["generate"], text or "", params["section"]), **options}, text)
         result = managed_file.replace(
             module,
             path,
             before,
-            paste_ini.encode(after),
+            None if after is None else paste_ini.encode(after),
             backup=params["backup"],
             validate=params["validate"],
             mask_diff=paste_ini.mask_diff,
@@ -242,7 +246,7 @@ def main() -> None:
         module.fail_json(msg=str(error.finding(path)))
     except managed_file.ManagedFileError as error:
         module.fail_json(msg=str(error))
-    written = paste_ini.get_options(after, params["section"])
+    written = paste_ini.get_options(after or "", params["section"])
     result["options"] = {name: mask_value(name, value) for name, value in written.items()}
     module.exit_json(path=path, section=params["section"], **result)
 

@@ -69,7 +69,7 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         # Pages that users install cannot lead to what is in the repository alone, but by its address.
         if "://" in target and not target.startswith(REPOSITORY):
             continue
-        path, _, anchor = target.removeprefix(REPOSITORY).partition("#")
+        path, _hash, anchor = target.removeprefix(REPOSITORY).partition("#")
         top = ROOT if target.startswith(REPOSITORY) else page.parent
         file = top / path if path else page
         if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
@@ -198,8 +198,8 @@ def rules_for(path: str, sections: dict[str, dict[str, str]]) -> dict[str, str]:
     """What .editorconfig says of a file; a later section counts more."""
     rules: dict[str, str] = {}
     for pattern, said in sections.items():
-        (before, _, rest) = pattern.partition("{")
-        (inside, _, after) = rest.partition("}")
+        (before, _brace, rest) = pattern.partition("{")
+        (inside, _brace, after) = rest.partition("}")
         patterns = [f"{before}{choice}{after}" for choice in inside.split(",")] if rest else [pattern]
         if any(fnmatch.fnmatch(path if "/" in choice else Path(path).name, choice) for choice in patterns):
             rules |= said

@@ -51,7 +51,7 @@ def proxy(host: Any, play: Any) -> Iterator[str]:
 
 def test_the_number_of_connections_is_changed_again(host: Any) -> None:
     (line,) = host.check_output("nginx -T 2>/dev/null | grep worker_connections").splitlines()
-    assert line.split() == ["worker_connections", "4096;", *["#", "galaxyops.uwsgi.nginx_proxy,", "instead", "of", "768"]]
+    assert line.split() == ["worker_connections", "4096;", *["#", "galaxyops.uwsgi.nginx_proxy,", "instead", "of", "768;"]]
 
 
 def environ_of(host: Any, who: str, *headers: str) -> dict[str, str]:

@@ -165,10 +165,14 @@ def test_removing_one_leaves_the_other_alone(host: Any, play: Any, site: Any) ->
     assert master(host, "one") == before
 
 
-def test_site_finds_what_two_servers_would_share_before_anything_changes(play: Any) -> None:
-    """The whole of site.yml, which stops at its checks: the variables of this host say that both have one configuration file."""
-    servers = [{"name": "three"}, {"name": "four"}]
-    result = play("playbooks/site.yml", "--extra-vars", json.dumps({"site_hosts": "molecule", "galaxy_servers": servers}))
+def test_site_finds_what_two_servers_would_share_before_anything_changes(host: Any, play: Any) -> None:
+    """The whole of site.yml, which stops at its checks: the variables say that both have one configuration file."""
+    # Not the one of the application that this host serves already: that is refused for the first server.
+    path = "/srv/tiny/shared.ini"
+    host.check_output(f"cp -a /srv/tiny/tiny.ini {path}")
+    variables = {"site_hosts": "molecule", "uwsgi_config_file": path, "galaxy_servers": [{"name": "three"}, {"name": "four"}]}
+    result = play("playbooks/site.yml", "--extra-vars", json.dumps(variables))
+    host.check_output(f"rm {path}")
     assert result.returncode != 0
-    assert "the servers three and four would share the configuration file /srv/tiny/tiny.ini: give four a uwsgi_config_file" in result.stdout, result.stdout
+    assert "the servers three and four would share the configuration file /srv/tiny/shared.ini: give four a uwsgi_config_file" in result.stdout, result.stdout
     assert "changed=0 " in result.stdout, result.stdout

@@ -76,11 +76,11 @@ class Site:
         with self.engine.begin() as connection:
             connection.execute(delete(WorkerProcess).where(WorkerProcess.server_name == process))
 
-    def send(self, *queues: str, body: Any = TASK) -> None:
-        """Send a message to queues."""
+    def send(self, *queues: str, body: Any = None) -> None:
+        """Send a message to queues, which is the task unless there is another body."""
         with self.sender.Producer(serializer="json") as producer:
             for queue in queues:
-                producer.publish(body, exchange="", routing_key=queue, declare=[Queue(queue, routing_key=queue)])
+                producer.publish(body or TASK, exchange="", routing_key=queue, declare=[Queue(queue, routing_key=queue)])
 
     def read(self, queue: str) -> list[Any]:
         """Read all messages of a queue, as its process does."""

@@ -27,6 +27,8 @@ from typing import Any, Callable
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._uwsgi_formats import configuration, text
 
@@ -750,3 +752,86 @@ def test_group_of_the_workers_is_written_into_one_line_and_taken_out_again(line:
         assert without == f"# x\n{line}\nevents {{}}\n"
         text = re.sub(variables["__nginx_proxy_user_line"], replacement, without, flags=re.MULTILINE)
         assert text == f"# x\n{written}\nevents {{}}\n"
+
+
+@pytest.fixture(scope="module")
+def edits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[str, str]]]:
+    """The edits of nginx.conf with some inputs, and those that take them back."""
+    top = tmp_path_factory.mktemp("edits")
+    inputs: dict[str, dict[str, Any]] = {
+        "default": {},
+        "more": {"nginx_proxy_worker_connections": 16384, "nginx_proxy_socket_group": "games"},
+        "few": {"nginx_proxy_worker_connections": 512, "nginx_proxy_socket_group": ""},
+        "none": {"nginx_proxy_worker_connections": 0, "nginx_proxy_socket_group": "www-data"},
+    }
+    plays = []
+    for name, variables in inputs.items():
+        (top / f"{name}.json").write_text(json.dumps(variables))
+        (top / f"{name}.j2").write_text("{{ [__nginx_proxy_main_edits, __nginx_proxy_main_without] | to_json }}")
+        plays.append(
+            {
+                "hosts": "localhost",
+                "gather_facts": False,
+                "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml"), str(top / f"{name}.json")],
+                "vars": {"ansible_facts": {"distribution": "Debian", "distribution_version": "12.5"}},
+                "tasks": [{"template": {"src": str(top / f"{name}.j2"), "dest": str(top / name), "mode": "0644"}}],
+            }
+        )
+    (top / "play.yml").write_text(json.dumps(plays))
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", str(top / "play.yml")]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    result = subprocess.run([*command, "-e", f"ansible_python_interpreter={sys.executable}"], env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    found = {}
+    for name in inputs:
+        made, without = ([(one["regexp"], one["replace"]) for one in those] for those in json.loads((top / name).read_text()))
+        found[name], found["without"] = made, without
+    return found
+
+
+MAIN_LINES = [
+    "user www-data;",
+    "user  nginx ;",
+    "\tuser www-data adm; # ours",
+    "# user www-data;",
+    "events { worker_connections 768; }",
+    "worker_connections 768;",
+    "    worker_connections\t\t1024 ; ",
+    "worker_connections 4096;",
+    "worker_connections 768; # few",
+    "",
+    "worker_connections 768",
+]
+
+
+@given(st.lists(st.sampled_from(MAIN_LINES), max_size=6), st.sampled_from(["\n", "\r\n"]), st.lists(st.sampled_from(["default", "more", "few", "none"])))
+def test_nginx_conf_without_the_role_is_as_it_was(edits: dict[str, list[tuple[str, str]]], lines: list[str], newline: str, runs: list[str]) -> None:
+    """Whatever was in it, and with whatever inputs the role has run in between; a second run with the same inputs changes nothing."""
+
+    def edited(text: str, name: str) -> str:
+        for regexp, replacement in edits[name]:
+            text = re.sub(regexp, replacement, text, flags=re.MULTILINE)
+        return text
+
+    start = newline.join([*lines, "events {}"])
+    text = start
+    for name in runs:
+        text = edited(text, name)
+        assert edited(text, name) == text
+    assert edited(text, "without") == start
+
+
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        ("    worker_connections  768;", "    worker_connections 8192; # galaxyops.uwsgi.nginx_proxy, instead of  768;"),
+        ("worker_connections 512; # galaxyops.uwsgi.nginx_proxy, instead of 768", "worker_connections 8192; # galaxyops.uwsgi.nginx_proxy, instead of 768;"),
+        ("worker_connections 2048;", "worker_connections 2048;"),
+        ("worker_connections 768", "worker_connections 768"),
+    ],
+)
+def test_few_connections_become_many(edits: dict[str, list[tuple[str, str]]], line: str, written: str) -> None:
+    text = line
+    for regexp, replacement in edits["default"]:
+        text = re.sub(regexp, replacement, text, flags=re.MULTILINE)
+    assert text == written

@@ -139,7 +139,7 @@ class Broker:
         with self._open() as tables:
             if not tables:
                 return
-            session, queue, message = tables
+            session, queue, message = tables.session, tables.queue, tables.message
             tables.remove_delivered()
             previous, self.previous = self.previous, newest(tables)
             if not previous:

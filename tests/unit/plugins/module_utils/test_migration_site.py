@@ -653,3 +653,94 @@ def test_value_of_an_included_file_is_named_once() -> None:
     }
     plan = read(files, nginx_roots=[NGINX_CONF])
     assert (plan.inputs["nginx_proxy_read_timeout"], plan.notes) == (900, [])
+
+
+# What a message tells to do settles the problem
+
+
+@pytest.mark.parametrize(
+    ("lines", "known"),
+    [
+        ("listen 80;\nlisten 8081;", {SERVER: "listen 8081;"}),
+        ("listen unix:/run/x.sock;", {SERVER: "listen unix:/run/x.sock;"}),
+        ("proxy_set_header REMOTE_USER $http_x_user;", {"nginx_proxy_remote_user": "$http_x_user"}),
+    ],
+)
+def test_what_the_message_names_settles_the_problem(lines: str, known: dict[str, Any]) -> None:
+    ini = "[server:main]\nuse = egg:Paste#http\nport = 8080\n\n[app:main]\nuse = egg:app\n"
+    (problem,) = site(lines, ini=ini).problems
+    assert next(iter(known)) in problem
+    assert site(lines, ini=ini, known=known).problems == []
+
+
+def test_user_of_a_trusted_proxy_is_settled_by_its_address() -> None:
+    ini = f"{INI}use_remote_user = True\n"
+    line = "proxy_set_header REMOTE_USER $http_x_user;"
+    assert ["nginx_proxy_trusted_proxies" in problem for problem in site(line, ini=ini).problems] == [True]
+    plan = site(line, ini=ini, known={"nginx_proxy_trusted_proxies": True})
+    assert (plan.problems, plan.inputs["nginx_proxy_remote_user"]) == ([], "$http_x_user")
+
+
+def test_certificate_that_the_inventory_names_needs_no_note() -> None:
+    line = "ssl_certificate /etc/x/${ssl_server_name}/c.pem;"
+    assert len(site(line).notes) == 1
+    assert site(line, known={"nginx_proxy_ssl_certificate": True}).notes == []
+
+
+# Whatever the inventory says: without a problem, each guard guards what it guarded
+
+RULES = st.lists(
+    st.sampled_from(["deny 1.1.1.1;", "deny 2.2.2.2;", "limit_conn a 1;", "limit_req zone=b;", "auth_basic staff;"]),
+    unique=True,
+    max_size=3,
+)
+
+
+def holding(server: list[str], location: Optional[list[str]]) -> set[str]:
+    """The guards that hold in a location of a server, as nginx inherits them."""
+    own = location or []
+    names = {rule.split()[0] for rule in own}
+    return {*own, *(rule for rule in server if rule.split()[0] not in names)}
+
+
+@given(
+    *[RULES] * 6,
+    st.booleans(),
+    st.booleans(),
+)
+def test_without_a_problem_each_guard_guards_what_it_guarded(
+    old_server: list[str],
+    old_main: list[str],
+    old_reports: list[str],
+    new_server: list[str],
+    new_location: list[str],
+    new_reports: list[str],
+    reports_are_ours: bool,
+    reports_in_snippet: bool,
+) -> None:
+    target = "127.0.0.1:8080" if reports_are_ours else "127.0.0.1:9001"
+    text = [
+        "server {",
+        *old_server,
+        "location / {",
+        *old_main,
+        "proxy_pass http://127.0.0.1:8080;",
+        "}",
+        "location /reports {",
+        *old_reports,
+        f"proxy_pass http://{target};",
+        "}",
+        "}",
+    ]
+    reports = ["location /reports {", *new_reports, "uwsgi_pass unix:/x;", "}"] if reports_in_snippet else []
+    known = {IN_LOCATION: "\n".join(new_location), SERVER: "\n".join([*new_server, *reports])}
+    known = {name: value for name, value in known.items() if value}
+    plan = read({"/x": "\n".join(text)}, known=known)
+    if plan.problems:
+        return
+    inputs = {**plan.inputs, **known}
+    location, server = (inputs.get(name, "").splitlines() for name in (IN_LOCATION, SERVER))
+    server = [*server[: server.index("location /reports {")], *new_server] if reports_in_snippet else server
+    application = holding(server, location)
+    assert holding(old_server, old_main) <= application
+    assert holding(old_server, old_reports) <= (holding(server, new_reports) if reports_in_snippet else application)

@@ -216,6 +216,20 @@ def test_uwsgi_reads_every_value_in_every_form(form: str, tmp_path: Path) -> Non
     assert "ready in" in output
 
 
+def got(process: subprocess.Popen[str], url: str) -> str:
+    """What is answered, as soon as there is an answer; of a process that has ended, what it said."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=30) as response:
+                return str(response.read().decode())
+        except OSError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                raise AssertionError(f"{error}; uWSGI (exit code {process.returncode}) said:\n{process.communicate()[0]}") from error
+            time.sleep(0.1)
+
+
 @pytest.mark.parametrize("yml", [False, True])
 @pytest.mark.parametrize("form", [form for form in formats.FORMATS if form != "emperor"])
 def test_uwsgi_serves_the_same_in_every_form(form: str, yml: bool, tmp_path: Path) -> None:
@@ -236,12 +250,9 @@ def test_uwsgi_serves_the_same_in_every_form(form: str, yml: bool, tmp_path: Pat
             if "spawned uWSGI worker" in line:
                 break
         assert url, "".join(lines)
-        time.sleep(0.1)
-        with urllib.request.urlopen(url, timeout=30) as response:
-            assert json.load(response)["version"] == form
+        assert json.loads(got(process, url))["version"] == form
         for name in ("one", "two"):
-            with urllib.request.urlopen(f"{url}/{name}/hello.txt", timeout=30) as response:
-                assert response.read().decode() == f"{name} in {form}"
+            assert got(process, f"{url}/{name}/hello.txt") == f"{name} in {form}"
         assert any("3 cores" in line or "threads: 3" in line or "3 threads" in line for line in lines), "".join(lines)
     finally:
         process.terminate()

@@ -89,12 +89,20 @@ def test_a_missing_file_is_created_on_request_only(run_module: Run, tmp_path: Pa
     assert "set create to true" in run_module("paste_section", **arguments)["msg"]
     assert not path.exists()
     predicted = run_module("paste_section", check=True, create=True, **arguments)
-    assert (predicted["changed"], predicted["diff"]["before"], predicted["diff"]["after"]) == (True, "", "[uwsgi]\nprocesses = 4\n")
+    made = "# Made by Ansible (galaxyops.uwsgi.paste_section), which removes this file with its last section.\n\n[uwsgi]\nprocesses = 4\n"
+    assert (predicted["changed"], predicted["diff"]["before"], predicted["diff"]["after"]) == (True, "", made)
     assert not path.exists()
     assert run_module("paste_section", create=True, mode="0600", backup=True, **arguments)["changed"]
-    assert path.read_text(encoding="utf-8") == "[uwsgi]\nprocesses = 4\n"
+    assert path.read_text(encoding="utf-8") == made
     assert path.stat().st_mode & 0o777 == 0o600
     assert leftovers(path) == []
+    # The file stays as long as anything is in it.
+    other = {"path": str(path), "section": "app:main"}
+    assert run_module("paste_section", options={"use": "egg:x"}, **other)["changed"]
+    assert run_module("paste_section", path=str(path), section="uwsgi", state="absent")["changed"]
+    assert path.exists()
+    assert run_module("paste_section", state="absent", **other)["changed"]
+    assert not path.exists()
 
 
 def test_a_missing_file_has_no_section(run_module: Run, tmp_path: Path) -> None:
