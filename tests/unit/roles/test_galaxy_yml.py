@@ -32,6 +32,28 @@ HANDLERS = {
     "runners": "{{ __job_handlers_runners }}",
     "ending": "{{ __job_handlers_ending_runners }}",
 }
+MODE = {
+    "mode": "{{ job_handlers_mode }}",
+    "assign_with": "{{ job_handlers_assign_with }}",
+    "file": "{{ job_handlers_config_file }}",
+    "required": "{{ __job_handlers_app_options }}",
+}
+LAZY = {"lazy": "{{ __uwsgi_options_merged['lazy-apps'] | bool }}"}
+NGINX = {"asgi": "{{ nginx_proxy_asgi_paths }}", "sent": "{{ nginx_proxy_x_accel_dirs }}"}
+# What preflight reports of a host.
+FOUND: dict[str, Any] = {"version": "", "config_file": "", "job_config_inline": False, "job_config_file": "", "database": "", "file_path": ""}
+LAZY_APPS = {
+    "20.5.0": False,
+    "21.09": False,
+    "22.01": False,
+    "22.05": True,
+    "23.1.4": True,
+    "26.0": True,
+    "26.1": False,
+    "26.1.2": False,
+    "26.2.dev0": False,
+    "": True,
+}
 VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
     "yml": ("uwsgi", {"galaxy_config_file": YML}, WEB),
     "yml-json": ("uwsgi", {"galaxy_config_file": YML, "uwsgi_config_format": "json", "uwsgi_instance": "gx"}, WEB),
@@ -55,6 +77,20 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
         HANDLERS,
     ),
     "handlers-unchecked": ("job_handlers", {"galaxy_config_file": YML}, HANDLERS),
+    "mode-inline": ("job_handlers", {"galaxy_config_file": YML, "__galaxy_on_host": FOUND | {"job_config_inline": True, "database": "postgresql"}}, MODE),
+    "mode-given": ("job_handlers", {"galaxy_config_file": YML, "job_handlers_mode": "static", "__galaxy_on_host": FOUND | {"job_config_inline": True}}, MODE),
+    "mode-file": ("job_handlers", {"galaxy_config_file": YML, "__galaxy_on_host": FOUND | {"job_config_file": "/jobs/job_conf.yml"}}, MODE),
+    "mode-other-file": (
+        "job_handlers",
+        {"galaxy_config_file": YML, "job_handlers_config_file": "/mine.xml", "__galaxy_on_host": FOUND | {"job_config_file": "/jobs/job_conf.yml"}},
+        MODE,
+    ),
+    "mode-none": ("job_handlers", {"galaxy_config_file": INI, "__galaxy_on_host": FOUND}, MODE),
+    **{f"lazy-{version}": ("uwsgi", {"galaxy_version": "23.1", "__galaxy_on_host": FOUND | {"version": version}}, LAZY) for version in LAZY_APPS},
+    "lazy-unknown": ("uwsgi", {"galaxy_version": "26.1.2"}, LAZY),
+    "nginx": ("nginx_proxy", {"galaxy_version": "20.5.0", "__galaxy_on_host": FOUND | {"version": "26.1.2", "file_path": "/data/datasets"}}, NGINX),
+    "nginx-same": ("nginx_proxy", {"galaxy_file_path": "/data", "__galaxy_on_host": FOUND | {"version": "26.0", "file_path": "/data"}}, NGINX),
+    "nginx-unknown": ("nginx_proxy", {"galaxy_version": "26.1.2"}, NGINX),
 }
 
 
@@ -66,9 +102,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     for name, (role, variables, wanted) in VARIANTS.items():
         directory = ROOT / "roles" / role
         (top / f"{name}.json").write_text(json.dumps(variables))
-        (top / f"{name}.j2").write_text(
-            "{{ {" + ", ".join(f"'{key}': {value[3:-3]}" for key, value in wanted.items()) + "} | to_json }}"
-        )
+        (top / f"{name}.j2").write_text("{{ {" + ", ".join(f"'{key}': {value[3:-3]}" for key, value in wanted.items()) + "} | to_json }}")
         plays.append(
             {
                 "hosts": "localhost",
@@ -82,9 +116,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
                     "ansible_facts": {"service_mgr": "systemd", "processor_vcpus": 2},
                     "role_path": str(directory),
                 },
-                "tasks": [
-                    {"template": {"src": str(top / f"{name}.j2"), "dest": str(top / f"{name}.out"), "mode": "0600"}}
-                ],
+                "tasks": [{"template": {"src": str(top / f"{name}.j2"), "dest": str(top / f"{name}.out"), "mode": "0600"}}],
             }
         )
     (top / "play.yml").write_text(json.dumps(plays))
@@ -138,9 +170,7 @@ def test_web_processes_find_the_bridge_beside_their_command(rendered: dict[str, 
     made = {path: file["content"] for path, file in files.items() if path.startswith(f"{python}/galaxy_wsgi/")}
     assert made == {f"{python}/galaxy_wsgi/{file.name}": file.read_text() for file in source.glob("*.py")}
     # No module beside it that Galaxy would take for another one.
-    assert {path.removeprefix(f"{python}/").partition("/")[0] for path in files if path.startswith(f"{python}/")} == {
-        "galaxy_wsgi"
-    }
+    assert {path.removeprefix(f"{python}/").partition("/")[0] for path in files if path.startswith(f"{python}/")} == {"galaxy_wsgi"}
     assert {"path": f"{python}/galaxy_wsgi/*.py", "installed": True} in rendered["yml"]["control"]["watch"]
 
 
@@ -171,3 +201,29 @@ def test_runners_are_those_of_the_job_configuration_that_galaxy_reads(rendered: 
             ["local"],
         )
     assert (rendered["handlers-unchecked"]["inline"], rendered["handlers-unchecked"]["runners"]) == (False, [])
+
+
+def test_handlers_are_dynamic_by_default_where_the_job_configuration_is_in_galaxy_yml(rendered: dict[str, dict[str, Any]]) -> None:
+    assert (rendered["mode-inline"]["mode"], rendered["mode-inline"]["assign_with"]) == ("dynamic", ["db-skip-locked"])
+    assert rendered["mode-given"]["mode"] == "static"
+    assert (rendered["mode-none"]["mode"], rendered["mode-none"]["assign_with"]) == ("static", ["db-preassign"])
+
+
+def test_handlers_are_registered_in_the_file_that_galaxy_reads(rendered: dict[str, dict[str, Any]]) -> None:
+    own = "/srv/galaxy/config/job_conf.xml"
+    # Galaxy finds that file already, by whatever path.
+    assert (rendered["mode-file"]["mode"], rendered["mode-file"]["file"], rendered["mode-file"]["required"]) == ("static", "/jobs/job_conf.yml", {})
+    assert rendered["mode-other-file"]["required"] == {"job_config_file": "/mine.xml"}
+    assert (rendered["mode-none"]["file"], rendered["mode-none"]["required"]) == (own, {"job_config_file": own})
+
+
+@pytest.mark.parametrize(("version", "lazy"), [*LAZY_APPS.items(), ("unknown", True)])
+def test_the_version_on_the_host_decides_who_loads_galaxy(rendered: dict[str, dict[str, Any]], version: str, lazy: bool) -> None:
+    """A variable says nothing about the host."""
+    assert rendered[f"lazy-{version}"]["lazy"] is lazy
+
+
+def test_nginx_goes_by_what_is_on_the_host(rendered: dict[str, dict[str, Any]]) -> None:
+    assert rendered["nginx"] == {"asgi": ["/api/events/stream", "/api/mcp"], "sent": ["/srv/galaxy/var", "/data/datasets"]}
+    assert rendered["nginx-same"] == {"asgi": [], "sent": ["/srv/galaxy/var", "/data"]}
+    assert rendered["nginx-unknown"] == {"asgi": [], "sent": ["/srv/galaxy/var"]}
