@@ -37,6 +37,11 @@ options:
         C([pipeline:main]) and C([filter-app:main]).
     type: str
     default: main
+  handlers_path:
+    description:
+      - The file from which job handlers get Galaxy's options. It is an error if this is a C(galaxy.yml), and O(path) is neither this file nor a Paste Deploy
+        file that names it.
+    type: path
   missing:
     description:
       - Whether it is an error that there is no such file. V(ok) suits a file that is about to be created.
@@ -651,7 +656,18 @@ class Preflight:
     def check_file(self) -> list[Finding]:
         """Check the file as it is going to be."""
         has_handlers = True if self.handling.handlers else None if self.wanted is None else False
-        return self.config.findings(has_handlers)
+        return [*self.check_handlers_path(), *self.config.findings(has_handlers)]
+
+    def check_handlers_path(self) -> list[Finding]:
+        """Check that web processes and job handlers get the same options, where a galaxy.yml has them."""
+        path: str = self.params["handlers_path"] or ""
+        if not galaxy_yml.is_yaml(path) or os.path.realpath(path) == os.path.realpath(self.config.file):
+            return []
+        message = (
+            f"job handlers read Galaxy's options here (job_handlers_galaxy_config_file), and web processes those in {self.config.file} (uwsgi_config_file): "
+            "write the same file for both"
+        )
+        return [Finding(path, 0, "error", message)]
 
     @cached_property
     def variables(self) -> dict[str, Optional[str]]:
@@ -949,6 +965,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path"},
             "app": {"type": "str", "default": "main"},
+            "handlers_path": {"type": "path"},
             "missing": {"type": "str", "choices": ["fail", "ok"], "default": "fail"},
             "changes": {
                 "type": "list",

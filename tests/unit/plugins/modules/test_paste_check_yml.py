@@ -288,6 +288,25 @@ def test_both_files(path: Path) -> None:
     assert found(ini) == []
 
 
+def test_web_processes_and_handlers_must_read_the_same_options(path: Path) -> None:
+    ini = path.with_name("other.ini")
+    ini.write_text("[app:main]\npaste.app_factory = galaxy.web.buildapp:app_factory\n", encoding="utf-8")
+    (message,) = shown(ini, galaxy_version="21.09", handlers_path=str(path))
+    assert message == (
+        f"{path}: job handlers read Galaxy's options here (job_handlers_galaxy_config_file), and web processes those in {ini} (uwsgi_config_file): "
+        "write the same file for both"
+    )
+    other = path.with_name("other.yml")
+    other.write_text("galaxy: {}\n", encoding="utf-8")
+    (message,) = shown(path, handlers_path=str(other))
+    assert message.startswith(f"{other}: job handlers read")
+    link = path.with_name("paste.ini")
+    link.write_text(LINK.format(path), encoding="utf-8")
+    for same in (path, link):
+        assert shown(same, handlers_path=str(path)) == []
+    assert shown(ini, galaxy_version="21.09", handlers_path=str(ini)) == []
+
+
 LINK = "[uwsgi]\nprocesses = 2\n\n[app:main]\npaste.app_factory = galaxy_wsgi:app_factory\ngalaxy_config_file = {}\n"
 
 
