@@ -132,3 +132,13 @@ def test_a_file_with_which_galaxy_does_not_start_is_put_back(host: Any, site: An
     result = run()
     assert result.returncode == 0, result.stdout
     assert "changed=0 " in result.stdout, result.stdout
+
+
+def test_removing_all_leaves_the_file_alone(host: Any, run: Written) -> None:
+    before = digest(host)
+    result = run(uwsgi_state="absent", job_handlers_state="absent", nginx_proxy_state="absent")
+    assert result.returncode == 0, result.stdout
+    assert digest(host) == before
+    assert not host.file("/etc/galaxy/paste.ini").exists
+    assert not host.file("/usr/local/lib/galaxyops/galaxy-web").exists
+    assert host.check_output("pgrep --full --count 'galaxy_wsgi|galaxy-main' || true") == "0"
