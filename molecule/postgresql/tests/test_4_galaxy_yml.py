@@ -140,5 +140,5 @@ def test_removing_all_leaves_the_file_alone(host: Any, run: Written) -> None:
     assert result.returncode == 0, result.stdout
     assert digest(host) == before
     assert not host.file("/etc/galaxy/paste.ini").exists
-    assert not host.file("/usr/local/lib/galaxyops/galaxy-web").exists
-    assert host.check_output("pgrep --full --count 'galaxy_wsgi|galaxy-main' || true") == "0"
+    assert not host.file("/usr/local/lib/galaxyops/galaxy-web/python/galaxy_wsgi/__init__.py").exists
+    assert host.check_output("systemctl list-units --no-legend --state=active 'galaxy-*'") == ""
