@@ -52,7 +52,7 @@ def test_a_line_that_galaxy_needs_is_asked_for_before_anything_changes(host: Any
 def test_static_handlers_that_are_not_in_the_file_are_refused_with_what_to_write(run: Written) -> None:
     result = run(job_handlers_mode="static")
     assert result.returncode != 0
-    assert "write 'handling: {assign: [db-skip-locked], processes: {handler0: {}, handler1: {}}}' there, or set job_handlers_mode to dynamic" in " ".join(
+    assert "write 'handling: {assign: [db-skip-locked], max_grab: 5, ready_window_size: 50, processes: {handler0: {}, handler1: {}}}' there, or set job_handlers_mode to dynamic" in " ".join(
         result.stdout.split()
     )
 
@@ -69,7 +69,7 @@ def test_the_site_moves_to_galaxy_yml_while_it_serves(host: Any, site: Any, run:
     assert f"galaxy_config_file = {YML}" in link
     # By the version on the host; nobody has set galaxy_version.
     assert "lazy-apps = false" in link
-    assert yaml.safe_load(host.check_output("cat %s", YML))["galaxy"]["job_config"]["handling"] == {"assign": ["db-skip-locked"]}
+    assert yaml.safe_load(host.check_output("cat %s", YML))["galaxy"]["job_config"]["handling"] ["assign"] == ["db-skip-locked"]
     assert host.run("galaxy-web status").rc == 0
     assert host.run("galaxy-handlers status").rc == 0
 
