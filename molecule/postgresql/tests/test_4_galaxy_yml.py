@@ -25,6 +25,11 @@ def run(play: Any, admin_key: str) -> Written:
     return again
 
 
+def said(result: Any) -> str:
+    """What Ansible has printed, with every message on one line."""
+    return " ".join((result.stdout + result.stderr).split())
+
+
 def digest(host: Any) -> str:
     """What the file is."""
     return str(host.check_output("sha256sum %s", YML))
@@ -43,7 +48,7 @@ def test_a_line_that_galaxy_needs_is_asked_for_before_anything_changes(host: Any
     assert (
         f"{YML}:1: [galaxy] nginx_x_accel_redirect_base: Galaxy has to know this option, and the roles never write a galaxy.yml: "
         "add 'nginx_x_accel_redirect_base: /_x_accel_redirect' below 'galaxy:' (galaxy_config.galaxy of the role galaxyproject.galaxy)"
-    ) in " ".join(result.stdout.split())
+    ) in said(result)
     assert [serving(host, "galaxy"), *processes(host)] == before
     assert not host.file("/etc/galaxy/paste.ini").exists
     assert site.get("/galaxy/api/version").ok
@@ -52,9 +57,8 @@ def test_a_line_that_galaxy_needs_is_asked_for_before_anything_changes(host: Any
 def test_static_handlers_that_are_not_in_the_file_are_refused_with_what_to_write(run: Written) -> None:
     result = run(job_handlers_mode="static")
     assert result.returncode != 0
-    assert "write 'handling: {assign: [db-skip-locked], max_grab: 5, ready_window_size: 50, processes: {handler0: {}, handler1: {}}}' there, or set job_handlers_mode to dynamic" in " ".join(
-        result.stdout.split()
-    )
+    handling = "{assign: [db-skip-locked], max_grab: 5, ready_window_size: 50, processes: {handler0: {}, handler1: {}}}"
+    assert f"write 'handling: {handling}' there, or set job_handlers_mode to dynamic" in said(result)
 
 
 @pytest.mark.load(get=20, get_path="/galaxy/api/version", post=0, slow=0)
@@ -116,7 +120,7 @@ def test_a_file_that_galaxy_cannot_read_is_refused_with_its_line(host: Any, site
     before = processes(host)
     result = run(galaxy_yml_text=text)
     assert result.returncode != 0
-    assert expected in result.stdout
+    assert expected in said(result)
     assert processes(host) == before
     assert site.get("/galaxy/api/version").ok
 
@@ -126,7 +130,7 @@ def test_a_file_with_which_galaxy_does_not_start_is_put_back(host: Any, site: An
     good = digest(host)
     result = run(galaxy_yml_more={"tool_config_file": "/nowhere/tool_conf.xml"})
     assert result.returncode != 0
-    assert "/nowhere/tool_conf.xml" in result.stdout
+    assert "/nowhere/tool_conf.xml" in said(result)
     assert digest(host) == good
     assert site.get("/galaxy/api/version").ok
     result = run()
