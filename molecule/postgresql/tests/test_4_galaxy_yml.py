@@ -73,7 +73,7 @@ def test_the_site_moves_to_galaxy_yml_while_it_serves(host: Any, site: Any, run:
     assert f"galaxy_config_file = {YML}" in link
     # By the version on the host; nobody has set galaxy_version.
     assert "lazy-apps = false" in link
-    assert yaml.safe_load(host.check_output("cat %s", YML))["galaxy"]["job_config"]["handling"] ["assign"] == ["db-skip-locked"]
+    assert yaml.safe_load(host.check_output("cat %s", YML))["galaxy"]["job_config"]["handling"]["assign"] == ["db-skip-locked"]
     assert host.run("galaxy-web status").rc == 0
     assert host.run("galaxy-handlers status").rc == 0
 
