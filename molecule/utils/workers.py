@@ -105,7 +105,7 @@ def answers(url: str, key: str, times: int = 200, at_a_time: int = 12) -> list[r
         return list(clients.map(get, range(times)))
 
 
-def until_all(url: str, key: str, right: Callable[[requests.Response], bool], seconds: float = 5) -> None:
+def until_all(url: str, key: str, right: Callable[[requests.Response], bool], seconds: float = 30) -> None:
     """Wait until every answer is right, at most I(seconds), and see that 200 of 200 are."""
     deadline = time.monotonic() + seconds
     while not all(map(right, answers(url, key, times=24))) and time.monotonic() < deadline:

@@ -100,7 +100,8 @@ class Database:
         """
         from sqlalchemy import inspect, text
 
-        if inspect(connection).has_table("worker_process"):
+        # Not has_table(), which SQLAlchemy has from 1.4 on: Galaxy 20.05 has an older one.
+        if "worker_process" in inspect(connection).get_table_names():
             query = text("DELETE FROM worker_process WHERE server_name = :handler AND hostname = :host")
             connection.execute(query, {"handler": handler, "host": socket.gethostname()})
 

@@ -139,6 +139,36 @@ def test_two_are_served_on_one_site_by_their_prefixes(host: Any, play: Any, site
         assert f"/{name}/static/name.txt" in [entry["uri"] for entry in log]
 
 
+def test_one_does_not_tell_the_other_on_its_site_who_the_user_is(host: Any, play: Any) -> None:
+    """Both ways round: the one with the site gets the header, or the other one gets its user from it."""
+    header = "uwsgi_param HTTP_X_SSO_USER $host;"
+    host.check_output(
+        "sed '/^paste.app_factory/a use_remote_user = True\\nremote_user_header = HTTP_X_SSO_USER' /srv/two/tiny.ini > /srv/two/user.ini"
+    )
+    two = {
+        **ON_ONE_SITE[0],
+        "nginx_proxy_config_file": "/srv/two/user.ini",
+        "nginx_proxy_remote_user": "$remote_user",
+        "nginx_proxy_location_snippet": "auth_basic Staff;\nauth_basic_user_file /etc/nginx/none;\n",
+    }
+    one = {**ON_ONE_SITE[1], "nginx_proxy_server_snippet": header}
+
+    def run(*servers: dict[str, Any]) -> str:
+        result = play("molecule/tiny/servers.yml", "--extra-vars", json.dumps({"galaxy_servers": servers}))
+        return f"rc={result.returncode} {' '.join((result.stdout + result.stderr).split())}"
+
+    for first, second in (((ON_ONE_SITE[0], one), (two, one)), ((two, ON_ONE_SITE[1]), (two, one))):
+        done = run(*first)
+        assert done.startswith("rc=0"), done
+        refused = run(*second)
+        assert not refused.startswith("rc=0"), refused
+        assert "the nginx_proxy_server_snippet of one sets a header that tells another instance on its site who the user is" in refused
+        assert "(HTTP_X_SSO_USER): remove the uwsgi_param from the snippet" in refused
+        assert "changed=0 " in refused
+        back = run(*ON_ONE_SITE)
+        assert back.startswith("rc=0"), back
+
+
 def test_the_server_with_the_site_is_not_removed_while_another_is_served_on_it(play: Any) -> None:
     variables = {"site_hosts": "molecule", "galaxy_servers": [{"name": "one", "state": "absent"}]}
     result = play("playbooks/site.yml", "--extra-vars", json.dumps(variables))
