@@ -30,6 +30,7 @@ class Watched(TypedDict, total=False):
     link: bool
     # What other processes are started from, in the same file
     without_section: str
+    without_keys: list[str]
     without_handlers: bool
 
 

@@ -80,5 +80,5 @@ def test_nothing_stays_of_a_role_that_is_removed(top: Path, run_module: Any) -> 
 
 @pytest.mark.parametrize("terms", [["galaxy"], ["galaxy", "worker"], ["galaxy", "web", "more"]])
 def test_wrong_terms_are_named(terms: list[str]) -> None:
-    with pytest.raises(AnsibleLookupError, match="an instance and web or handlers, not"):
+    with pytest.raises(AnsibleLookupError, match="an instance and web, handlers or bridge, not"):
         LookupModule().run(terms)

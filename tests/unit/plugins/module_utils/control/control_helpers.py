@@ -22,6 +22,27 @@ ACCOUNT = {"user": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.
 HEALTH = {"path": "/api/version", "status": [200], "host": "localhost", "timeout": 2}
 GALAXY = {"virtualenv": "/venv", "chdir": "/server", "config_file": "/galaxy.ini"}
 
+# A file of Galaxy that other programs have keys in
+GALAXY_YML = b"""\
+---
+# Mine
+galaxy:
+  brand: x
+  text: |
+    gravity:
+      no: key
+
+gravity:
+  process_manager: systemd
+
+  handlers: {}
+# The end
+uwsgi:
+- a
+reports:
+  x: 1
+"""
+
 BOTH: dict[str, Any] = {
     "manager": "systemd",
     "boot_units": [],

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_helpers import works, write
+from control_helpers import GALAXY_YML, works, write
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf, _paste_ini
 
@@ -233,3 +233,24 @@ def test_an_environment_counts_for_its_handler_alone(control: Any, etc: Path) ->
     environments.write_text('{"a": {"TOKEN": 7}}')
     assert handlers.own_environment("a") == {"TOKEN": "7"}
     assert [name for name, process in handlers.processes().items() if not process.current] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        (b"process_manager: systemd", b"process_manager: supervisor", True),
+        (b"  handlers: {}\n", b"", True),
+        (b"- a\n", b"- a\n- b\n", True),
+        (b"  brand: x", b"  brand: y", False),
+        (b"      no: key", b"      no: key2", False),
+        (b"  x: 1", b"  x: 2", False),
+        (b"systemd", b"&manager systemd", False),
+    ],
+)
+def test_keys_of_other_programs_are_no_change(control: Any, before: bytes, after: bytes, same: bool) -> None:
+    assert before in GALAXY_YML
+    changed = GALAXY_YML.replace(before, after, 1)
+    for text, other in ((GALAXY_YML, changed), (GALAXY_YML.replace(b"\n", b"\r\n"), changed.replace(b"\n", b"\r\n"))):
+        assert (
+            control.without_keys(text, ["gravity", "uwsgi"]) == control.without_keys(other, ["gravity", "uwsgi"])
+        ) is same

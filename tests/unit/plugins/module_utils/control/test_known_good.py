@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_helpers import works
+from control_helpers import GALAXY_YML, works
 
 
 def kept(control: Any, tmp_path: Path, *watch: dict[str, Any]) -> Any:
@@ -267,3 +267,16 @@ def test_what_works_comes_back_where_there_is_no_space_for_what_was_rejected(con
     assert path.read_text() == "works"
     assert done.files == [str(path)]
     assert "what was rejected is not kept" in done.problems[0]
+
+
+def test_keys_of_other_programs_stay_as_they_are(control: Any, tmp_path: Path) -> None:
+    file = tmp_path / "galaxy.yml"
+    file.write_bytes(GALAXY_YML)
+    keep = kept(control, tmp_path, {"path": str(file), "without_keys": ["gravity", "uwsgi"]})
+    works(keep, "1")
+    changed = GALAXY_YML.replace(b"systemd", b"supervisor")
+    file.write_bytes(changed)
+    assert keep.restore().files == []
+    file.write_bytes(changed.replace(b"brand: x", b"brand: [broken"))
+    assert keep.restore().files == [str(file)]
+    assert file.read_bytes() == changed
