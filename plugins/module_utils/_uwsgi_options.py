@@ -177,11 +177,9 @@ def what_listens(descriptions: Mapping[str, str]) -> frozenset[str]:
 
 def _address_problem(name: str, text: str, listening: Collection[str]) -> str:
     """Say why what I(text) may listen to must not be listened to; what connects to another host is left alone."""
-    if name in _POOLS:
-        # What the processes that join the pool listen to, behind the socket of the pool
-        bound = text.partition(":")[2].split(",")
-    else:
-        bound = _KEYED.findall(text) if _KEYED_NAME.fullmatch(name) else []
+    bound = _KEYED.findall(text) if _KEYED_NAME.fullmatch(name) else []
+    # What the processes that join a pool listen to stands behind the socket of the pool.
+    bound += text.partition(":")[2].split(",") if name in _POOLS else []
     for part in bound:
         problem = _address_problem("socket", part.strip(), ())
         if problem:

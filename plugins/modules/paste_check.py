@@ -743,11 +743,11 @@ class Preflight:
         directory = self.params["server_dir"] or os.path.dirname(os.path.abspath(self.path))
         found = [
             *uwsgi_files.option_findings(self.uwsgi_options, path, lines, section, *asked),
-            *uwsgi_files.included_findings(self.uwsgi_options, directory, *asked, path),
+            *uwsgi_files.included_findings(self.uwsgi_options, directory, *asked, origin=path),
         ]
         for file in self.params["uwsgi_files"]:
             of_file, settings = uwsgi_files.file_findings(file, uwsgi_files.format_of(file), *asked)
-            found += [*of_file, *uwsgi_files.included_findings(uwsgi_files.by_name(settings), os.path.dirname(file), *asked, file)]
+            found += [*of_file, *uwsgi_files.included_findings(uwsgi_files.by_name(settings), os.path.dirname(file), *asked, origin=file)]
         # A comment behind a value is a finding of the file as a whole.
         return [finding for finding in found if not (finding.line and finding.path == self.path and finding.line in self.wrong_lines)]
 
