@@ -261,7 +261,7 @@ XML_EDITS = [
         Handling((Handler("a", ("u",)),), default="a"),
         False,
         "<handlers\n        default = 'a'  extra='&lt;é'>\n        <!-- why -->\n        <handler tags='u' id='x'/> <!-- mine -->\n"
-        '        <handler id="a" tags="u"/>\n    </handlers>',
+        '        NOTE\n        <handler id="a" tags="u"/>\n    </handlers>',
         id="foreign handler, attribute and comments stay",
     ),
     pytest.param(
@@ -311,6 +311,9 @@ def test_xml_element_changes_only_where_it_differs(
         SAMPLE_BASIC.replace("    <destinations>", f"    {part}\n    <destinations>", 1).replace("\n", newline)
         for part in (old, new)
     )
+    # A setting that is changed has a note of all that was there.
+    source = json.dumps(old.replace("\n", newline)).replace("--", "-\\u002d")
+    after = after.replace("NOTE", f"<!-- Previous version: {source} -->")
     assert xml(before, wanted, purge) == after
     assert xml(after, wanted, purge) == after
 
@@ -337,7 +340,7 @@ YAML_EDITS = [
         "      #environment:\n      #  A: b\n    # after x\n",
         Handling((Handler("a", plugins=("p",)),), ("db-skip-locked",), max_grab=1),
         False,
-        "handling:  # jobs\n  max_grab: 1\n  # how\n  assign: [db-skip-locked] # so\n\n  # who\n  processes:\n    x:\n"
+        "handling:  # jobs\n  NOTE\n  max_grab: 1\n  # how\n  assign: [db-skip-locked] # so\n\n  # who\n  processes:\n    x:\n"
         "      #environment:\n      #  A: b\n    a:\n      plugins: [p]\n    # after x\n",
         id="comments stay",
     ),
@@ -387,6 +390,8 @@ def test_yaml_mapping_changes_only_where_it_differs(
         (around + part if last else around.replace("# Where", part + "# Where")).replace("\n", newline)
         for part in (old, new.replace("NEWLINE", json.dumps(newline)[1:-1]))
     )
+    source = json.dumps(old.partition(":")[2].replace("\n", newline))
+    after = after.replace("NOTE", f"# Previous version: {source}")
     assert yml(before, wanted, purge) == after
     assert yml(after, wanted, purge) == after
 
@@ -1327,6 +1332,10 @@ def starts(draw: st.DrawFn) -> tuple[str, str]:
 @example(("yaml", "handling: {}\nrunners: {}\n"), TWO, Random(0))
 @example(("yaml", "runners: {}\nhandling:"), POOL, Random(0))
 @example(("xml", SAMPLE_BASIC), Handling(), Random(0))
+@example(("yaml", "runners: {}\nhandling:\n  max_grab: 4 # mine\n"), POOL, Random(0))
+@example(("yaml", "runners: {}\nhandling:\n  assign: [db-self]\n  processes:\n    o0:\n"), POOL, Random(0))
+@example(("xml", '<job_conf><handlers max_grab="4"/></job_conf>'), POOL, Random(0))
+@example(("xml", '<job_conf>\n <handlers assign_with="db-self">\n  <handler id="o0"/>\n </handlers>\n</job_conf>'), POOL, Random(0))
 def test_absent_undoes_present_whatever_was_there(start: tuple[str, str], wanted: Handling, order: Random) -> None:
     """For all handlers at once, and for one after the other to the last; for settings alone, and for nothing."""
     kind, text = start
@@ -1335,7 +1344,8 @@ def test_absent_undoes_present_whatever_was_there(start: tuple[str, str], wanted
     known = {name for name, value in given_settings.items() if value is not None and getattr(before, name) is not None}
     # What is there already is not added, so that nothing can tell it from what is.
     assume(not before.names & wanted.names)
-    assume(not known or (wanted.handlers and not before.handlers))
+    same = {name for name in known if given_settings[name] == getattr(before, name)}
+    assume(not same or (wanted.handlers and not before.handlers))
     # Galaxy fails on an empty 'processes', so that does not stay without handlers, whatever is set.
     assume(wanted.handlers or before.handlers or "processes:" not in text)
     wanted_alone = replace(wanted, handlers=())
@@ -1352,6 +1362,24 @@ def test_absent_undoes_present_whatever_was_there(start: tuple[str, str], wanted
     for name in ids[:-1]:
         changed = absent(changed, "f", kind, [name]).content
     assert absent(changed, "f", kind, ids[-1:], settings=wanted_alone).content == text.encode()
+
+
+@pytest.mark.parametrize("kind", ["xml", "yaml"])
+def test_absent_undoes_changes_of_a_setting_that_was_there(kind: str) -> None:
+    """Also where the setting was changed again, where handlers came later, and after somebody has changed the rest."""
+    text = {
+        "xml": '<job_conf>\n    <handlers max_grab="4"/>\n</job_conf>\n',
+        "yaml": "runners: {}\nhandling:\n  max_grab: 4\n",
+    }[kind]
+    eight, more = Handling(max_grab=8), Handling(max_grab=16)
+    changed = present(present(text.encode(), "f", kind, eight).content, "f", kind, more).content
+    assert absent(changed, "f", kind, [], settings=eight).content == changed
+    assert absent(changed, "f", kind, [], settings=more).content == text.encode()
+    both = present(present(text.encode(), "f", kind, eight).content, "f", kind, TWO).content
+    assert absent(both, "f", kind, list(TWO.by_id), settings=eight).content == text.encode()
+    theirs = changed.replace(b"16", b"99")
+    assert absent(theirs, "f", kind, [], settings=more).content == theirs
+    assert read(absent(theirs, "f", kind, [], settings=Handling(max_grab=99)).content, "f", kind).max_grab in (None, 4)
 
 
 @settings(deadline=None)
