@@ -1320,9 +1320,19 @@ def absent(
     if ((removed and not kept) or after.says_nothing) and not _has_note(text, path, kind):
         return replace(_without_handling(content, path, kind), removed=removed)
     if removed and after.default not in after.names:
-        after = replace(after, default=None)
+        # That of the others, which a note tells, if that is still one.
+        earlier = _noted_default(text, path, kind)
+        after = replace(after, default=earlier if earlier in after.names else None)
     edit = _edit_xml if kind == "xml" else _edit_yaml
     return Change(_written(mark, edit(text, path, after), encoding, path, kind, after), tuple(after.by_id), removed)
+
+
+def _noted_default(text: str, path: str, kind: str) -> Optional[str]:
+    """The default before the first change, as the notes tell."""
+    with contextlib.suppress(JobConfError):
+        earlier = (_undo_xml if kind == "xml" else _undo_yaml)(text, path)
+        return None if earlier is None else _read(earlier, path, kind).default
+    return None
 
 
 def _has_note(text: str, path: str, kind: str) -> bool:

@@ -1332,6 +1332,11 @@ def starts(draw: st.DrawFn) -> tuple[str, str]:
 @example(("yaml", "handling: {}\nrunners: {}\n"), TWO, Random(0))
 @example(("yaml", "runners: {}\nhandling:"), POOL, Random(0))
 @example(("xml", SAMPLE_BASIC), Handling(), Random(0))
+@example(
+    ("xml", '<job_conf><handlers default="t"><handler id="o" tags="t"/></handlers></job_conf>'),
+    Handling((Handler("0"), Handler("1")), default="1"),
+    Random(3),
+)
 @example(("yaml", "runners: {}\nhandling:\n  max_grab: 4 # mine\n"), POOL, Random(0))
 @example(("yaml", "runners: {}\nhandling:\n  assign: [db-self]\n  processes:\n    o0:\n"), POOL, Random(0))
 @example(("xml", '<job_conf><handlers max_grab="4"/></job_conf>'), POOL, Random(0))
