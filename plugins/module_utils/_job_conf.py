@@ -1164,7 +1164,7 @@ def read(content: bytes, path: str, kind: str) -> Handling:
 def _names(content: bytes, path: str, kind: str) -> job_conf_names.Names:
     """All that I(content) names."""
     text = _load(content, path, kind)[1]
-    return job_conf_names.from_xml(_parse_xml(text, path)) if kind == "xml" else job_conf_names.from_yaml(_YamlText(text, path).root)
+    return job_conf_names.from_xml(_parse_xml(text, path), text) if kind == "xml" else job_conf_names.from_yaml(_YamlText(text, path).root)
 
 
 def name_problems(content: Optional[bytes], path: str, kind: str) -> list[Finding]:

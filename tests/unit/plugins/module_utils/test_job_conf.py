@@ -718,13 +718,13 @@ def test_check_says_what_is_wrong_and_where(name: str, text: str, expected: list
 
 ROUTED_XML = """\
 <job_conf>
-    <plugins/>
+    <plugins><plugin id="local" type="runner" load="galaxy.jobs.runners.local:LocalJobRunner"/></plugins>
     <handlers default="{default}">
         <handler id="handler0" tags="handlers"/>
         <handler id="special0" tags="special"/>
     </handlers>
     <destinations>
-        <destination id="local">
+        <destination id="local" runner="local">
             <resubmit condition="memory_limit_reached" handler="{resubmit}"/>
         </destination>
     </destinations>
@@ -994,6 +994,27 @@ def test_what_galaxy_accepts_has_no_findings(name: str, text: str) -> None:
             "warning",
             "'slurm' is defined 2 times",
         ),
+        (
+            (' load="galaxy.jobs.runners.slurm:SlurmJobRunner"', ""),
+            ("    load: galaxy.jobs.runners.slurm:SlurmJobRunner\n", "    laod: galaxy.jobs.runners.slurm:SlurmJobRunner\n"),
+            "error",
+            "'cluster': there is no runner 'slurm'",
+        ),
+        (
+            ('runner="local"', 'runnr="local"'),
+            ("      runner: local\n", "      runnr: local\n"),
+            "warning",
+            "'local' has no runner",
+        ),
+        (
+            ('user_concurrent_jobs" tag', 'user_concurent_jobs" tag'),
+            ("user_concurrent_jobs\n  tag", "user_concurent_jobs\n  tag"),
+            "error",
+            "is none that Galaxy knows, so this limits nothing: write ",
+        ),
+        (('"long">2<', '"long">two<'), ("long\n  value: 2", "long\n  value: two"), "error", "is 'two', which stops Galaxy"),
+        (('class="local"', 'class="locals"'), ("class: local", "class: locals"), "error", "class 'locals' of tools is none"),
+        (('<tool class="local" ', "<tool "), ("- class: local\n  env", "- env"), "error", "a tool has neither id nor class"),
     ],
 )
 @pytest.mark.parametrize("name", sorted(NAMED))
@@ -1105,6 +1126,39 @@ def test_a_key_that_galaxy_does_not_read_is_named(name: str, old: str, new: str,
     assert old in NAMED[name]
     (finding,) = check(NAMED[name].replace(old, new, 1).encode(), name)
     assert message in f"{finding.line}: {finding.severity}: {finding.message}"
+
+
+OFF = [
+    ("job_conf.xml", 'JobRunner"/>\n    </plugins>', 'JobRunner"><param id="enabled">false</param></plugin>\n    </plugins>', "no runner 'slurm'"),
+    ("job_conf.yml", "slurm:SlurmJobRunner\n", "slurm:SlurmJobRunner\n    enabled: false\n", "no runner 'slurm'"),
+    ("job_conf.yml", "slurm:SlurmJobRunner\n", "slurm:SlurmJobRunner\n    kwds: {enabled: 'no'}\n", "no runner 'slurm'"),
+    ("job_conf.yml", "      runner: dynamic_tpv\n", "      runner: dynamic_tpv\n      enabled: false\n", "default 'tpv' is neither"),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new", "message"), OFF)
+def test_what_is_switched_off_is_not_there(name: str, old: str, new: str, message: str) -> None:
+    assert old in NAMED[name]
+    assert [found for found in check(NAMED[name].replace(old, new, 1).encode(), name) if message in found.message]
+    on = NAMED[name].replace(old, re.sub("false|'no'", "true", new), 1)
+    assert check(on.encode(), name) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("job_conf.xml", "    <limits>", "    <destinations/>\n    <limits>", "there are 2 <destinations> elements (lines"),
+        ("job_conf.yml", "tools:\n", "execution: {}\ntools:\n", "there are 2 keys 'execution' (lines"),
+        ("job_conf.yml", "runners:\n", "runners: {}\nrunners:\n", "there are 2 keys 'runners' (lines"),
+        ("job_conf.xml", '<plugin id="slurm"/>', '<plugins id="slurm"/>', "handler 'handler0': Galaxy does not read 'plugins' here: write plugin"),
+        ("job_conf.xml", '<plugin id="slurm"/>', '<plugin name="slurm"/>', "plugin of handler 'handler0': Galaxy does not read 'name' here: write id"),
+        ("job_conf.xml", "<destinations d", "<tools><tol id='x'/></tools><destinations d", "<tools>: Galaxy does not read 'tol' here: write tool"),
+    ],
+)
+def test_what_galaxy_takes_no_notice_of_is_named(name: str, old: str, new: str, message: str) -> None:
+    assert old in NAMED[name]
+    (finding,) = [found for found in check(NAMED[name].replace(old, new, 1).encode(), name) if message in found.message]
+    assert (finding.severity, finding.line > 0) == ("error", True)
 
 
 @pytest.mark.parametrize(
