@@ -438,7 +438,9 @@ def from_yaml(root: Any) -> Names:
     for limit in _items(top["limits"][1] if "limits" in top else None):
         who = f"limit {_text(_value(limit, 'type'))!r}"
         look("limit", limit, who)
-        names.add_limit(_text(_value(limit, "type")) or "", _text(_value(limit, "value")) or "", limit.start_mark.line + 1)
+        kind = _text(_value(limit, "type"))
+        if kind is not None:
+            names.add_limit(kind, _text(_value(limit, "value")) or "", limit.start_mark.line + 1)
         for key in ("id", "tag"):
             names.uses += _yaml_use(limit, key, who, False)
     return names
