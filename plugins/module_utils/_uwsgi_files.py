@@ -52,7 +52,7 @@ def looks_like(text: str) -> str:
         if re.fullmatch(r"\[[^\]]+\].*", line):
             return "INI"
         # An option without a section: its separator tells.
-        if line == "---" or re.match(r"(?:- |[\w.-]+:(?:\s|$))", line):
+        if line == "---" or re.match(r"- |%YAML\b|!|[\"']?[\w.-]+[\"']?\s*:(?:\s|$)", line):
             return "YAML"
         return "INI" if "=" in line else ""
     return ""

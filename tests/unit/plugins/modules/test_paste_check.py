@@ -655,7 +655,15 @@ def test_options_that_only_our_service_managers_mind_are_warned_about_in_a_file(
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("galaxy:\n  id_secret: hunter2\n  brand: x\n", "YAML"), ("---\n- a\n", "YAML"), ('{"galaxy": {}}\n', "JSON"), ("<uwsgi>\n<x/>\n</uwsgi>\n", "XML")],
+    [
+        ("galaxy:\n  id_secret: hunter2\n  brand: x\n", "YAML"),
+        ('%YAML 1.2\n---\n"galaxy":\n  brand: x\n', "YAML"),
+        ("'galaxy' :\r\n  brand: x\r\n", "YAML"),
+        ("\ufeff!!map\ngalaxy: {brand: x}\n", "YAML"),
+        ("---\n- a\n", "YAML"),
+        ('{"galaxy": {}}\n', "JSON"),
+        ("<uwsgi>\n<x/>\n</uwsgi>\n", "XML"),
+    ],
 )
 def test_a_file_of_another_format_is_one_finding(run_module: Run, path: Path, text: str, found: str) -> None:
     path.write_text(text, encoding="utf-8")
