@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Optional
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _yaml_text as yaml_text
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 
 if TYPE_CHECKING:
@@ -277,11 +278,7 @@ def _is_known(name: str, known: Collection[str]) -> bool:
 
 def _twice(what: str, named: Iterable[tuple[str, int]]) -> list[tuple[str, str, list[int]]]:
     named = list(named)
-    return [
-        (what, name, [line for other, line in named if other == name])
-        for name, count in Counter(name for name, _line in named).items()
-        if count > 1
-    ]
+    return [(what, name, [line for other, line in named if other == name]) for name, count in Counter(name for name, _line in named).items() if count > 1]
 
 
 # --- XML --------------------------------------------------------------------------------------------------------------
@@ -394,53 +391,57 @@ def _xml_use(element: _Element, key: str, who: str, sends: bool = True) -> list[
 def from_yaml(root: Any) -> Names:
     """The names in a job_conf.yml, of which this is the root node."""
     names = Names("yaml")
-    top = _mapping(root)
+    top = yaml_text.mapping(root)
 
     def look(where: str, node: Any, shown: str) -> None:
-        names.keys.extend((where, shown, name, line) for name, (line, _value) in _mapping(node).items())
+        names.keys.extend((where, shown, name, line) for name, (line, _value) in yaml_text.mapping(node).items())
 
     look("job_conf", root, "the file")
-    for name, lines in ((name, lines) for _what, name, lines in _twice("key", _lines(root)) if name != "handling"):
+    for name, lines in ((name, lines) for _what, name, lines in _twice("key", yaml_text.lines(root)) if name != "handling"):
         where = ", ".join(map(str, lines))
         message = f"there are {len(lines)} keys {name!r} (lines {where}), and Galaxy reads only the last: merge them into one"
         names.odd.append(("error", lines[-1], message))
     if "runners" in top:
         names.runners = {}
-        for name, (at, runner) in _mapping(top["runners"][1]).items():
+        for name, (at, runner) in yaml_text.mapping(top["runners"][1]).items():
             if not _is_off(runner):
-                names.add_runner(name, _text(_value(runner, "load")), at)
-        names.repeated += _twice("runner", _lines(top["runners"][1]))
+                names.add_runner(name, yaml_text.text_of(yaml_text.value_of(runner, "load")), at)
+        names.repeated += _twice("runner", yaml_text.lines(top["runners"][1]))
     if "handling" in top:
         look("handlers", top["handling"][1], "'handling'")
-        for name, (_at, value) in _mapping(_value(top["handling"][1], "processes")).items():
+        for name, (_at, value) in yaml_text.mapping(yaml_text.value_of(top["handling"][1], "processes")).items():
             look("handler", value, f"handler {name!r}")
     if "execution" in top:
         line, execution = top["execution"]
         look("destinations", execution, "'execution'")
-        names.destinations_line = _line(execution, "default") or line
-        names.default = _text(_value(execution, "default"))
-        environments = _value(execution, "environments")
+        names.destinations_line = yaml_text.line_of(execution, "default") or line
+        names.default = yaml_text.text_of(yaml_text.value_of(execution, "default"))
+        environments = yaml_text.value_of(execution, "environments")
         named = _identified(environments)
-        names.repeated += _twice("environment", [(name, line) for name, line, _node in named] if _items(environments) else _lines(environments))
+        names.repeated += _twice(
+            "environment", [(name, line) for name, line, _node in named] if yaml_text.items(environments) else yaml_text.lines(environments)
+        )
         names.destinations = []
         for name, at, node in named:
             if not _is_off(node):
-                names.add_destination(Destination(name, _text(_value(node, "runner")) or "", _texts(_value(node, "tags")), at))
+                names.add_destination(
+                    Destination(name, yaml_text.text_of(yaml_text.value_of(node, "runner")) or "", yaml_text.texts_of(yaml_text.value_of(node, "tags")), at)
+                )
         for name, _at, node in named:
-            for resubmit in _items(_value(node, "resubmit")):
+            for resubmit in yaml_text.items(yaml_text.value_of(node, "resubmit")):
                 look("resubmit", resubmit, f"resubmit of environment {name!r}")
                 names.uses += _yaml_use(resubmit, "environment", f"resubmit of environment {name!r}")
-    for tool in _items(top["tools"][1] if "tools" in top else None):
-        who = f"tool {_text(_value(tool, 'id')) or _text(_value(tool, 'class'))!r}"
+    for tool in yaml_text.items(top["tools"][1] if "tools" in top else None):
+        who = f"tool {yaml_text.text_of(yaml_text.value_of(tool, 'id')) or yaml_text.text_of(yaml_text.value_of(tool, 'class'))!r}"
         look("tool", tool, who)
-        names.add_tool(_text(_value(tool, "id")), _text(_value(tool, "class")), tool.start_mark.line + 1)
+        names.add_tool(yaml_text.text_of(yaml_text.value_of(tool, "id")), yaml_text.text_of(yaml_text.value_of(tool, "class")), tool.start_mark.line + 1)
         names.uses += _yaml_use(tool, "environment", who)
-    for limit in _items(top["limits"][1] if "limits" in top else None):
-        who = f"limit {_text(_value(limit, 'type'))!r}"
+    for limit in yaml_text.items(top["limits"][1] if "limits" in top else None):
+        who = f"limit {yaml_text.text_of(yaml_text.value_of(limit, 'type'))!r}"
         look("limit", limit, who)
-        kind = _text(_value(limit, "type"))
+        kind = yaml_text.text_of(yaml_text.value_of(limit, "type"))
         if kind is not None:
-            names.add_limit(kind, _text(_value(limit, "value")) or "", limit.start_mark.line + 1)
+            names.add_limit(kind, yaml_text.text_of(yaml_text.value_of(limit, "value")) or "", limit.start_mark.line + 1)
         for key in ("id", "tag"):
             names.uses += _yaml_use(limit, key, who, False)
     return names
@@ -448,59 +449,17 @@ def from_yaml(root: Any) -> Names:
 
 def _is_off(node: Any) -> bool:
     """Whether a runner or an environment is switched off, which Galaxy takes no notice of then."""
-    places = [node, _value(node, "params"), _value(node, "kwds")]
-    return any((_text(_value(place, "enabled")) or "").lower() in _OFF for place in places)
-
-
-def _entries(node: Any) -> Iterator[tuple[Any, Any]]:
-    """The keys and values of a mapping as Galaxy gets them: with those that it takes from elsewhere with <<, which come first."""
-    if node is None or node.id != "mapping":
-        return
-    for key, value in node.value:
-        if key.tag == "tag:yaml.org,2002:merge":
-            for merged in reversed(value.value) if value.id == "sequence" else (value,):
-                yield from _entries(merged)
-    yield from ((key, value) for key, value in node.value if key.tag != "tag:yaml.org,2002:merge")
-
-
-def _lines(node: Any) -> list[tuple[str, int]]:
-    """The keys that stand in a mapping itself, with their lines."""
-    return [(str(key.value), key.start_mark.line + 1) for key, _value in node.value] if node is not None and node.id == "mapping" else []
-
-
-def _mapping(node: Any) -> dict[str, tuple[int, Any]]:
-    """The values of a mapping, with the lines of their keys."""
-    return {str(key.value): (key.start_mark.line + 1, value) for key, value in _entries(node)}
-
-
-def _value(node: Any, key: str) -> Any:
-    return _mapping(node).get(key, (0, None))[1]
-
-
-def _line(node: Any, key: str) -> int:
-    return _mapping(node).get(key, (0, None))[0]
-
-
-def _items(node: Any) -> list[Any]:
-    return list(node.value) if node is not None and node.id == "sequence" else []
-
-
-def _text(node: Any) -> Optional[str]:
-    """A scalar as text; None where it is nothing."""
-    return str(node.value) if node is not None and node.id == "scalar" and node.tag != "tag:yaml.org,2002:null" else None
-
-
-def _texts(node: Any) -> tuple[str, ...]:
-    return tuple(text for text in map(_text, _items(node)) if text is not None)
+    places = [node, yaml_text.value_of(node, "params"), yaml_text.value_of(node, "kwds")]
+    return any((yaml_text.text_of(yaml_text.value_of(place, "enabled")) or "").lower() in _OFF for place in places)
 
 
 def _identified(environments: Any) -> list[tuple[str, int, Any]]:
     """The environments with their ids and lines, which stand in a mapping or in a list."""
-    listed = [(_text(_value(item, "id")), item.start_mark.line + 1, item) for item in _items(environments)]
+    listed = [(yaml_text.text_of(yaml_text.value_of(item, "id")), item.start_mark.line + 1, item) for item in yaml_text.items(environments)]
     found = [(name, line, item) for name, line, item in listed if name is not None]
-    return found or [(name, line, node) for name, (line, node) in _mapping(environments).items()]
+    return found or [(name, line, node) for name, (line, node) in yaml_text.mapping(environments).items()]
 
 
 def _yaml_use(node: Any, key: str, who: str, sends: bool = True) -> list[Use]:
-    name = _text(_value(node, key))
-    return [Use(name, who, _line(node, key), sends)] if name else []
+    name = yaml_text.text_of(yaml_text.value_of(node, key))
+    return [Use(name, who, yaml_text.line_of(node, key), sends)] if name else []
