@@ -39,7 +39,8 @@ def pids(host: Any, slot: str) -> dict[str, int]:
     """The numbers of the web processes of a slot: by the ids of the workers, and C(asgi)."""
     stats = json.loads(host.check_output("python3 -c %s %s", STATS, f"/run/galaxy/web-{slot}/stats.sock"))
     found = {str(worker["id"]): worker["pid"] for worker in stats["workers"]}
-    asgi = host.run("pgrep --exact galaxy-asgi").stdout.split()
+    # Those of other slots, and of another host's name, have sessions of their own.
+    asgi = host.run("pgrep --exact --session %s galaxy-asgi", str(stats["pid"])).stdout.split()
     return {**found, **({"asgi": int(asgi[0])} if asgi else {})}
 
 

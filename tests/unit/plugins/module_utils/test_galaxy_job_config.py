@@ -143,10 +143,11 @@ def test_it_is_checked_like_a_file_of_its_own() -> None:
     assert "'handling': Galaxy does not read 'max_grabs' here: write max_grab" in found[0]
     assert "Galaxy does not read 'toolz' here: write tools" in found[2]
     assert "environment 'local': there is no runner 'gone'" in found[1]
-    (message,) = checked(
+    message, no_runner = checked(
         "galaxy:\n  job_config:\n    execution: {default: a, environments: {a: {}}}\n    handling: {assign: [db-skip-locked]}\n"
     )
     assert message.startswith(f"{PATH}:2: job_config: has no mapping 'runners', and Galaxy does not start without one")
+    assert no_runner.startswith(f"{PATH}:3: job_config: environment 'a' has no runner")
     (message,) = checked(GOOD.replace("[db-skip-locked]", "db-skip-locked"))
     assert message.startswith(f"{PATH}:7: job_config: assign is 'db-skip-locked': write a list")
 
