@@ -197,8 +197,9 @@ def full(machine: Machine, step: Step, outcome: Outcome, load: Load) -> None:
             raise AssertionError("the message does not say that there is no space left")
     elif machine.version_on_disk() != outcome.versions[0]:
         raise AssertionError("a broken change was not put back, because there was no space left")
-    elif "did not start" not in result.said:
-        raise AssertionError("the message does not say what was wrong with the change")
+    # There may be too little room to try it at all.
+    elif "did not start" not in result.said and "No space left" not in result.said:
+        raise AssertionError("the message does not say what was wrong")
 
 
 @fault
