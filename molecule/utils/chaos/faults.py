@@ -134,6 +134,9 @@ def kill(machine: Machine, step: Step, outcome: Outcome, load: Load) -> None:
     version = begin(machine, step, outcome)
     hit = strike(machine, step, outcome, "KILL")
     end(machine, outcome)
+    if step.change == "unhealthy" and step.who in ("worker", "workers"):
+        # A new worker of the slot that serves loads what is on disk, and this change loads.
+        outcome.meanwhile = version
     if step.who in ("master", "worker", "workers", "slot"):
         # The slot that starts takes requests as soon as it can, which is before it has proved itself.
         lose(step, outcome, hit)
