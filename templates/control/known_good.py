@@ -82,6 +82,15 @@ class KnownGood:
         paths = [*self._files(), *self._links()]
         return any(path.lstat().st_ctime > moment for path in paths if os.path.lexists(path))
 
+    def differs_since(self, to: str = RUNNING) -> float:
+        """When the first of the files that are not as the copies have them was written; infinity where all of them are."""
+        differ = [
+            path
+            for path, entry in self._files().items()
+            if view(entry, _read(self.directory / to / path.relative_to("/"))) != view(entry, _read(path))
+        ]
+        return min((path.lstat().st_ctime for path in differ if os.path.lexists(path)), default=float("inf"))
+
     @property
     def has_previous(self) -> bool:
         """Whether there are copies of a version before the one that last worked."""

@@ -14,6 +14,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import socketserver
 import struct
@@ -33,6 +34,7 @@ import pytest
 from ansible_collections.galaxyops.uwsgi.plugins.filter.environment_file import environment_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf, _paste_ini
 
+APPLICATION = "import os\ndef application(environ, start):\n    start('200 OK', [])\n    return [b'%s %%d' %% os.getpid()]\n"
 SOURCE = Path(__file__).resolve().parents[3] / "templates"
 ACCOUNT = {"user": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.getegid()).gr_name}
 HEALTH = {"path": "/api/version", "status": [200], "host": "localhost", "timeout": 2}
@@ -1666,3 +1668,60 @@ def test_what_is_under_way_goes_on_without_a_reader(tmp_path: Path) -> None:
         result = subprocess.run([sys.executable, "-c", program], cwd=SOURCE, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
         os.close(writer)
         assert (result.returncode, result.stderr, done.exists()) == (0, "", True)
+
+
+def test_worker_that_was_started_with_what_is_put_back_is_started_again(
+    control: Modules, both: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real uWSGI whose workers load the application themselves: one that is killed loads what is on disk."""
+    web = both("web", "systemd")
+    slot = web.slots()[0]
+    slot.directory.mkdir(parents=True)
+    application = tmp_path / "application.py"
+    application.write_text(APPLICATION % "good")
+    stats = slot.directory / "stats.sock"
+    options = ["--master", "--lazy-apps", "--processes=2", "--http-socket=127.0.0.1:0", f"--wsgi-file={application}", f"--stats={stats}"]
+    log = tmp_path / "log"
+    with log.open("w") as stream, subprocess.Popen([Path(sys.executable).with_name("uwsgi"), *options], stdout=stream, stderr=stream) as master:
+
+        def workers() -> list[int]:
+            with contextlib.suppress(control.StatsError):
+                return [worker.pid for worker in control.ask(str(stats)).workers if worker.applications]
+            return []
+
+        def until(right: Callable[[], bool]) -> None:
+            deadline = time.monotonic() + 30
+            while not right():
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+
+        def said() -> set[str]:
+            """Each answer tells its worker, and which of the two is asked is left to chance."""
+            url = "http://" + re.findall(r"bound to TCP address (\S+)", log.read_text())[0]
+            found: dict[str, str] = {}
+            while len(found) < 2:
+                with urllib.request.urlopen(url, timeout=30) as response:
+                    version, pid = response.read().decode().split()
+                    found[pid] = version
+            return set(found.values())
+
+        try:
+            until(lambda: len(workers()) == 2)
+            time.sleep(0.1)
+            before = time.time()
+            application.write_text(APPLICATION % "rejected")
+            first, second = workers()
+            os.kill(second, signal.SIGKILL)
+            until(lambda: len(set(workers()) - {second}) == 2)
+            assert said() == {"good", "rejected"}
+            application.write_text(APPLICATION % "good")
+            (slot.directory / "pid").write_text(json.dumps({"pid": master.pid, "born": control.start_time(master.pid)}))
+            monkeypatch.setattr(web, "serving", lambda: slot)
+            killed = set(workers()) - {first}
+            web.renew_workers(before)
+            until(lambda: len(workers()) == 2 and not killed & set(workers()))
+            assert first in workers()
+            assert said() == {"good"}
+        finally:
+            master.terminate()
+            master.send_signal(signal.SIGINT)
