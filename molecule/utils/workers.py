@@ -52,8 +52,11 @@ def expected(host: Any) -> dict[str, int]:
 
 
 def wait_for_names(host: Any) -> None:
-    """See that each living web process is registered by its name, and no other is."""
-    deadline = time.monotonic() + 90
+    """See that each living web process is registered by its name, and no other is.
+
+    A process that is killed, as on a slow machine where it is not given the time to end, is taken off the list in some minutes.
+    """
+    deadline = time.monotonic() + 300
     while registered(host) != expected(host) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert registered(host) == expected(host)
@@ -69,7 +72,7 @@ def messages(host: Any) -> dict[str, int]:
 
 def wait_for_a_swept_broker(host: Any) -> None:
     """See that the broker has the queues of the living processes, handlers among them, no others, and no message."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while True:
         living = rows(host, "SELECT server_name, hostname FROM worker_process")
         wanted = {f"control.{server_name}@{hostname}": 0 for server_name, hostname in living}

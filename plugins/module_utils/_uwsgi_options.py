@@ -67,7 +67,8 @@ _NUMBER_NAME = re.compile(
 _LARGEST = 2**63 - 1
 # Options that listen, by their names, where no uWSGI is there to be asked what it does with an option
 _LISTENER_NAME = re.compile(
-    r"(?!chmod-|chown-|log-|log2-|map-)(?:.*-)?socket\d?|(?:.*-)?(?:stats|stats-server|ss|subscription-server)|(?:fast|raw|ssl|http|https|forkpty-|tuntap-)router\d?"
+    r"(?!chmod-|chown-|log-|log2-|map-)(?:.*-)?socket\d?|(?:.*-)?(?:stats|stats-server|ss|subscription-server)"
+    r"|(?:fast|raw|ssl|http|https|forkpty-|tuntap-)router\d?"
     r"|https?\d?|udp|snmp|zerg-server|.*-resubscribe-bind|(?:router-)?(?:raw|ssl)"
 )
 # What C(uwsgi --help) says of an option that listens

@@ -11,6 +11,7 @@ from typing import Any, Callable
 
 import pytest
 from page import Block, blocks
+from runs import changes_nothing
 from slots import serving
 
 TOP = Path(__file__).resolve().parents[3]
@@ -101,7 +102,7 @@ def test_it_is_served(host: Any, run: Run, site: Any) -> None:
 @pytest.mark.usefixtures("pyramid")
 def test_second_run_changes_nothing(run: Run) -> None:
     result = run("notes.yml")
-    assert "changed=0 " in result.stdout, result.stdout
+    changes_nothing(result)
 
 
 @pytest.mark.usefixtures("pyramid")
@@ -134,7 +135,7 @@ def test_zope_is_served_restarted_under_load_and_removed(host: Any, run: Run, si
     assert "Zope" in seen
     assert "1 worker" in seen
     again = run("zope.yml")
-    assert "changed=0 " in again.stdout, again.stdout
+    changes_nothing(again)
     master = host.check_output("pgrep --oldest --full '^/srv/zope/venv/bin/python.*zope.ini'")
     with ThreadPoolExecutor(4) as visitors:
         restart = visitors.submit(host.run, "zope-web restart")

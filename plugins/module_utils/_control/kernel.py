@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from pathlib import Path
 from typing import Callable
 
@@ -18,6 +19,14 @@ def owner(pid: int) -> int:
     """The number of the user whom a process belongs to, or -1 when there is none."""
     match = re.search(r"^Uid:\s+(\d+)", show(pid, "status"), re.MULTILINE)
     return int(match[1]) if match else -1
+
+
+def born(pid: int) -> float:
+    """When a process was started, by the clock; 0 when there is none."""
+    ticks = start_time(pid)
+    if not ticks:
+        return 0.0
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def children(pid: int) -> list[int]:

@@ -40,6 +40,8 @@ class RollBack:
     # Files that somebody has changed again since the rejected version was read
     changed: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    # Where what was put back before is; nowhere, if there was no space for it
+    kept: Optional[Path] = None
 
 
 class KnownGood:
@@ -80,6 +82,15 @@ class KnownGood:
         """Whether a file of the configuration was written after that I(moment), or put back as it was."""
         paths = [*self._files(), *self._links()]
         return any(path.lstat().st_ctime > moment for path in paths if os.path.lexists(path))
+
+    def differs_since(self, to: str = RUNNING) -> float:
+        """When the first of the files that are not as the copies have them was written; infinity where all of them are."""
+        differ = [
+            path
+            for path, entry in self._files().items()
+            if view(entry, _read(self.directory / to / path.relative_to("/"))) != view(entry, _read(path))
+        ]
+        return min((path.lstat().st_ctime for path in differ if os.path.lexists(path)), default=float("inf"))
 
     @property
     def has_previous(self) -> bool:
@@ -254,6 +265,7 @@ class KnownGood:
                 target = self.rejected / path.relative_to("/")
                 safe_files.make_directories(target.parent, mode=0o700)
                 safe_files.write(target, text)
+            done.kept = self.rejected
         except OSError as error:
             done.problems.append(f"what was rejected is not kept: {error.filename or self.rejected}: {error.strerror}")
         with contextlib.suppress(OSError):
@@ -288,7 +300,8 @@ class KnownGood:
         if report["time"] < adopted:
             return ""
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(report["time"]))
-        return f"rolled back at {moment}: {' '.join(report['files'])}; what was rejected is kept in {self.rejected}"
+        kept = f"; what was rejected is kept in {self.rejected}" if self.rejected.exists() else ""
+        return f"rolled back at {moment}: {' '.join(report['files'])}{kept}"
 
     def remove(self) -> None:
         """Forget everything."""

@@ -8,14 +8,18 @@ Two slots take turns on one socket, and a candidate proves what is written: see 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from typing import Optional
 
+from .._uwsgi_stats import StatsError, ask
 from .control import BY_HANDLERS
 from .errors import ControlError, Refusal, say
 from .handover import MIB, check_memory, hand_over, prove
+from .kernel import born, children
 from .known_good import PREVIOUS, RUNNING, NoCopyError
 from .listener_pool import POOL, PoolListener
 from .listener_systemd import SystemdListener
@@ -190,13 +194,33 @@ class Web(Slots):
         former.leave()
 
     def put_back(self, error: ControlError, to: str = RUNNING) -> ControlError:
-        before = self.version
+        before, since = self.version, self.known_good.differs_since(to)
         told = super().put_back(error, to)
+        self.renew_workers(since)
         again = self.reread()
         self.went_back = self.went_back or again.version != before
         if self.went_back:
             again.listener.close_others()
         return told
+
+    def renew_workers(self, since: float) -> None:
+        """Have those workers of the slot that serves started again that were started since then.
+
+        A worker that is killed is started again with what is on disk, unless it is forked from what its master has loaded. So
+        it may have loaded the version that has been put back now, and nothing else would end it.
+        """
+        serving = self.serving()
+        if not serving:
+            return
+        with contextlib.suppress(StatsError):
+            workers = ask(str(serving.directory / "stats.sock"), timeout=2).workers
+            # The socket is the application's: what it says is believed of the master's own workers only.
+            mine = children(serving.pid)
+            for worker in workers:
+                if worker.pid in mine and born(worker.pid) > since:
+                    say(f"renew worker {worker.id} of {serving.service}, which was started with what has been put back")
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(worker.pid, signal.SIGHUP)
 
     @property
     def handlers_have_to_follow(self) -> bool:
