@@ -53,11 +53,11 @@ def test_the_site_comes_back_by_itself_when_what_was_missing_does(host: Any, sit
     subprocess.run(["podman", "kill", "--signal", "KILL", container], check=True, capture_output=True)
     subprocess.run(["podman", "start", container], check=True, capture_output=True)
     # The service manager itself may not be there yet.
-    until(lambda: "again and again until it works" in host.run("tiny-web apply --restore").stderr, 60)
+    until(lambda: "again and again until it works" in host.run("tiny-web apply --restore").stderr, 120)
     assert running(host) == [] or not site.get("/health", timeout=1).ok
     host.check_output(f"mv /root/tiny_app.py {APP}")
-    assert site.get("/", timeout=60).ok
-    until(lambda: host.run("tiny-web status").rc == 0, 60)
+    assert site.get("/", timeout=150).ok
+    until(lambda: host.run("tiny-web status").rc == 0, 120)
 
 
 def test_a_broken_configuration_that_nobody_has_applied_is_rolled_back(host: Any, site: Any) -> None:

@@ -144,7 +144,8 @@ def test_one_does_not_tell_the_other_on_its_site_who_the_user_is(host: Any, play
     """Both ways round: the one with the site gets the header, or the other one gets its user from it."""
     header = "uwsgi_param HTTP_X_SSO_USER $host;"
     host.check_output(
-        "sed '/^paste.app_factory/a use_remote_user = True\\nremote_user_header = HTTP_X_SSO_USER' /srv/two/tiny.ini > /srv/two/user.ini"
+        "sed '/^paste.app_factory/a use_remote_user = True\\nremote_user_header = HTTP_X_SSO_USER' /srv/two/tiny.ini > /srv/two/user.ini; "
+        "chgrp two /srv/two/user.ini; chmod 0640 /srv/two/user.ini"
     )
     two = {
         **ON_ONE_SITE[0],

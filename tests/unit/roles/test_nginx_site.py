@@ -298,14 +298,14 @@ def test_challenges_are_answered_with_and_without_tls(sites: dict[str, Path]) ->
 
 def write_site(sites: dict[str, Path], top: Path, name: str, beside: str = "beside", **replaced: str) -> None:
     """Write a site, with another below its prefix, so that nginx can run it in the directory I(top)."""
-    (top / "galaxyops" / "galaxy").mkdir(parents=True)
+    (top / "galaxyops" / "galaxy").mkdir(parents=True, exist_ok=True)
     if f"{name}.params" in sites:
         shutil.copy(sites[f"{name}.params"], top / "galaxyops" / "galaxy" / "site.params")
     files = {name: "site.conf", **({beside: "training.conf", f"{beside}.locations": "galaxyops/galaxy/training.conf"} if name != "all" else {})}
+    new = {"/var/log/nginx/": f"{top}/", "/etc/nginx/": f"{top}/", "/etc/tls/": f"{top}/", "listen 80": "listen 18080", **replaced}
     for source, target in files.items():
-        text = sites[source].read_text()
-        for old, new in {"/var/log/nginx/": f"{top}/", "/etc/nginx/": f"{top}/", "/etc/tls/": f"{top}/", "listen 80": "listen 18080", **replaced}.items():
-            text = text.replace(old, new)
+        # In one go: a port that was put in may begin like one that is to be replaced.
+        text = re.sub("|".join(map(re.escape, new)), lambda found: new[found[0]], sites[source].read_text())
         (top / target).write_text(text)
     for instance in ("galaxy", "training"):
         (top / f"{instance}.secret").write_text(f"default {SECRET};\n")
@@ -425,27 +425,31 @@ def serve(sites: dict[str, Path], tmp_path: Path) -> Iterator[Serve]:
             for server in (application, tool):
                 threading.Thread(target=server.serve_forever, daemon=True).start()
                 stack.callback(server.shutdown)
-            served = Served(free_port(), free_port())
             address = f"127.0.0.1:{application.server_address[1]}"
-            replaced = {
-                "listen 80": f"listen 127.0.0.1:{served.port}",
-                "listen 443": f"listen 127.0.0.1:{served.tls_port}",
-                "unix:/run/galaxy/web.sock": address,
-                "unix:/run/training/web.sock": address,
-                "127.0.0.1:4002": f"127.0.0.1:{tool.server_address[1]}",
-                **moved,
-            }
-            write_site(sites, tmp_path, name, "beside-header", **replaced)
             (tmp_path / "staff.htpasswd").write_text("ada@example.org:{PLAIN}lovelace\n")
-            process = stack.enter_context(subprocess.Popen(nginx_command(tmp_path)))
-            stack.callback(process.terminate)
-            for _attempt in range(100):
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", served.port), timeout=1):
-                    return served
-                time.sleep(0.1)
-            raise AssertionError("nginx does not answer")
+            for _attempt in range(5):
+                served = Served(free_port(), free_port())
+                replaced = {
+                    "listen 80": f"listen 127.0.0.1:{served.port}",
+                    "listen 443": f"listen 127.0.0.1:{served.tls_port}",
+                    "unix:/run/galaxy/web.sock": address,
+                    "unix:/run/training/web.sock": address,
+                    "127.0.0.1:4002": f"127.0.0.1:{tool.server_address[1]}",
+                    **moved,
+                }
+                write_site(sites, tmp_path, name, "beside-header", **replaced)
+                process = stack.enter_context(subprocess.Popen(nginx_command(tmp_path)))
+                stack.callback(process.terminate)
+                # Who answers at the port may be another test, which was given it in between; nginx writes this file when it has the ports.
+                while process.poll() is None:
+                    if (tmp_path / "pid").exists():
+                        return served
+                    time.sleep(0.1)
+            raise AssertionError("nginx does not start")
 
         yield run
+    for log in tmp_path.glob("*.log"):
+        print(f"{log.name}:", log.read_text()[-4000:], sep="\n")
 
 
 FORGED = [
