@@ -1,0 +1,157 @@
+# Copyright: (c) 2026, the galaxyops.uwsgi authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the roles do on hosts is what they did before they were written anew, to the byte."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import recording
+
+TLS = {
+    "nginx_proxy_ssl_certificate": "/etc/tls/fullchain.pem",
+    "nginx_proxy_ssl_certificate_key": "/etc/tls/privkey.pem",
+    "nginx_proxy_server_names": ["galaxy.example.org", "*.example.org"],
+}
+INI = {"nginx_proxy_config_file": "/srv/galaxy/config/galaxy.ini"}
+
+
+def believes(**remote_user: Any) -> dict[str, Any]:
+    """The answers of a host with a Galaxy that takes the user from its proxy."""
+    return {"paste_check": {"remote_user": {"used": True, "header": "HTTP_REMOTE_USER", "secret": True, **remote_user}}}
+
+
+PASSWORD = 'auth_basic "Staff";\nauth_basic_user_file /etc/nginx/staff.htpasswd;'
+ALL = {
+    "nginx_proxy_instance": "galaxy-test",
+    "nginx_proxy_acme_root": "/var/www/acme/",
+    "nginx_proxy_asgi_paths": ["/api/events/stream", "/api/mcp"],
+    "nginx_proxy_interactive_tools_upstream": "127.0.0.1:4002",
+    "nginx_proxy_log_format": "json",
+    "nginx_proxy_prefix": "/a/b/",
+    "nginx_proxy_trusted_proxies": ["10.0.0.0/24", "2001:db8::/64"],
+    "nginx_proxy_location_snippet": "limit_rate 1m;\nadd_header X-Own yes;",
+    "nginx_proxy_unbuffered_paths": ["/api/upload", "/api/job_files/"],
+    "nginx_proxy_x_accel_dirs": ["/srv/a/", "/srv/b", "/srv/a"],
+    "nginx_proxy_x_accel_base": "/_files",
+    "nginx_proxy_x_accel_group": "galaxy",
+    "nginx_proxy_static_dir": "/srv/galaxy/static/",
+    "nginx_proxy_static_max_age": 60,
+    "nginx_proxy_client_max_body_size": 0,
+    "nginx_proxy_maintenance_page": "<p>soon</p>\n",
+}
+BESIDE = {"nginx_proxy_instance": "training", "nginx_proxy_beside": "galaxy-one", "nginx_proxy_prefix": "/training"}
+SITE_THERE = {"find /etc/nginx": {"files": [{"path": "/etc/nginx/sites-available/galaxy-one.conf"}]}}
+FRESH = {"paste_check": {"seen": []}, "stat": {"stat": {"exists": False}}, "nginx_load": {"out_of_reach": [], "socket_differs": True}}
+NGINX: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "fresh": {"answers": FRESH, "nginx_proxy_x_accel_group": "galaxy"},
+    "no-file-of-galaxy": {"nginx_proxy_config_file": "", "nginx_proxy_x_accel_dirs": [], "nginx_proxy_static_dir": ""},
+    "as-text": {
+        "nginx_proxy_port": "8080",
+        "nginx_proxy_read_timeout": "30",
+        "nginx_proxy_gzip": "no",
+        "nginx_proxy_ipv6": "yes",
+        "nginx_proxy_default_server": "false",
+        "nginx_proxy_server_names": ["a.example.org"],
+        "nginx_proxy_remove_default_site": "true",
+        "nginx_proxy_worker_connections": "0",
+        "nginx_proxy_socket_group": "",
+    },
+    "own-group": {"nginx_proxy_socket_group": "www-data", "nginx_proxy_worker_connections": 512},
+    "uwsgi": {"uwsgi_instance": "my-galaxy", "uwsgi_listen": "tcp", "uwsgi_socket_group": "games", "galaxy_version": "26.1.2", "galaxy_root": "/opt/g"},
+    "file-known": {**INI, "answers": {"paste_check": {"options": {"app:main": {"nginx_x_accel_redirect_base": "/_x_accel_redirect"}}}}},
+    "file-differs": {**INI, "nginx_proxy_prefix": "/galaxy/"},
+    "tls": {**TLS, **INI, "nginx_proxy_ipv6": True, "nginx_proxy_acme_root": "/var/www/acme", "nginx_proxy_hsts_max_age": "300"},
+    "tls-no-redirect": {**TLS, "nginx_proxy_ssl_redirect": False, "nginx_proxy_interactive_tools_upstream": "127.0.0.1:4002"},
+    "tls-newest": {
+        **TLS,
+        "nginx_proxy_ssl_port": 8443,
+        "nginx_proxy_interactive_tools_upstream": "127.0.0.1:4002",
+        "answers": {"setup": {"ansible_facts": {**recording.FACTS, "distribution_major_version": "13", "distribution_version": "13.1"}}},
+    },
+    "tls-ubuntu": {**TLS, "answers": {"setup": {"ansible_facts": {**recording.FACTS, "distribution": "Ubuntu", "distribution_version": "25.04"}}}},
+    "everything": {**ALL, **INI},
+    "snippets": {
+        "nginx_proxy_server_snippet": 'uwsgi_param HTTP_X_OWN "of the site";\nuwsgi_param HTTP_X_FORWARDED_EMAIL $http_x;\n'
+        "uwsgi_param SCRIPT_NAME /wrong;\nlocation = /own {\n    uwsgi_param HTTP_X_INNER no;\n    return 204;\n}",
+        "nginx_proxy_location_snippet": "  rewrite ^/old/(.*)$ /new/$1;",
+    },
+    "user-password": {**INI, "nginx_proxy_location_snippet": PASSWORD, "nginx_proxy_remote_user": "$remote_user", "answers": believes()},
+    "user-secret": {**INI, "nginx_proxy_location_snippet": PASSWORD, "nginx_proxy_remote_user": "$remote_user", "answers": believes(secret=False)},
+    "user-header": {
+        **INI,
+        "nginx_proxy_interactive_tools_upstream": "127.0.0.1:4002",
+        "nginx_proxy_remote_user": "$http_x_sso_user",
+        "nginx_proxy_trusted_proxies": ["127.0.0.2"],
+        "nginx_proxy_asgi_paths": ["/api/mcp"],
+        "answers": believes(header="HTTP_X_REMOTE_USER"),
+    },
+    "user-unknown-header": {**INI, "nginx_proxy_asgi_paths": ["/api/mcp"], "answers": believes(header="HTTP_MY_OWN_USER")},
+    "user-request": {
+        "nginx_proxy_location_snippet": "auth_request /ask;\nauth_request_set $sso_user $upstream_http_x_user;",
+        "nginx_proxy_remote_user": "$sso_user",
+        "nginx_proxy_server_snippet": "location = /ask {\n    internal;\n    uwsgi_pass unix:/run/galaxy/web.sock;\n}",
+    },
+    "user-certificate": {
+        **TLS,
+        "nginx_proxy_remote_user": "$ssl_client_s_dn",
+        "nginx_proxy_ssl_client_certificate": "/etc/tls/authority.pem",
+    },
+    "beside": BESIDE | {"answers": SITE_THERE},
+    "beside-all": {
+        **ALL,
+        **TLS,
+        **INI,
+        "nginx_proxy_beside": "galaxy",
+        "nginx_proxy_server_snippet": "uwsgi_param HTTP_X_OWN yes;",
+        "nginx_proxy_remote_user": "$http_x_sso_user",
+        "answers": believes() | SITE_THERE,
+    },
+    "absent": {"nginx_proxy_state": "absent"},
+    "absent-not-last": {
+        "nginx_proxy_state": "absent",
+        "nginx_proxy_instance": "galaxy-test",
+        "answers": {"find": {"files": [{"path": "/etc/nginx/sites-available/other.conf"}, {"path": "/etc/nginx/sites-available/galaxy-test.conf"}]}},
+    },
+    "absent-fresh": {"nginx_proxy_state": "absent", "answers": FRESH},
+    "site": {**TLS, "entries": ["site"], "nginx_proxy_server_snippet": "uwsgi_param HTTP_X_OWN yes;"},
+    "site-user": {
+        **INI,
+        "entries": ["site"],
+        "nginx_proxy_location_snippet": PASSWORD,
+        "nginx_proxy_remote_user": "$remote_user",
+        "answers": believes(),
+    },
+    "site-beside": {**BESIDE, "entries": ["site"], "answers": SITE_THERE},
+    "twice": {**INI, "entries": ["preflight", "galaxy_config", "main"], "nginx_proxy_location_snippet": PASSWORD, "answers": believes()},
+    "wrong-inputs": {
+        "nginx_proxy_beside": "galaxy",
+        "nginx_proxy_instance": "galaxy",
+        "nginx_proxy_trusted_proxies": ["10.0.0.7/24", "0.0.0.0/0"],
+        "nginx_proxy_ssl_certificate": "/etc/x.pem",
+        "nginx_proxy_asgi_paths": ["/static/x", "/api/upload/x"],
+        "nginx_proxy_unbuffered_paths": ["/api/upload"],
+        "nginx_proxy_port": 0,
+        "nginx_proxy_ssl_port": 0,
+        "nginx_proxy_worker_connections": 3,
+        "nginx_proxy_remote_user": "$nobody",
+    },
+    "wrong-tls": {**TLS, "nginx_proxy_ssl_port": 80, "nginx_proxy_remote_user": "$remote_user", "nginx_proxy_server_names": ["a b"]},
+    "wrong-user-line": {"answers": {"paste_check": {"seen": ["/usr/sbin/nginx"]}}},
+    "wrong-authority": {**TLS, "nginx_proxy_ssl_client_certificate": "/etc/a.pem", "answers": {"paste_check": {"seen": ["/etc/nginx/nginx.conf"]}}},
+    "wrong-prefix": {**INI, "answers": {"paste_check": {"options": {"app:main": {"galaxy_url_prefix": "/old"}}}}},
+    "wrong-user-of-guest": {
+        "nginx_proxy_server_snippet": "uwsgi_param HTTP_X_OWN yes;",
+        "answers": {"find": {"files": [{"path": "/etc/nginx/galaxyops/galaxy/training.conf"}]}},
+    },
+}
+
+
+def test_nginx_proxy(tmp_path: Path) -> None:
+    recording.check("nginx_proxy", recording.recorded(tmp_path, "nginx_proxy", NGINX))
