@@ -62,13 +62,18 @@ def render(role: str, template: str, variables: Sequence[str] = ()) -> str:
             source.write_text(f"{template}\n")
         else:
             source = find(role, template)
+        plan = top / "tasks" / "plan.yml"
         play = {
             "hosts": "localhost",
             "connection": "local",
             "gather_facts": False,
             "vars_files": [str(path) for path in (top / "defaults" / "main.yml", top / "vars" / "main.yml") if path.exists()],
             "vars": {"ansible_facts": FACTS, "ansible_python_interpreter": sys.executable, "role_path": str(top)},
-            "tasks": [{"ansible.builtin.template": {"src": str(source), "dest": str(work / "rendered"), "mode": "0600"}}],
+            # The plan of the role, where it has one.
+            "tasks": [
+                *([{"ansible.builtin.include_tasks": str(plan)}] if plan.exists() else []),
+                {"ansible.builtin.template": {"src": str(source), "dest": str(work / "rendered"), "mode": "0600"}},
+            ],
         }
         (work / "play.yml").write_text(json.dumps([play]))
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory", "localhost,", str(work / "play.yml")]

@@ -86,13 +86,24 @@ class Directive:
         if line is None:
             return text
         own, separator, former = line.rest.partition(f"; {self.note}")
-        count = 2 if self.keep else 1
-        if not separator or len(own.split(" ")) != count or own.split() != own.split(" ") or former[:1] not in _BLANKS or not former.strip():
+        words = own.split(" ")
+        if not separator or own.split() != words or not former.startswith(tuple(_BLANKS)):
             return text
         if self.keep:
-            return f"{line.indent}{self.name}{line.gap}{former[1:]}"
-        # An earlier release has noted the number alone.
-        return f"{line.indent}{self.name}{former}" + (";" if _is_number(former.strip(_BLANKS)) else "")
+            return f"{line.indent}{self.name}{line.gap}{former[1:]}" if len(words) == 2 else text
+        if len(words) != 1 or (self.below and not _is_number(own)):
+            return text
+        if self.below and _is_number(former[1:]):
+            # An earlier release has noted the number alone.
+            return f"{line.indent}{self.name}{former};"
+        known = Line("", former[: len(former) - len(former.lstrip(_BLANKS))], former.lstrip(_BLANKS))
+        is_former = (
+            ";" in former
+            and len(known.words) == 1
+            and not known.tail
+            and (not self.below or _is_number(known.words[0]))
+        )
+        return f"{line.indent}{self.name}{former}" if is_former else text
 
 
 def _is_number(word: str) -> bool:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan of one site of nginx: what preflight looks for, which files the site has, and what is in them.
 
-Templates write the files. They get what is computed here as C(site), and read inputs of the role by their names.
+Templates write the files. They read C(site) of the plan, and inputs of the role by their names.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ansible.module_utils.compat.version import LooseVersion
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._mark import MARK
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans import inputs, nginx_lines
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans.nginx_values import Found, Inputs, Site
 
 # An entry of M(galaxyops.uwsgi.file_set)
 FileEntry = dict[str, Any]
@@ -69,102 +70,6 @@ _HEADER = """\
 
 
 @dataclasses.dataclass(frozen=True)
-class Inputs:
-    """The inputs of the role that the plan is made of, by their names without the prefix, and facts of the host."""
-
-    acme_root: str
-    asgi_paths: list[str]
-    beside: str
-    config_file: str
-    fail_on: str
-    hsts_max_age: int
-    instance: str
-    interactive_tools_upstream: str
-    ipv6: bool
-    location_snippet: str
-    maintenance_page: str
-    port: int
-    prefix: str
-    read_timeout: int
-    remote_user: str
-    remove_default_site: bool
-    server_names: list[str]
-    server_snippet: str
-    socket_group: str
-    ssl_certificate: str
-    ssl_certificate_key: str
-    ssl_client_certificate: str
-    ssl_port: int
-    ssl_redirect: bool
-    static_dir: str
-    worker_connections: int
-    x_accel_base: str
-    x_accel_dirs: list[str]
-    distribution: str
-    distribution_version: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """What preflight has found on the host."""
-
-    seen: list[str] = dataclasses.field(default_factory=list)
-    # Whether Galaxy takes the user from its proxy, in which header, as WSGI spells it, and whether both have a secret already.
-    user_from_proxy: bool = False
-    user_header: str = "HTTP_REMOTE_USER"
-    has_secret: bool = False
-
-    @classmethod
-    def of(cls, checked: Mapping[str, Any], instance: str) -> Found:
-        """Return what preflight has found for I(instance), or nothing where it has checked another one."""
-        if checked.get("inputs", {}).get("instance", instance) != instance:
-            return cls()
-        result = checked.get("result") or {}
-        user = result.get("remote_user") or {}
-        return cls(
-            seen=list(result.get("seen") or []),
-            user_from_proxy=bool(user.get("used")),
-            user_header=user.get("header") or "HTTP_REMOTE_USER",
-            has_secret=bool(user.get("secret")),
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Site:
-    """What templates have to know beside the inputs."""
-
-    # The path of the application: empty for none, and without the slash at the end.
-    below: str
-    # What is no path of the application stands at the top of the site, or below the prefix where that is another's.
-    top: str
-    x_accel: str
-    names: list[str]
-    tools_names: list[str]
-    tls: bool
-    redirect: bool
-    hsts: bool
-    http2_directive: bool
-    listen: list[str]
-    plain_listen: list[str]
-    # nginx's variables are shared by all sites, so their names hold that of the instance; they cannot hold a hyphen. What there is to know of a
-    # client is a matter of the site, whoever has it.
-    own_variables: str
-    variables: str
-    root: str
-    page: str
-    access_log: str
-    error_log: str
-    beside: str
-    locations: str
-    params: str
-    # Galaxy and nginx share a secret where Galaxy takes the user from nginx.
-    has_secret: bool
-    secret: str
-    user_header: str
-    forgeable: list[str]
-
-
-@dataclasses.dataclass(frozen=True)
 class Plan:
     """All that the role does for one instance."""
 
@@ -206,6 +111,11 @@ def plan(values: Mapping[str, Any], checked: Mapping[str, Any]) -> Plan:
 
 def _without_slash(path: str) -> str:
     return path.rstrip("/")
+
+
+def _is_at_least(version: str, least: str | None) -> bool:
+    """Tell whether a release is at least another one; a release without a number is not."""
+    return least is not None and version[:1].isdigit() and LooseVersion(version) >= LooseVersion(least)
 
 
 def _directory(path: str) -> FileEntry:
@@ -272,8 +182,7 @@ class _Planner:
         # TLS and all else of the site as a whole is the other instance's, where there is one that has it.
         tls = bool(wanted.ssl_certificate) and not wanted.beside
         redirect = tls and wanted.ssl_redirect
-        separate = HTTP2_DIRECTIVE.get(wanted.distribution, "9999")
-        http2_directive = LooseVersion(wanted.distribution_version) >= LooseVersion(separate)
+        http2_directive = _is_at_least(wanted.distribution_version, HTTP2_DIRECTIVE.get(wanted.distribution))
         addresses = ["", "[::]:"] if wanted.ipv6 else [""]
         plain = [f"{address}{wanted.port}" for address in addresses]
         secure = [f"{address}{wanted.ssl_port} ssl{'' if http2_directive else ' http2'}" for address in addresses]
@@ -394,13 +303,15 @@ class _Planner:
 
     def params_content(self) -> str:
         """Return the file with the params of a site for the instances that are served there too."""
-        return "".join(f"{line}\n" for line in (*_HEADER.format(instance=self.wanted.instance).splitlines(), *self.params))
+        return "".join(
+            f"{line}\n" for line in (*_HEADER.format(instance=self.wanted.instance).splitlines(), *self.params)
+        )
 
     def edits_back(self) -> list[dict[str, Any]]:
         """Return the edits that make nginx.conf as it was without this role."""
         return [
             {"directive": "user", "note": NOTE, "keep": True},
-            {"directive": "worker_connections", "note": NOTE},
+            {"directive": "worker_connections", "note": NOTE, "below": 2000},
         ]
 
     def edits(self) -> list[dict[str, Any]]:
@@ -412,7 +323,7 @@ class _Planner:
         if self.takes_group:
             user["value"] = self.wanted.socket_group
         if self.wanted.worker_connections > 0:
-            connections |= {"value": str(self.wanted.worker_connections), "below": 2000}
+            connections["value"] = str(self.wanted.worker_connections)
         return [user, connections]
 
     def files(self) -> list[FileEntry]:
@@ -456,14 +367,16 @@ class _Planner:
         ]
 
     def _rendered(self, path: str, template: str, **more: Any) -> FileEntry:
-        return {"path": path, "template": template, "template_vars": {"site": dataclasses.asdict(self.site)}, "mode": "0644", **more}
+        return {"path": path, "template": template, "mode": "0644", **more}
 
     def site_files(self) -> list[FileEntry]:
         """Return the site itself, and the page that it shows while nobody answers."""
         page, own = f"{self.site.root}/{PAGE}", self.wanted.maintenance_page
         return [
             _directory(self.site.root),
-            {"path": page, "content": own, "mode": "0644"} if own else {"path": page, "template": "maintenance.html.j2", "mode": "0644"},
+            {"path": page, "content": own, "mode": "0644"}
+            if own
+            else {"path": page, "template": "maintenance.html.j2", "mode": "0644"},
             self._rendered(self.path, self.template, mark=MARK),
             {"path": self.link, "state": "link", "src": self.path, "mark": MARK},
         ]

@@ -41,12 +41,19 @@ def record(host: str, entry: list[Any]) -> None:
 
 
 def _execute_module(
-    self: Any, module_name: str | None = None, module_args: dict[str, Any] | None = None, task_vars: dict[str, Any] | None = None, **_options: Any
+    self: Any,
+    module_name: str | None = None,
+    module_args: dict[str, Any] | None = None,
+    task_vars: dict[str, Any] | None = None,
+    **_options: Any,
 ) -> dict[str, Any]:
     name = (module_name or self._task.action).rpartition(".")[2]
     arguments = self._task.args if module_args is None else module_args
     variables = task_vars or {}
-    record(variables["inventory_hostname"], [name, {key: value for key, value in arguments.items() if not key.startswith("_ansible")}])
+    record(
+        variables["inventory_hostname"],
+        [name, {key: value for key, value in arguments.items() if not key.startswith("_ansible")}],
+    )
     answers = variables["answers"]
     answer = {**ANSWERS.get(name, {}), **answers.get(name, {}), **answers.get(f"{name} {arguments.get('paths')}", {})}
     # What the host has is what the role looks for, unless the variant says otherwise.
