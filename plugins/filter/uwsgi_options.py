@@ -14,12 +14,12 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import ma
 
 
 def uwsgi_configuration(
-    options: dict[str, Any], form: str, paste_file: str, directory: str, paste_include: str, app: str = "main"
+    options: dict[str, Any], form: str, paste_file: str, directory: str, paste_include: str, app: str = "main", python: str = ""
 ) -> dict[str, Any]:
     """Write I(options) in one form, and list for M(galaxyops.uwsgi.file_set) the files that it has and those that others would have."""
     if form not in _uwsgi_formats.FORMATS:
         raise AnsibleFilterError(f"{form!r} is no form of uWSGI options: use one of {', '.join(_uwsgi_formats.FORMATS)}")
-    made = _uwsgi_formats.configuration(options, form, paste_file, directory, paste_include, app)
+    made = _uwsgi_formats.configuration(options, form, paste_file, directory, paste_include, app, python)
     names = _uwsgi_formats.file_names(directory, paste_include)
     is_secret = any(mask_value(name, value) != value for name, value in _uwsgi_formats.pairs(options))
     marked = {"sensitive": True} if is_secret else {}

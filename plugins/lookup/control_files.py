@@ -7,17 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: control_files
-short_description: The files of the command that controls web processes or job handlers
+short_description: The files of the command that controls web processes or job handlers, and of the bridge to Galaxy
 version_added: 1.0.0
 description:
   - Lists the files of one of the commands C(<instance>-web) and C(<instance>-handlers), ready for the O(ignore:files) of
-    M(galaxyops.uwsgi.file_set).
+    M(galaxyops.uwsgi.file_set), or the package C(galaxy_wsgi) for the web processes of one instance.
   - This lookup is for the roles of this collection. Any release may change or remove it.
 author:
   - Galaxy operators (@galaxyops)
 options:
   _terms:
-    description: The instance, and V(web) or V(handlers).
+    description: The instance, and V(web) or V(handlers) for a command, or V(bridge) for C(galaxy_wsgi).
     type: list
     elements: str
     required: true
@@ -44,7 +44,9 @@ from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._mark import MARK
 
-SOURCE = Path(__file__).resolve().parents[2] / "templates" / "control"
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "templates" / "control"
+BRIDGE = ROOT / "roles" / "galaxy" / "files" / "galaxy_wsgi"
 LAUNCHER = """\
 #!/bin/sh
 # Managed by Ansible (galaxyops.uwsgi): changes made here are lost. {command} --help tells what it does.
@@ -64,12 +66,23 @@ def control_files(instance: str, kind: str) -> list[dict[str, Any]]:
     ]
 
 
+def bridge_files(instance: str) -> list[dict[str, Any]]:
+    """The directories and files of the package that makes Galaxy a WSGI application, where a galaxy.yml is served."""
+    library = f"/usr/local/lib/galaxyops/{instance}-web"
+    # A directory of its own, because every module beside the package would be one of Galaxy's too.
+    directories = ("/usr/local/lib/galaxyops", library, f"{library}/python", f"{library}/python/{BRIDGE.name}")
+    return [
+        *({"path": path, "state": "directory", "mode": "0755"} for path in directories),
+        *({"path": f"{directories[-1]}/{source.name}", "content": source.read_text(), "mode": "0644"} for source in sorted(BRIDGE.glob("*.py"))),
+    ]
+
+
 class LookupModule(LookupBase):  # type: ignore[misc]  # ansible-core is untyped
     """The lookup, as Ansible calls it."""
 
     def run(self, terms: list[str], variables: Optional[dict[str, Any]] = None, **kwargs: Any) -> list[dict[str, Any]]:
         """Return the files."""
         self.set_options(var_options=variables, direct=kwargs)
-        if len(terms) != 2 or terms[1] not in ("web", "handlers"):
-            raise AnsibleLookupError(f"control_files takes an instance and web or handlers, not {terms}")
-        return control_files(*terms)
+        if len(terms) != 2 or terms[1] not in ("web", "handlers", "bridge"):
+            raise AnsibleLookupError(f"control_files takes an instance and web, handlers or bridge, not {terms}")
+        return bridge_files(terms[0]) if terms[1] == "bridge" else control_files(*terms)

@@ -310,8 +310,8 @@ def fork_problem(serving: Serving, galaxy: Galaxy) -> str:
         return ""
     first = ".".join(map(str, FORKS_SINCE))
     return (
-        f"is false, which is the default too: Galaxy is loaded once and the web processes are forked from it, and {galaxy} answers nothing after a fork, "
-        f"only {first} and later can. Write lazy-apps: true into uwsgi_options, or set galaxy_version to the version on the host, which does that by itself"
+        f"is false: Galaxy is loaded once and the web processes are forked from it, and {galaxy} answers nothing after a fork, "
+        f"only {first} and later can. Write lazy-apps: true into uwsgi_options, or remove lazy-apps from uwsgi_options"
     )
 
 

@@ -25,6 +25,8 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import 
 
 # What lets uWSGI serve releases that speak ASGI.
 BRIDGE = "galaxy_wsgi:app_factory"
+# The option of a Paste Deploy file by which the bridge reads a galaxy.yml.
+NAMES_YML = "galaxy_config_file"
 _FACTORY = re.compile(
     rf"(call:)?({re.escape(BRIDGE)}|galaxy\.(web|webapps\.galaxy)\.buildapp:app_(factory|pair))|egg:galaxy\b.*"
 )
@@ -42,6 +44,11 @@ _ESSENTIAL = (
     "object_store_config_file",
 )
 _REFERENCE = re.compile(r"%\(([^)]+)\)s")
+
+
+def is_yaml(path: str) -> bool:
+    """Whether Galaxy reads the file at I(path) as YAML."""
+    return path.lower().endswith((".yml", ".yaml"))
 
 
 def is_galaxy(application: Application) -> bool:

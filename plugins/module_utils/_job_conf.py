@@ -14,7 +14,6 @@ import codecs
 import contextlib
 import json
 import re
-import traceback
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -24,14 +23,13 @@ from typing import Any, NoReturn, Optional
 from xml.parsers import expat
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf_names as job_conf_names
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _yaml_text as yaml_text
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import MASK, is_secret, mask_line
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._yaml_text import NO_YAML, YAML_IMPORT_ERROR
 
-YAML_IMPORT_ERROR: Optional[str] = None
-try:
+with contextlib.suppress(ImportError):
     import yaml  # type: ignore[import-untyped,unused-ignore]
-except ImportError:
-    YAML_IMPORT_ERROR = traceback.format_exc()
 
 ASSIGNMENT_METHODS = ("db-self", "db-preassign", "db-transaction-isolation", "db-skip-locked", "mem-self", "uwsgi-mule-message")
 
@@ -75,7 +73,6 @@ _XML_NOTE = re.compile(rf"<!-- (?:{re.escape(_STAYS)}|{_BEFORE}(?P<source>.*?)) 
 _YAML_NOTE = re.compile(rf"(?m)^[ \t]*# (?:{re.escape(_STAYS)}|{_BEFORE}(?P<source>.*?))(?:\r\n|\n|\r)")
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
-_NO_YAML = "cannot be checked without PyYAML: install the package python3-yaml"
 _UNSAFE = "is written in a way that cannot be edited safely: write its handlers in the plain style of Galaxy's sample file"
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 
@@ -655,58 +652,6 @@ def _drop_xml(text: str, path: str) -> str:
 # --- YAML -------------------------------------------------------------------------------------------------------------
 
 
-# Tabs, question marks, byte order marks and what stands behind the sign of a block scalar. Each word is read once.
-_LIBYAML_DIFFERS = re.compile(r"[\t?\ufeff]|(?<!\S)[^\s|>]*[|>]\S*#")
-
-# No job configuration has so many brackets in each other, and the time that PyYAML takes grows with their square.
-_DEEPEST = 100
-
-
-@dataclass(frozen=True)
-class _YamlParsed:
-    """What PyYAML makes of a text, to look at and not to change: its tokens, where they start, its root node and its data."""
-
-    tokens: list[Any]
-    starts: list[int]
-    root: Any
-    data: Any
-
-
-@lru_cache(maxsize=4)
-def _parse_yaml(text: str) -> _YamlParsed:
-    """Parse I(text), which may be malformed.
-
-    With libyaml, where PyYAML has it, this takes a tenth of the time. But Galaxy reads the file with PyYAML's own parser, so that
-    has the last word on what libyaml refuses, or might read differently.
-    """
-    if hasattr(yaml, "CSafeLoader") and not _LIBYAML_DIFFERS.search(text):
-        with contextlib.suppress(yaml.YAMLError, ValueError):
-            return _parse_yaml_with(yaml.CSafeLoader, text)
-    return _parse_yaml_with(yaml.SafeLoader, text)
-
-
-def _parse_yaml_with(loader: Any, text: str) -> _YamlParsed:
-    tokens = [token for token in _scan(loader, text) if token.start_mark.index < token.end_mark.index]
-    return _YamlParsed(
-        tokens,
-        [token.start_mark.index for token in tokens],
-        yaml.compose(text, Loader=loader),
-        # Not made from the node, which would have the keys then that it takes from elsewhere with <<.
-        yaml.load(text, Loader=loader),
-    )
-
-
-def _scan(loader: Any, text: str) -> Iterator[Any]:
-    """The tokens of I(text); too many brackets in each other are refused at once."""
-    depth = 0
-    for token in yaml.scan(text, Loader=loader):
-        depth += isinstance(token, (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken))
-        depth -= isinstance(token, (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken))
-        if depth > _DEEPEST:
-            raise RecursionError
-        yield token
-
-
 @dataclass(frozen=True)
 class _Entry:
     """A key of a block mapping, its value, and where they are in the text."""
@@ -723,46 +668,14 @@ class _Entry:
     end: int
 
 
-class _YamlText:
-    """The text of a job_conf.yml, where its parts are, and the edits to make."""
+class YamlJobConf:
+    """A job configuration in YAML, to be read: all of a file, or the value of a key in it."""
 
-    def __init__(self, text: str, path: str) -> None:
-        """Parse I(text), which may be malformed."""
+    def __init__(self, path: str, root: Any, data: Any) -> None:
+        """Take what PyYAML has made of it."""
         self.path = path
-        # Every line has an ending to work with; the last one is taken away again at the end.
-        newline = _NEWLINE.search(text)
-        self.newline = newline.group() if newline else "\n"
-        self.complete = not text or text.endswith(("\n", "\r"))
-        self.text = text if self.complete else text + self.newline
-        self.edits: list[tuple[int, int, str]] = []
-        self.step = 2
-        try:
-            parsed = _parse_yaml(self.text)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            reason = ": ".join(part for part in (error.context, error.problem) if part)
-            line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-            remedy = job_conf_names.other_format(text, "yaml") or "correct it there or just before"
-            _fail(path, line, f"malformed YAML at column {column}: {reason}: {remedy}")
-        except yaml.YAMLError as error:
-            line = len(_NEWLINE.findall(self.text[:getattr(error, "position", 0)])) + 1
-            _fail(path, line, f"malformed YAML: {getattr(error, 'reason', error)}")
-        except RecursionError:
-            _fail(path, 0, "malformed YAML: it is nested too deeply")
-        except ValueError as error:
-            # An impossible date, which PyYAML passes on as it is
-            _fail(path, 0, f"malformed YAML: {error}")
-        self.tokens, self.starts, self.root, self.data = parsed.tokens, parsed.starts, parsed.root, parsed.data
-        if self.root is not None and not isinstance(self.root, yaml.MappingNode):
-            line = self.root.start_mark.line + 1
-            remedy = job_conf_names.other_format(text, "yaml") or "is this Galaxy's job configuration?"
-            _fail(path, line, f"its root is not a mapping with keys such as 'runners' and 'execution': {remedy}")
-
-    def refuse_another_file(self) -> None:
-        """Fail where nothing at the root is what a job configuration has."""
-        reason = job_conf_names.other_file([str(key) for key in self.data or {}])
-        if reason:
-            _fail(self.path, self.root.start_mark.line + 1, reason)
+        self.root = root
+        self.data = data
 
     def find(self, mapping: Any, key: str) -> Any:
         """The value node of I(key), or None; a key that is there twice is refused."""
@@ -771,19 +684,53 @@ class _YamlText:
             lines = ", ".join(str(pair[0].start_mark.line + 1) for pair in found)
             line = found[-1][0].start_mark.line + 1
             _fail(self.path, line, f"has {len(found)} keys '{key}' (lines {lines}), and Galaxy reads only the last: merge them into one")
-        return found[0][1] if found else None
+        return found[0][1] if found else yaml_text.value_of(mapping, key)
 
     def handling(self) -> dict[str, Any]:
         """The value of C(handling) as Galaxy reads it."""
-        node = self.find(self.root, "handling")
         data = (self.data or {}).get("handling")
         if data is None:
             return {}
-        if node is None:
-            _fail(self.path, 0, "'handling' comes from a merge key (<<), which cannot be edited: write it out")
         if not isinstance(data, dict):
-            _fail(self.path, node.start_mark.line + 1, "'handling' is not a mapping: see Galaxy's job_conf.sample.yml")
+            line = self.find(self.root, "handling").start_mark.line + 1
+            _fail(self.path, line, "'handling' is not a mapping: see Galaxy's job_conf.sample.yml")
         return data
+
+
+class _YamlText(YamlJobConf):
+    """The text of a job_conf.yml, where its parts are, and the edits to make."""
+
+    def __init__(self, text: str, path: str) -> None:
+        """Parse I(text), which may be malformed."""
+        # Every line has an ending to work with; the last one is taken away again at the end.
+        newline = _NEWLINE.search(text)
+        self.newline = newline.group() if newline else "\n"
+        self.complete = not text or text.endswith(("\n", "\r"))
+        self.text = text if self.complete else text + self.newline
+        self.edits: list[tuple[int, int, str]] = []
+        self.step = 2
+        try:
+            parsed = yaml_text.parse(self.text, job_conf_names.other_format(text, "yaml"))
+        except yaml_text.YamlError as error:
+            _fail(path, error.line, error.message)
+        super().__init__(path, parsed.root, parsed.data)
+        self.tokens, self.starts = parsed.tokens, parsed.starts
+        if self.root is not None and not isinstance(self.root, yaml.MappingNode):
+            line = self.root.start_mark.line + 1
+            remedy = job_conf_names.other_format(text, "yaml") or "is this Galaxy's job configuration?"
+            _fail(path, line, f"its root is not a mapping with keys such as 'runners' and 'execution': {remedy}")
+
+    def handling(self) -> dict[str, Any]:
+        """The value of C(handling), which can be edited where it stands in the text itself."""
+        if "handling" in (self.data or {}) and "handling" not in dict(yaml_text.lines(self.root)):
+            _fail(self.path, 0, "'handling' comes from a merge key (<<), which cannot be edited: write it out")
+        return super().handling()
+
+    def refuse_another_file(self) -> None:
+        """Fail where nothing at the root is what a job configuration has."""
+        reason = job_conf_names.other_file([str(key) for key in self.data or {}])
+        if reason:
+            _fail(self.path, self.root.start_mark.line + 1, reason)
 
     def _next_line(self, index: int) -> int:
         newline = _NEWLINE.search(self.text, index)
@@ -994,7 +941,7 @@ def _strings(value: Any, what: str, path: str, line: int) -> tuple[str, ...]:
     return tuple(str(item) for item in value)
 
 
-def _read_yaml(document: _YamlText) -> Handling:
+def read_yaml(document: YamlJobConf) -> Handling:
     """What Galaxy reads from the C(handling) mapping."""
     path = document.path
     data = document.handling()
@@ -1047,7 +994,7 @@ def _xml_references(root: _Element) -> tuple[list[Reference], bool]:
     return [Reference(name, who, line) for name, who, line in found if name], elsewhere
 
 
-def _yaml_references(document: _YamlText) -> list[Reference]:
+def yaml_references(document: YamlJobConf) -> list[Reference]:
     """Who names a handler in a job_conf.yml."""
 
     def entries(node: Any) -> Iterator[tuple[str, Any]]:
@@ -1107,7 +1054,7 @@ def _edit_yaml(text: str, path: str, after: Handling, note: bool = False) -> str
     """Splice I(after) into the text of a job_conf.yml; with a I(note) of how C(handling) was without handlers, where it had none."""
     document = _YamlText(text, path)
     data = document.handling()
-    wanted = _handling_data(data, _read_yaml(document), after)
+    wanted = _handling_data(data, read_yaml(document), after)
     if wanted == data:
         return text
     document.set_handling(wanted, note)
@@ -1140,7 +1087,7 @@ def _drop_yaml(text: str, path: str) -> str:
 def _read(text: str, path: str, kind: str) -> Handling:
     if kind == "xml":
         return _read_xml(_handlers_element(_parse_xml(text, path), path), path)
-    return _read_yaml(_YamlText(text, path))
+    return read_yaml(_YamlText(text, path))
 
 
 def _load(content: bytes, path: str, kind: str) -> tuple[bytes, str, str]:
@@ -1196,7 +1143,7 @@ def references(content: bytes, path: str, kind: str) -> tuple[list[Reference], b
     text = _load(content, path, kind)[1]
     if _names(content, path, kind).handlers_elsewhere:
         return [], True
-    return _xml_references(_parse_xml(text, path)) if kind == "xml" else (_yaml_references(_YamlText(text, path)), False)
+    return _xml_references(_parse_xml(text, path)) if kind == "xml" else (yaml_references(_YamlText(text, path)), False)
 
 
 def runners(content: Optional[bytes], path: str, kind: str) -> tuple[Runner, ...]:
@@ -1208,7 +1155,12 @@ def _runners(text: str, path: str, kind: str) -> tuple[Runner, ...]:
     if kind == "xml":
         plugins = [plugin.attributes for group in _parse_xml(text, path).find("plugins") for plugin in group.find("plugin")]
         return tuple(Runner(plugin["id"], plugin["load"]) for plugin in plugins if {"id", "load"} <= plugin.keys() and plugin.get("type") == "runner")
-    configured = (_YamlText(text, path).data or {}).get("runners")
+    return yaml_runners(_YamlText(text, path).data or {})
+
+
+def yaml_runners(data: dict[str, Any]) -> tuple[Runner, ...]:
+    """The runner plugins in a job configuration in YAML."""
+    configured = data.get("runners")
     if not isinstance(configured, dict):
         return ()
     return tuple(Runner(str(name), str(plugin["load"])) for name, plugin in configured.items() if isinstance(plugin, dict) and "load" in plugin)
@@ -1394,17 +1346,28 @@ def guess_format(content: bytes, path: str) -> str:
 
 
 def empty_problems(content: bytes, path: str, kind: str) -> list[Finding]:
-    """What Galaxy trips over in a YAML file that says nothing, or nothing but who the handlers are."""
-    if kind == "yaml" and not set(_YamlText(_load(content, path, kind)[1], path).data or {}) - {"handling"}:
+    """What Galaxy trips over in a YAML file that does not say what runs jobs."""
+    if kind != "yaml":
+        return []
+    data = _YamlText(_load(content, path, kind)[1], path).data or {}
+    if not set(data) - {"handling"}:
         return [Finding(path, 0, "error", "says nothing of runners, and Galaxy does not start without: remove the file, and a minimal one is created")]
-    return []
+    return runner_problems(data, path)
+
+
+def runner_problems(data: dict[str, Any], path: str, line: int = 0) -> list[Finding]:
+    """Whether a job configuration in YAML has runners: Galaxy dies of one that has not."""
+    if isinstance(data.get("runners"), dict):
+        return []
+    message = f"has no mapping 'runners', and Galaxy does not start without one: add one, such as runners: {{local: {{load: {LOCAL_RUNNER}}}}}"
+    return [Finding(path, line, "error", message)]
 
 
 def check_and_read(content: bytes, path: str) -> tuple[list[Finding], Handling]:
     """What keeps Galaxy from reading this job configuration, or from reading it as it is meant, and what it says."""
     kind = guess_format(content, path)
     if kind == "yaml" and YAML_IMPORT_ERROR:
-        return [Finding(path, 0, "warning", _NO_YAML)], Handling()
+        return [Finding(path, 0, "warning", NO_YAML)], Handling()
     try:
         handling = read(content, path, kind)
         named, elsewhere = references(content, path, kind)
@@ -1429,7 +1392,7 @@ def check_changed(
     try:
         kind = file_format(path) if content is None else guess_format(content, path)
         if kind == "yaml" and YAML_IMPORT_ERROR:
-            return [Finding(path, 0, "warning", _NO_YAML)], wanted
+            return [Finding(path, 0, "warning", NO_YAML)], wanted
         after = present(content, path, kind, wanted, purge).content or b""
         handling = read(after, path, kind)
         named, elsewhere = references(after, path, kind)

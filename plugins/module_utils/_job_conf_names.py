@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Optional
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _yaml_text as yaml_text
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
 
 if TYPE_CHECKING:
@@ -308,93 +309,58 @@ def _xml_use(element: _Element, key: str, who: str, sends: bool = True) -> list[
 def from_yaml(root: Any) -> Names:
     """The names in a job_conf.yml, of which this is the root node."""
     names = Names("yaml")
-    top = _mapping(root)
+    top = yaml_text.mapping(root)
 
     def look(where: str, node: Any, shown: str) -> None:
-        names.keys.extend((where, shown, name, line) for name, (line, _value) in _mapping(node).items())
+        names.keys.extend((where, shown, name, line) for name, (line, _value) in yaml_text.mapping(node).items())
 
     look("job_conf", root, "the file")
     if "runners" in top:
-        names.runners = {name: line for name, (line, _value) in _mapping(top["runners"][1]).items()}
-        names.repeated += _twice("runner", _lines(top["runners"][1]))
+        names.runners = {name: line for name, (line, _value) in yaml_text.mapping(top["runners"][1]).items()}
+        names.repeated += _twice("runner", yaml_text.lines(top["runners"][1]))
     if "handling" in top:
         look("handlers", top["handling"][1], "'handling'")
-        for name, (_at, value) in _mapping(_value(top["handling"][1], "processes")).items():
+        for name, (_at, value) in yaml_text.mapping(yaml_text.value_of(top["handling"][1], "processes")).items():
             look("handler", value, f"handler {name!r}")
     if "execution" in top:
         line, execution = top["execution"]
         look("destinations", execution, "'execution'")
-        names.destinations_line = _line(execution, "default") or line
-        names.default = _text(_value(execution, "default"))
-        environments = _value(execution, "environments")
+        names.destinations_line = yaml_text.line_of(execution, "default") or line
+        names.default = yaml_text.text_of(yaml_text.value_of(execution, "default"))
+        environments = yaml_text.value_of(execution, "environments")
         named = _identified(environments)
-        names.repeated += _twice("environment", [(name, line) for name, line, _node in named] if _items(environments) else _lines(environments))
-        names.destinations = [Destination(name, _text(_value(node, "runner")) or "", _texts(_value(node, "tags")), line) for name, line, node in named]
+        listed = [(name, line) for name, line, _node in named]
+        repeatable = listed if yaml_text.items(environments) else yaml_text.lines(environments)
+        names.repeated += _twice("environment", repeatable)
+        names.destinations = [_yaml_destination(*found) for found in named]
         for name, _at, node in named:
-            for resubmit in _items(_value(node, "resubmit")):
+            for resubmit in yaml_text.items(yaml_text.value_of(node, "resubmit")):
                 look("resubmit", resubmit, f"resubmit of environment {name!r}")
                 names.uses += _yaml_use(resubmit, "environment", f"resubmit of environment {name!r}")
-    for tool in _items(top["tools"][1] if "tools" in top else None):
-        who = f"tool {_text(_value(tool, 'id')) or _text(_value(tool, 'class'))!r}"
+    for tool in yaml_text.items(top["tools"][1] if "tools" in top else None):
+        who = f"tool {yaml_text.text_of(yaml_text.value_of(tool, 'id')) or yaml_text.text_of(yaml_text.value_of(tool, 'class'))!r}"
         look("tool", tool, who)
         names.uses += _yaml_use(tool, "environment", who)
-    for limit in _items(top["limits"][1] if "limits" in top else None):
-        who = f"limit {_text(_value(limit, 'type'))!r}"
+    for limit in yaml_text.items(top["limits"][1] if "limits" in top else None):
+        who = f"limit {yaml_text.text_of(yaml_text.value_of(limit, 'type'))!r}"
         look("limit", limit, who)
         for key in ("id", "tag"):
             names.uses += _yaml_use(limit, key, who, False)
     return names
 
 
-def _entries(node: Any) -> Iterator[tuple[Any, Any]]:
-    """The keys and values of a mapping as Galaxy gets them: with those that it takes from elsewhere with <<, which come first."""
-    if node is None or node.id != "mapping":
-        return
-    for key, value in node.value:
-        if key.tag == "tag:yaml.org,2002:merge":
-            for merged in reversed(value.value) if value.id == "sequence" else (value,):
-                yield from _entries(merged)
-    yield from ((key, value) for key, value in node.value if key.tag != "tag:yaml.org,2002:merge")
-
-
-def _lines(node: Any) -> list[tuple[str, int]]:
-    """The keys that stand in a mapping itself, with their lines."""
-    return [(str(key.value), key.start_mark.line + 1) for key, _value in node.value] if node is not None and node.id == "mapping" else []
-
-
-def _mapping(node: Any) -> dict[str, tuple[int, Any]]:
-    """The values of a mapping, with the lines of their keys."""
-    return {str(key.value): (key.start_mark.line + 1, value) for key, value in _entries(node)}
-
-
-def _value(node: Any, key: str) -> Any:
-    return _mapping(node).get(key, (0, None))[1]
-
-
-def _line(node: Any, key: str) -> int:
-    return _mapping(node).get(key, (0, None))[0]
-
-
-def _items(node: Any) -> list[Any]:
-    return list(node.value) if node is not None and node.id == "sequence" else []
-
-
-def _text(node: Any) -> Optional[str]:
-    """A scalar as text; None where it is nothing."""
-    return str(node.value) if node is not None and node.id == "scalar" and node.tag != "tag:yaml.org,2002:null" else None
-
-
-def _texts(node: Any) -> tuple[str, ...]:
-    return tuple(text for text in map(_text, _items(node)) if text is not None)
+def _yaml_destination(name: str, line: int, node: Any) -> Destination:
+    runner = yaml_text.text_of(yaml_text.value_of(node, "runner")) or ""
+    return Destination(name, runner, yaml_text.texts_of(yaml_text.value_of(node, "tags")), line)
 
 
 def _identified(environments: Any) -> list[tuple[str, int, Any]]:
     """The environments with their ids and lines, which stand in a mapping or in a list."""
-    listed = [(_text(_value(item, "id")), item.start_mark.line + 1, item) for item in _items(environments)]
+    listed = [(yaml_text.text_of(yaml_text.value_of(item, "id")), item.start_mark.line + 1, item) for item in yaml_text.items(environments)]
     found = [(name, line, item) for name, line, item in listed if name is not None]
-    return found or [(name, line, node) for name, (line, node) in _mapping(environments).items()]
+    return found or [(name, line, node) for name, (line, node) in yaml_text.mapping(environments).items()]
 
 
 def _yaml_use(node: Any, key: str, who: str, sends: bool = True) -> list[Use]:
-    name = _text(_value(node, key))
-    return [Use(name, who, _line(node, key), sends)] if name else []
+    name = yaml_text.text_of(yaml_text.value_of(node, key))
+    return [Use(name, who, yaml_text.line_of(node, key), sends)] if name else []

@@ -82,6 +82,7 @@ __all__ = [
     "on_host",
     "option_lines",
     "options_in_effect",
+    "overrides_flag",
     "parse",
     "remove_section",
     "section_values",
@@ -412,6 +413,12 @@ def _encoding_findings(document: Document, path: str) -> Iterator[Finding]:
             yield Finding(path, number, "error", "the line is not UTF-8, so Python 3 cannot read the file: save the file as UTF-8")
 
 
+def overrides_flag(name: str) -> str:
+    """What is wrong with an option that all job handlers would have from a file, and that each is started with; empty for all others."""
+    flag = {"server_name": "--server-name", "log_destination": "--log-file"}.get(name)
+    return f"it overrides the {flag} that each job handler is started with, so they would all share one: remove the line" if flag else ""
+
+
 def _handler_findings(document: Document, path: str, app: str) -> Iterator[Finding]:
     """What Galaxy's job handlers, which read the file themselves, would trip over."""
     found = {DEFAULT, f"app:{app}", *app_sections(document, app)}
@@ -424,9 +431,8 @@ def _handler_findings(document: Document, path: str, app: str) -> Iterator[Findi
                 yield Finding(path, option.line, "error", message, section.name, option.name)
             if section.name not in found:
                 continue
-            flag = {"server_name": "--server-name", "log_destination": "--log-file"}.get(option.name.lower())
-            if flag:
-                message = f"it overrides the {flag} that each job handler is started with, so they would all share one: remove the line"
+            message = overrides_flag(option.name.lower())
+            if message:
                 yield Finding(path, option.line, "error", message, section.name, option.name)
 
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._galaxy_options import BRIDGE, NAMES_YML, is_yaml
 
 # What uWSGI replaces in files only: C(%n) and the like. C(%(name)) it replaces everywhere.
 _MAGIC = re.compile(r"%[^(]|%$")
@@ -130,14 +132,45 @@ def split(options: Mapping[str, Any], form: str, include: str) -> tuple[dict[str
 
 def file_names(directory: str, paste_include: str) -> list[str]:
     """Return every file that one form or another has."""
-    return [paste_include, *(f"{directory}/uwsgi.{extension}" for extension in EXTENSIONS.values())]
+    return [paste_include, *(f"{directory}/uwsgi.{extension}" for extension in EXTENSIONS.values()), link_name(directory)]
 
 
-def configuration(options: Mapping[str, Any], form: str, paste_file: str, directory: str, paste_include: str, app: str = "main") -> Configuration:
+def link_name(directory: str) -> str:
+    """The Paste Deploy file by which uWSGI loads a Galaxy with a galaxy.yml."""
+    return f"{directory}/paste.ini"
+
+
+def _link(yml: str, section: Mapping[str, Any]) -> str:
+    """Write the Paste Deploy file that names a galaxy.yml, with the options of uWSGI that belong there."""
+    own = f"\n{ini(section)}" if section else ""
+    return (
+        f"# Managed by the role galaxyops.uwsgi.uwsgi: changes made here are lost. Galaxy's options are in {yml}.\n"
+        f"[app:main]\npaste.app_factory = {BRIDGE}\n{NAMES_YML} = {yml}\n{own}"
+    )
+
+
+def configuration(
+    options: Mapping[str, Any],
+    form: str,
+    paste_file: str,
+    directory: str,
+    paste_include: str,
+    app: str = "main",
+    python: str = "",
+) -> Configuration:
     """Write I(options), and the load of the application I(app) in I(paste_file), in one form.
 
-    Files of their own are in I(directory), but for what the section of a Paste Deploy file includes.
+    Files of their own are in I(directory), but for what the section of a Paste Deploy file includes. A galaxy.yml in the place of a Paste Deploy file
+    is never written: one in the directory names it. The modules that this needs are in the directory I(python).
     """
+    if is_yaml(paste_file):
+        link = link_name(directory)
+        if python:
+            # uWSGI puts each directory before those that it has: a copy of these modules in another one does not count.
+            own = options.get("pythonpath", [])
+            options = {**options, "pythonpath": [*(own if isinstance(own, list) else [own]), python]}
+        made = configuration(options, form, link, directory, f"{directory}/uwsgi.ini")
+        return replace(made, section={}, files={**made.files, link: _link(paste_file, made.section)})
     # The short ways to say it know the application main only.
     application = f"config:{paste_file}" if app == "main" else f"config:{paste_file}#{app}"
     if form == "paste":

@@ -73,17 +73,17 @@ options:
         type: dict
       value_from:
         description:
-          - An option of a Paste Deploy file on the host, whose value takes the place of V(@value@) in O(files[].content). So a secret of the host
-            gets into another file without leaving the host. Set O(files[].sensitive) too.
+          - An option of a Paste Deploy file or a C(galaxy.yml) on the host, whose value takes the place of V(@value@) in O(files[].content). So a
+            secret of the host gets into another file without leaving the host. Set O(files[].sensitive) too.
           - In check mode the option may be missing, because an earlier task is going to set it.
         type: dict
         suboptions:
           path:
-            description: The Paste Deploy file.
+            description: The Paste Deploy file, or the C(galaxy.yml).
             type: path
             required: true
           section:
-            description: The section of the option.
+            description: The section of the option, C(app:main) for Galaxy's own ones in a C(galaxy.yml) too.
             type: str
             required: true
           option:
@@ -233,8 +233,8 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy_config as galaxy_config
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._file_set import FileSetError, parse, report, run
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._nginx_directive import Directive
 
@@ -297,9 +297,7 @@ def fill_in(entry: dict[str, Any], check_mode: bool) -> list[str]:
         content = managed_file.read(source["path"])
     except managed_file.ManagedFileError as error:
         return [f"{entry['path']}: {error}"]
-    values = {}
-    if content is not None:
-        values = paste_ini.values_in_effect(paste_ini.decode(content), source["path"], source["section"], paste_ini.on_host)
+    values = galaxy_config.values_in_effect(source["path"], source["section"], content)
     if source["option"] in values:
         entry["content"] = entry["content"].replace(PLACE, values[source["option"]])
     elif not check_mode:

@@ -213,6 +213,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf, _managed_file
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._yaml_text import YAML_IMPORT_ERROR
 
 
 def wanted(params: dict[str, Any]) -> _job_conf.Handling:
@@ -231,9 +232,9 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     path = params["path"]
     kind = _job_conf.file_format(path, params["format"])
-    if kind == "yaml" and _job_conf.YAML_IMPORT_ERROR:
+    if kind == "yaml" and YAML_IMPORT_ERROR:
         message = missing_required_lib("PyYAML", reason="to read a YAML job configuration (package python3-yaml)")
-        module.fail_json(msg=message, exception=_job_conf.YAML_IMPORT_ERROR)
+        module.fail_json(msg=message, exception=YAML_IMPORT_ERROR)
     before = _managed_file.read(path)
     if params["state"] == "absent":
         settings = replace(wanted(params), handlers=())

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: paste_check
-short_description: Check a galaxy.ini before uWSGI has to live with it
+short_description: Check a galaxy.ini or galaxy.yml before uWSGI has to live with it
 version_added: 1.0.0
 description:
   - Finds what would stop a Paste Deploy file such as C(galaxy.ini) from working under uWSGI with webless job handlers,
     and says for each what to write instead.
+  - A C(galaxy.yml) is read as Galaxy reads it, and checked just as well. Nothing in this collection writes one. For an option that is about to be set
+    in a Paste Deploy file, the module says which line to add to a C(galaxy.yml).
   - Told what is about to change, it looks at the files as they are going to be, so that one call tells everything about
     a host before anything on it is changed - the job configuration, the virtualenv, the options of its uWSGI, the ports.
   - Names who else than root can write to the configuration, which is a warning.
@@ -26,6 +28,8 @@ options:
   path:
     description:
       - The file to check. Without one, only what the other options name is looked at.
+      - A name that ends in C(.yml) or C(.yaml) is that of a C(galaxy.yml), for which the host needs PyYAML (C(python3-yaml)). A Paste Deploy file whose
+        application names a C(galaxy.yml) in C(galaxy_config_file) is checked together with it.
     type: path
   app:
     description:
@@ -33,6 +37,11 @@ options:
         C([pipeline:main]) and C([filter-app:main]).
     type: str
     default: main
+  handlers_path:
+    description:
+      - The file from which job handlers get Galaxy's options. It is an error if this is a C(galaxy.yml), and O(path) is neither this file nor a Paste Deploy
+        file that names it.
+    type: path
   missing:
     description:
       - Whether it is an error that there is no such file. V(ok) suits a file that is about to be created.
@@ -43,6 +52,7 @@ options:
     description:
       - What is about to be set in the file, in this order. It is checked as it is going to be then.
       - Lines in RV(findings) are those of the file as it is now.
+      - For a C(galaxy.yml), options of C(app:main) that are not set so already are errors.
     type: list
     elements: dict
     default: []
@@ -71,7 +81,8 @@ options:
   job_conf:
     description:
       - Galaxy's job configuration, XML or YAML. It is checked too if it exists.
-      - Without it, and if there are no O(changes), it is the file that C(job_config_file) in O(path) names.
+      - Without it, and if there are no O(changes), it is the file that C(job_config_file) in O(path) names, or the one that Galaxy finds by itself.
+      - Where a C(galaxy.yml) has the job configuration in C(job_config), that is checked in its place, because Galaxy reads no other.
     type: path
   handlers:
     description:
@@ -127,6 +138,14 @@ options:
     type: list
     elements: str
     default: []
+  galaxy_environment:
+    description:
+      - The environment variables that Galaxy's processes are started with, with their values, as far as these are known. O(environment) has the names
+        of the others.
+      - Galaxy takes C(GALAXY_CONFIG_OVERRIDE_NAME) for the option C(name) whatever the file says, and C(GALAXY_CONFIG_NAME) where the file does not
+        have the option. Such options are checked like those of the file.
+    type: dict
+    default: {}
   galaxy_version:
     description:
       - The version of Galaxy that is going to run, such as V(19.01). Without it, it is looked up in O(server_dir), then in O(virtualenv).
@@ -330,6 +349,13 @@ EXAMPLES = r"""
   galaxyops.uwsgi.paste_check:
     path: /srv/galaxy/config/galaxy.ini
 
+- name: Check galaxy.yml, and the environment that Galaxy is started with
+  galaxyops.uwsgi.paste_check:
+    path: /srv/galaxy/config/galaxy.yml
+    server_dir: /srv/galaxy/server
+    galaxy_environment:
+      GALAXY_CONFIG_OVERRIDE_DATABASE_CONNECTION: postgresql:///galaxy
+
 # The same for a whole server, from the command line. It prints each finding with its line, severity and remedy, fails if one
 # is an error, and changes nothing:
 # ansible galaxyservers --become -m galaxyops.uwsgi.paste_check -a 'path=/srv/galaxy/config/galaxy.ini
@@ -416,6 +442,24 @@ options:
   sample:
     app:main:
       job_config_file: /srv/galaxy/config/job_conf.xml
+job_config:
+  description: Where Galaxy reads how jobs run.
+  returned: always
+  type: dict
+  contains:
+    path:
+      description: The file; empty where it is not known or Galaxy runs with its defaults.
+      type: str
+      sample: /srv/galaxy/config/job_conf.yml
+    inline:
+      description: Whether it stands in C(job_config) of a C(galaxy.yml).
+      type: bool
+      sample: false
+    runners:
+      description: The runner plugins of one in C(job_config), as M(galaxyops.uwsgi.job_conf_handlers) returns those of a file.
+      type: list
+      elements: dict
+      sample: [{id: local, load: "galaxy.jobs.runners.local:LocalJobRunner", ends_with_handler: true}]
 changing:
   description: The sections of O(changes) that are not yet as they are going to be.
   returned: always
@@ -467,10 +511,9 @@ msg:
   type: str
 """
 
-import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any, Optional
@@ -480,7 +523,10 @@ from ansible.module_utils.common.validation import check_type_list
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _certificate as certificates
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy as galaxy
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy_config as galaxy_config
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy_job_config as galaxy_job_config
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy_options as galaxy_options
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy_yml as galaxy_yml
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _instance as instances
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf as job_conf
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _listeners as listeners
@@ -494,6 +540,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_options as uwsgi_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _virtualenv as virtualenv
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._finding import Finding
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._galaxy_config import GalaxyConfig
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._handlers import MULES, STATIC
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._hide_secrets import hide_secrets
 
@@ -530,17 +577,15 @@ def looks_as(path: str, pattern: str) -> bool:
 class Preflight:
     """One look at a host: the files as they are, and what is going to become of them."""
 
-    def __init__(self, params: dict[str, Any], changes: list[paste_ini.Change]) -> None:
-        """Take the parameters of the module, and the changes with their secrets."""
+    def __init__(self, params: dict[str, Any], changes: list[paste_ini.Change], galaxy_environment: dict[str, Any]) -> None:
+        """Take the parameters of the module, and the changes and the environment with their secrets."""
         self.params = params
         self.path: str = params["path"] or ""
         self.changes = changes
+        self.galaxy_environment = galaxy_environment
         self.certificate = certificates.Certificate(**params["certificate"]) if params["certificate"] else None
         self.listen = [listeners.Wanted(**port) for port in params["listen"]]
-        self.before: Optional[str] = None
-        self.after = ""
-        self.loading = paste_ini.load("", "", "main")
-        self.application = paste_ini.Application()
+        self.config = GalaxyConfig()
         self.handling = job_conf.Handling()
         self.options: dict[str, dict[str, str]] = {}
         self.uwsgi_satisfies = False
@@ -568,12 +613,12 @@ class Preflight:
 
     def findings(self) -> list[Finding]:
         """Everything that is wrong."""
-        missing = attempt(self.read_ini)
+        missing = attempt(self.read_file)
         handlers = attempt(self.check_handlers)
         return [
             *attempt(self.check_instance),
             *missing,
-            *attempt(self.check_ini),
+            *attempt(self.check_file),
             *handlers,
             *attempt(self.check_uwsgi_options),
             *attempt(self.check_asgi),
@@ -592,54 +637,43 @@ class Preflight:
         name = self.params["instance"] or ""
         if not name:
             return []
-        return [*instances.findings(name, self.params["instance_variable"], self.path), *instances.sharing(name, self.path, self.changing())]
+        return [*instances.findings(name, self.params["instance_variable"], self.path), *instances.sharing(name, self.path, self.config.changing())]
 
-    def read_ini(self) -> list[Finding]:
+    @property
+    def application(self) -> paste_ini.Application:
+        """The application, with the options that it gets as text."""
+        return self.config.application
+
+    def read_file(self) -> list[Finding]:
         """Read the file, find out what it is going to be, and keep the options that are to be returned."""
-        content = managed_file.read(self.path) if self.path else None
-        if content is None:
-            if self.path and self.params["missing"] == "fail":
-                return [Finding(self.path, 0, "error", "the file does not exist: correct the path, or run the role that writes the file first")]
-        else:
-            self.before = paste_ini.decode(content)
-            for section, names in self.params["return_options"].items():
-                found = paste_ini.options_in_effect(self.before, os.path.abspath(self.path), section, paste_ini.on_host)
-                self.options[section] = {name: found[name] for name in check_type_list(names) if name in found}
-        try:
-            self.after = paste_ini.changed(self.before or "", self.changes)
-        except paste_ini.PasteIniError:
-            self.after = self.before or ""  # what is wrong is found below
-        self.loading = paste_ini.load(self.after, os.path.abspath(self.path), self.params["app"], paste_ini.on_host)
-        self.application = galaxy_options.application_of(self.loading)
+        self.config = GalaxyConfig(self.path, self.params["app"], self.changes, self.variables)
+        if self.config.missing:
+            return [Finding(self.path, 0, "error", galaxy_config.MISSING)] if self.params["missing"] == "fail" else []
+        for section, names in self.params["return_options"].items():
+            self.options[section] = self.config.returned(section, check_type_list(names))
         return []
 
-    def check_ini(self) -> list[Finding]:
+    def check_file(self) -> list[Finding]:
         """Check the file as it is going to be."""
-        # Without a file, only what the changes say about the application is worth a look.
-        if not self.path or (self.before is None and not self.application.section):
-            return []
-        wrong = uwsgi_files.wrong_format(self.before or "", self.path, "INI")
-        if wrong:
-            return wrong
         has_handlers = True if self.handling.handlers else None if self.wanted is None else False
-        findings = paste_ini.check_changed(self.before or "", self.changes, self.path, self.params["app"], has_handlers, paste_ini.on_host)
-        if has_handlers or (has_handlers is None and galaxy_options.is_galaxy(self.application)):
-            severity = "error" if has_handlers else "warning"
-            findings += self.located(galaxy_options.reading_findings(self.loading.document, self.path, self.params["app"], self.application, severity))
-        return findings
+        return [*self.check_handlers_path(), *self.config.findings(has_handlers)]
 
-    def located(self, findings: Iterable[Finding]) -> list[Finding]:
-        """The findings about options of the application where these are written: lines are those of the file as it is now."""
-        found = []
-        for finding in findings:
-            place = self.application.places.get(finding.option)
-            if place and place.section == finding.section and place.path != os.path.abspath(self.path):
-                found.append(replace(finding, path=place.path, line=place.line))
-            else:
-                lines = paste_ini.option_lines(self.before or "", finding.section)
-                line = lines.get(finding.option, lines.get(f"get {finding.option}", 0))
-                found.append(replace(finding, path=self.path, line=line))
-        return found
+    def check_handlers_path(self) -> list[Finding]:
+        """Check that web processes and job handlers get the same options, where a galaxy.yml has them."""
+        path: str = self.params["handlers_path"] or ""
+        if not galaxy_yml.is_yaml(path) or os.path.realpath(path) == os.path.realpath(self.config.file):
+            return []
+        message = (
+            f"job handlers read Galaxy's options here (job_handlers_galaxy_config_file), and web processes those in {self.config.file} (uwsgi_config_file): "
+            "write the same file for both"
+        )
+        return [Finding(path, 0, "error", message)]
+
+    @cached_property
+    def variables(self) -> dict[str, Optional[str]]:
+        """The environment variables of Galaxy's processes, with None for a value that is not known."""
+        known = {name: str(value) for name, value in self.galaxy_environment.items()}
+        return {**dict.fromkeys(self.params["environment"]), **known}
 
     @cached_property
     def version(self) -> Optional[galaxy.Version]:
@@ -656,7 +690,13 @@ class Preflight:
         if content is not None and self.wanted is not None and self.params["purge_handlers"]:
             stay = [*self.params["previous_ids"], *self.params["workflow_schedulers"], *(handler.id for handler in self.handlers)]
             findings += galaxy.purged_findings(job_conf.registered(content, path), stay, path, found)
-        own = self.application.options.get("workflow_schedulers_config_file", "")
+        own = self.application.values.get("workflow_schedulers_config_file", "")
+        is_ours = os.path.basename(own) == f"workflow_schedulers_conf.{self.params['instance']}.xml"
+        if self.config.yml and self.wanted is not None and is_ours and not schedulers:
+            # From a galaxy.ini the role removes the line together with the file.
+            message = "the role removes this file, because no handler among job_handlers schedules workflows, and never writes a galaxy.yml: remove the line"
+            option = "workflow_schedulers_config_file"
+            return [*findings, *self.config.located([Finding(self.config.file, 0, "error", message, self.config.section_of(option), option)])]
         # With schedulers among job_handlers that file is the role's, which writes it anew.
         if os.path.isabs(own) and not schedulers:
             content = managed_file.read(own)
@@ -667,14 +707,20 @@ class Preflight:
     def check_handlers(self) -> list[Finding]:
         """Check the job configuration as it is going to be, against the processes, the version of Galaxy and the database."""
         path: str = self.params["job_conf"] or ""
-        if not path and not self.changes:
+        place = self.config.job_config(self.params["server_dir"] or "")
+        # Where something else is about to change, the job configuration is left to whoever has to do with handlers.
+        inline = place.inline is not None and (self.wanted is not None or not self.changes)
+        if inline or (not path and not self.changes):
             # Where nothing is about to change, the file itself tells where the job configuration is.
-            named = self.application.options.get("job_config_file", "")
-            path = named if os.path.isabs(named) else ""
-        content = managed_file.read(path) if path else None
+            path = place.path
+        content = managed_file.read(path) if path and not inline else None
+        found = galaxy.Galaxy(self.version, self.database)
+        mode, schedulers = self.params["handlers_mode"], bool(self.params["workflow_schedulers"])
+        attached = self.handlers if mode != STATIC else ()
         findings: list[Finding] = []
-        if path and self.wanted is not None:
-            attached = self.handlers if self.params["handlers_mode"] != STATIC else ()
+        if inline:
+            findings, self.handling = galaxy_job_config.check_inline(place, self.wanted, attached, found, mode, schedulers)
+        elif path and self.wanted is not None:
             findings, self.handling = job_conf.check_changed(content, path, self.wanted, self.params["purge_handlers"], attached)
         elif content is not None:
             findings, self.handling = job_conf.check_and_read(content, path)
@@ -689,21 +735,31 @@ class Preflight:
             findings += instances.sharing_handlers(self.params["instance"], self.path, names, registered)
         if not self.handling.handlers and not self.handling.assign_with:
             return findings
-        environment = self.params["environment"]
-        database = galaxy.database_kind(self.application.options, environment) if self.application.section else ""
         if self.handling.handlers:
-            findings += galaxy.environment_findings(environment)
+            findings += galaxy.environment_findings(self.variables)
             if self.application.section:
-                section = self.section_of("track_jobs_in_database")
-                findings += self.located(galaxy.tracking_findings(self.application.options, self.path, section, 0, self.version))
-        found = galaxy.Galaxy(self.version, database)
-        mode, schedulers = self.params["handlers_mode"], bool(self.params["workflow_schedulers"])
-        return findings + galaxy.handling_findings(self.handling, path, found, mode, schedulers)
+                section = self.config.section_of("track_jobs_in_database")
+                findings += self.config.located(galaxy.tracking_findings(self.application.options, self.path, section, 0, self.version))
+        return findings if inline else findings + galaxy.handling_findings(self.handling, path, found, mode, schedulers)
+
+    @property
+    def job_config(self) -> dict[str, Any]:
+        """Where Galaxy reads how jobs run."""
+        place = self.config.job_config(self.params["server_dir"] or "")
+        runners = job_conf.yaml_runners(place.inline.data) if place.inline else ()
+        shown = [{**asdict(runner), "ends_with_handler": runner.ends_with_handler} for runner in runners]
+        return {"path": place.path, "inline": place.inline is not None, "runners": shown}
+
+    @property
+    def database(self) -> str:
+        """The kind of database; empty where nobody knows."""
+        unknown = [name for name, value in self.variables.items() if value is None]
+        return galaxy.database_kind(self.application.options, unknown) if self.application.section else ""
 
     @property
     def uwsgi_options(self) -> dict[str, Any]:
         """The uWSGI options that are going to be set; where something else is about to change, they are left to whoever sets them."""
-        here = {} if self.changes else paste_ini.section_values(self.after, paste_ini.UWSGI)
+        here = {} if self.changes or (self.config.of_yml and galaxy.Galaxy(self.version).since(22, 5)) else self.config.uwsgi[0]
         return self.params["uwsgi_options"] or here
 
     @property
@@ -711,7 +767,7 @@ class Preflight:
         """Where the uWSGI options are going to be: the file, the lines that they are in already, and the section."""
         if self.params["uwsgi_options_file"]:
             return self.params["uwsgi_options_file"], {}, ""
-        return self.path, paste_ini.option_lines(self.before or "", paste_ini.UWSGI), paste_ini.UWSGI
+        return self.path, self.config.uwsgi[1], paste_ini.UWSGI
 
     def check_uwsgi_options(self) -> list[Finding]:
         """Check the uWSGI options against each other and the host."""
@@ -722,11 +778,15 @@ class Preflight:
         fork = galaxy.fork_problem(self.serving, galaxy.Galaxy(self.version))
         if fork:
             errors["lazy-apps"] = fork
+        if self.config.of_yml and self.params["uwsgi_options"] and galaxy.Galaxy(self.version).before(22, 5):
+            message = f"the role uwsgi serves a galaxy.yml of Galaxy 22.05 and later, and this is {galaxy.Galaxy(self.version)}: name a galaxy.ini"
+            return [Finding(self.path, 0, "error", message), *self.check_uwsgi_section()]
         # Where Galaxy is about to be installed, so is its bridge.
         old = galaxy.old_bridge_findings(self.serving, self.params["server_dir"] or "") if self.params["missing"] == "fail" else []
         return [
             *old,
             *self.check_each_option(),
+            *self.check_uwsgi_section(),
             *self.check_http(),
             *(
                 Finding(path, lines.get(name, 0), severity, message, section, name)
@@ -754,10 +814,19 @@ class Preflight:
         # A comment behind a value is a finding of the file as a whole.
         return [finding for finding in found if not (finding.line and finding.path == self.path and finding.line in self.wrong_lines)]
 
+    def check_uwsgi_section(self) -> list[Finding]:
+        """List what has to move out of the section of uWSGI in a galaxy.yml, which nobody reads any more."""
+        yml = self.config.yml
+        if yml is None or (self.changes and not self.params["uwsgi_options"]):
+            return []
+        lines = {setting.name: setting.line for setting in yml.uwsgi}
+        wrong = uwsgi_files.option_findings(yml.uwsgi_options, yml.path, lines, paste_ini.UWSGI) if self.uwsgi_options != yml.uwsgi_options else []
+        return [*galaxy_yml.uwsgi_findings(yml), *(replace(finding, severity="warning") for finding in wrong if finding.severity == "error")]
+
     @cached_property
     def wrong_lines(self) -> set[int]:
         """The lines of the section of uWSGI that are wrong as lines of a Paste Deploy file."""
-        return {finding.line for finding in self.check_ini() if finding.section == paste_ini.UWSGI and finding.severity == "error"}
+        return {finding.line for finding in self.config.findings(False) if finding.section == paste_ini.UWSGI and finding.severity == "error"}
 
     def check_http(self) -> list[Finding]:
         """Warn about clients of other hosts that speak HTTP to uWSGI itself."""
@@ -770,22 +839,22 @@ class Preflight:
         )
         return [Finding("", 0, "warning", message)]
 
-    def section_of(self, option: str) -> str:
-        """The section that has an option of the application, or else that of the application."""
-        place = self.application.places.get(option)
-        return place.section if place else self.application.section
-
     @cached_property
     def loaded(self) -> list[galaxy.Option]:
         """The options of the application, in whatever sections they are."""
-        return [(self.section_of(name), name, value) for name, value in self.application.options.items()]
+        return [(self.config.section_of(name), name, value) for name, value in self.application.options.items()]
+
+    @property
+    def bridge(self) -> bool:
+        """Whether the bridge loads the application. A galaxy.yml does not say so; the roles serve it by the bridge where Galaxy speaks ASGI."""
+        return not galaxy.Galaxy(self.version).before(22, 5) if self.config.of_yml else galaxy_options.is_bridge(self.application)
 
     @cached_property
     def serving(self) -> galaxy.Serving:
         """How Galaxy is going to be served."""
         options = self.uwsgi_options
         http = "uwsgi_listen" if self.params["uwsgi_listen"] == "http" else "uwsgi_http_address" if self.params["uwsgi_http_address"] else ""
-        return galaxy.Serving(galaxy_options.is_bridge(self.application), uwsgi_options.is_lazy(options) if options else None, http)
+        return galaxy.Serving(self.bridge, uwsgi_options.is_lazy(options) if options else None, http)
 
     def check_asgi(self) -> list[Finding]:
         """Check what needs a process that speaks ASGI."""
@@ -794,8 +863,8 @@ class Preflight:
         if self.uwsgi_options or not self.changes:
             findings += galaxy.asgi_findings(self.loaded, self.serving, galaxy.Galaxy(self.version), self.path)
         if self.params["asgi_paths"] is not None:
-            findings += galaxy.asgi_path_findings(self.loaded, galaxy_options.is_bridge(self.application), self.params["asgi_paths"], self.path)
-        return self.located(findings)
+            findings += galaxy.asgi_path_findings(self.loaded, self.bridge, self.params["asgi_paths"], self.path)
+        return self.config.located(findings)
 
     @cached_property
     def uwsgi(self) -> tuple[Optional[virtualenv.Uwsgi], list[Finding]]:
@@ -826,19 +895,6 @@ class Preflight:
         place, lines, section = self.uwsgi_place
         return [*findings, *virtualenv.option_findings(uwsgi, options, place, lines, stays, section)]
 
-    def changing(self) -> list[str]:
-        """The sections that the changes are going to change."""
-        if self.before is None:
-            return [change.section for change in self.changes]
-        found = []
-        for change in self.changes:
-            # Where it cannot be changed, the findings say why.
-            with contextlib.suppress(paste_ini.PasteIniError):
-                if paste_ini.changed(self.before, [change]) == self.before:
-                    continue
-            found.append(change.section)
-        return found
-
     def seen(self) -> list[str]:
         """The paths that are there and match."""
         return [path for path, pattern in self.params["look_at"].items() if looks_as(path, str(pattern))]
@@ -851,7 +907,7 @@ class Preflight:
     def check_writers(self) -> list[Finding]:
         """Name who else than root can write the configuration, which root reads and puts back."""
         found: dict[tuple[str, str], list[str]] = {}
-        for path in dict.fromkeys(filter(None, (self.path, self.params["job_conf"], self.params["uwsgi_options_file"]))):
+        for path in dict.fromkeys(filter(None, (self.path, self.config.file, self.params["job_conf"], self.params["uwsgi_options_file"]))):
             who, where = safe_files.writer(path)
             if who:
                 found.setdefault((who, where), []).append(path)
@@ -871,16 +927,18 @@ class Preflight:
         application = self.application
         if not application.section:
             return []
-        # A file that is about to be made gets the mode of the role that makes it.
         place = application.places.get("remote_user_secret")
-        path = place.path if place else self.path
-        mode = os.stat(path).st_mode if self.before is not None else 0
+        path = place.path if place else self.config.file
+        # What is in the environment is in no file, and a file that is about to be made gets the mode of the role that makes it.
+        mode = os.stat(path).st_mode if path and not self.config.missing else 0
         findings = galaxy.remote_user_findings(
             application.values, path, application.section, {}, self.params["remote_user"], self.params["reach"], mode, application.shared
         )
+        if self.params["remote_user"] and galaxy.remote_user(application.values).used:
+            findings += self.config.shared_secret_findings()
         # What is found in DEFAULT is there, all else is where the application has it from.
-        return self.located(
-            finding if finding.section == paste_ini.DEFAULT else replace(finding, section=self.section_of(finding.option)) for finding in findings
+        return self.config.located(
+            finding if finding.section == paste_ini.DEFAULT else replace(finding, section=self.config.section_of(finding.option)) for finding in findings
         )
 
 
@@ -893,12 +951,21 @@ def take_changes(module: AnsibleModule) -> list[paste_ini.Change]:
     ]
 
 
+def take_environment(module: AnsibleModule) -> dict[str, Any]:
+    """Take the environment out of the module's parameters, and leave it masked there."""
+    part = {"options": module.params["galaxy_environment"]}
+    taken = hide_secrets(module, part)
+    module.params["galaxy_environment"] = part["options"]
+    return taken
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path"},
             "app": {"type": "str", "default": "main"},
+            "handlers_path": {"type": "path"},
             "missing": {"type": "str", "choices": ["fail", "ok"], "default": "fail"},
             "changes": {
                 "type": "list",
@@ -922,6 +989,7 @@ def main() -> None:
             "ready_window_size": {"type": "int"},
             "purge_handlers": {"type": "bool", "default": False},
             "environment": {"type": "list", "elements": "str", "default": []},
+            "galaxy_environment": {"type": "dict", "default": {}, "no_log": True},
             "galaxy_version": {"type": "str"},
             "server_dir": {"type": "path"},
             "virtualenv": {"type": "path"},
@@ -973,7 +1041,7 @@ def main() -> None:
     params = module.params
     changes = take_changes(module)
     try:
-        preflight = Preflight(params, changes)
+        preflight = Preflight(params, changes, take_environment(module))
         findings = list(dict.fromkeys(preflight.findings()))
     except LookupError as error:
         module.fail_json(msg=f"a handler has no {error}: give each an id")
@@ -985,8 +1053,9 @@ def main() -> None:
         "path": preflight.path,
         "findings": [asdict(finding) for finding in findings],
         "options": preflight.options,
-        "changing": preflight.changing(),
+        "changing": preflight.config.changing(),
         "seen": preflight.seen(),
+        "job_config": preflight.job_config,
         "remote_user": asdict(galaxy.remote_user(preflight.application.options)),
         "uwsgi_satisfies": preflight.uwsgi_satisfies,
         "uwsgi_packages": sorted(virtualenv.installed_packages(params["virtualenv"])) if params["virtualenv"] else [],

@@ -290,6 +290,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import (
     _galaxy,
     _galaxy_options,
+    _galaxy_yml,
     _job_conf,
     _listeners,
     _managed_file,
@@ -350,6 +351,9 @@ def read_host(params: dict[str, Any], reader: on_host.Reader, text: str) -> migr
 def run(params: dict[str, Any]) -> dict[str, Any]:
     """Look at the host and return the result."""
     path = params["path"]
+    if _galaxy_yml.is_yaml(path):
+        message = f"{path} is a galaxy.yml by its name, and the move begins with the galaxy.ini that Paste serves: name that file"
+        raise _managed_file.ManagedFileError(message)
     reader = on_host.Reader((params["backup_dir"] or "").rstrip("/"))
     content = reader.read(path)
     if content is None:

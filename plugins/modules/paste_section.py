@@ -174,6 +174,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy_yml as galaxy_yml
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._hide_secrets import hide_secrets
@@ -223,8 +224,11 @@ def main() -> None:
     path = params["path"]
     try:
         before = managed_file.read(path)
-        if before is None and params["state"] == "absent":
+        is_yml = galaxy_yml.is_yaml(path)
+        if (before is None or is_yml) and params["state"] == "absent":
             module.exit_json(changed=False, path=path, section=params["section"], options={})
+        if is_yml:
+            module.fail_json(msg=f"{path} is a galaxy.yml by its name, which nothing in this collection writes: name the Paste Deploy file")
         if before is None and not params["create"]:
             module.fail_json(msg=f"{path} does not exist: correct the path, run the role that writes it first, or set create to true")
         text = None if before is None else paste_ini.decode(before)

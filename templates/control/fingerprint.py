@@ -73,12 +73,45 @@ def with_section(text: bytes, section: str, other: bytes) -> bytes:
     return text[: ours.start()] + theirs[0] + separator + rest
 
 
+def _key_pattern(key: str) -> re.Pattern[bytes]:
+    """What matches a key of a YAML text that begins its line, up to the next such key."""
+    return re.compile(rb"(?m)^" + re.escape(key.encode()) + rb":(?:[ \t][^\n]*|\r)?\n(?:(?:[ \t#-][^\n]*|\r)?\n)*")
+
+
+def _key(text: bytes, key: str) -> Optional[re.Match[bytes]]:
+    """Where a key of a YAML text and its value are, unless something else in the text may refer to the value."""
+    found = _key_pattern(key).search(text)
+    return found if found and b"&" not in found[0] else None
+
+
+def without_keys(text: bytes, keys: list[str]) -> bytes:
+    """Return the YAML I(text) less some of its keys: what the readers of the others see."""
+    text = text if text.endswith(b"\n") else text + b"\n"
+    for key in keys:
+        found = _key(text, key)
+        if found:
+            text = text[: found.start()] + text[found.end() :]
+    return text.rstrip() + b"\n"
+
+
+def with_keys(text: bytes, keys: list[str], other: bytes) -> bytes:
+    """Return the YAML I(text) with some keys as the YAML I(other) has them, or without those that it has not."""
+    text, other = (each if each.endswith(b"\n") else each + b"\n" for each in (text, other))
+    for key in keys:
+        ours, theirs = _key(text, key), _key(other, key)
+        value = theirs[0] if theirs else b""
+        text = text[: ours.start()] + value + text[ours.end() :] if ours else text + value
+    return text
+
+
 def view(entry: dict[str, Any], text: Optional[bytes]) -> Optional[bytes]:
     """What a process is started from of the I(text) of a watched file."""
     if text is None:
         return None
     if "without_section" in entry:
         text = without_section(text, entry["without_section"])
+    if "without_keys" in entry:
+        text = without_keys(text, entry["without_keys"])
     if entry.get("without_handlers"):
         text = without_handlers(text)
     return text

@@ -21,7 +21,7 @@ from typing import Any, Optional
 
 from . import _safe_files as safe_files
 from .errors import ControlError
-from .fingerprint import view, with_section
+from .fingerprint import view, with_keys, with_section
 from .paths import relink, write
 
 RUNNING, PREVIOUS = "running", "previous"
@@ -227,6 +227,8 @@ class KnownGood:
         if "without_section" in entry and new is not None:
             # That section is of other processes, and what it is now.
             kept = with_section(kept, entry["without_section"], new)
+        if "without_keys" in entry and new is not None:
+            kept = with_keys(kept, entry["without_keys"], new)
         try:
             safe_files.copy(source, path, content=kept)
         except safe_files.UnsafeFile:

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import (
+    _galaxy_yml,
     _job_conf,
     _migration_programs,
     _nginx_config,
@@ -26,6 +27,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils import (
     _secrets,
     _uwsgi_formats,
     _virtualenv,
+    _yaml_text,
 )
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "templates"))
@@ -57,11 +59,12 @@ def _environment(text: str) -> None:
 
 
 def _yaml(text: str) -> None:
-    _job_conf._LIBYAML_DIFFERS.search(text)
+    _yaml_text.LIBYAML_DIFFERS.search(text)
 
 
 READERS: dict[str, Callable[[str], object]] = {
     "without_section": lambda text: fingerprint.without_section(text.encode(), "uwsgi"),
+    "without_keys": lambda text: fingerprint.without_keys(text.encode(), ["gravity", "handling"]),
     "without_handlers": lambda text: fingerprint.without_handlers(text.encode()),
     "mask_line": _secrets.mask_line.__wrapped__,
     "job_conf.mask_secrets": _job_conf.mask_secrets,
@@ -113,7 +116,18 @@ def test_two_hostile_halves_are_read_in_a_moment(reader: str) -> None:
 def test_brackets_without_end_are_refused_in_a_moment(bracket: str) -> None:
     with within_a_minute():
         (finding,) = _job_conf.check((bracket * SIZE).encode(), "/job_conf.yml")
+        (other,) = _galaxy_yml.check(_galaxy_yml.read("galaxy: " + bracket * SIZE, "/galaxy.yml"))
     assert "nested too deeply" in finding.message
+    assert "nested too deeply" in other.message
+
+
+def test_keys_that_double_from_line_to_line_are_refused_in_a_moment() -> None:
+    bomb = "x0: &x0 {a: 1}\n" + "".join(f"x{level}: &x{level} {{<<: [*x{level - 1}, *x{level - 1}]}}\n" for level in range(1, 60))
+    with within_a_minute():
+        (finding,) = _job_conf.check(f"runners: {{}}\n{bomb}".encode(), "/job_conf.yml")
+        (other,) = _galaxy_yml.check(_galaxy_yml.read(f"galaxy: {{}}\n{bomb}", "/galaxy.yml"))
+    assert "merge keys (<<) make more than 100000 keys" in finding.message
+    assert other.message == finding.message
 
 
 def test_brackets_in_each_other_are_read_up_to_a_depth_that_nobody_needs() -> None:
@@ -158,7 +172,7 @@ def test_elements_are_masked_as_ever(parts: list[str]) -> None:
 @given(st.lists(st.sampled_from(("a", "|", ">", "#", " ", "\n", ":", "- "))))
 def test_block_scalars_are_seen_as_ever(parts: list[str]) -> None:
     text = "".join(parts)
-    assert bool(_job_conf._LIBYAML_DIFFERS.search(text)) == bool(re.search(r"[\t?\ufeff]|[|>]\S*#", text))
+    assert bool(_yaml_text.LIBYAML_DIFFERS.search(text)) == bool(re.search(r"[\t?\ufeff]|[|>]\S*#", text))
 
 
 @given(st.lists(st.sampled_from(("/srv", "/bin", "/python", "3.11", "/uwsgi", "/paster", " ", "x"))))

@@ -195,6 +195,47 @@ def test_what_has_been_loaded_is_never_looked_through_for_garbage(bridge: Any, m
     assert gc.get_threshold()[0] == 10_000
 
 
+@pytest.fixture
+def loaded(bridge: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """With what Galaxy was loaded: the global options and its own."""
+    calls: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    def app_pair(global_conf: dict[str, Any], **options: Any) -> tuple[Any, Any]:
+        calls.append((global_conf, options))
+        return "wsgi", galaxy(galaxy_url_prefix="/from-yml/" if "load_app_kwds" in options else options["galaxy_url_prefix"])
+
+    monkeypatch.setattr(bridge, "app_pair", app_pair)
+    monkeypatch.setattr(bridge, "initialize_fast_app", lambda wsgi, app: lambda scope, receive, send: None)
+    monkeypatch.setattr(bridge, "running_loop", lambda: None)
+    monkeypatch.setattr(bridge.processes, "forked_later", lambda: False)
+    monkeypatch.setattr(bridge.broker, "Broker", lambda app: types.SimpleNamespace(keep_swept=lambda: None))
+    return calls
+
+
+def test_options_of_a_galaxy_ini_are_those_of_its_section(bridge: Any, loaded: list[Any]) -> None:
+    made = bridge.app_factory({"__file__": "/galaxy.ini"}, brand="x", galaxy_url_prefix="/from-ini")
+    assert loaded == [({"__file__": "/galaxy.ini"}, {"wsgi_preflight": False, "brand": "x", "galaxy_url_prefix": "/from-ini"})]
+    assert made.prefix == "/from-ini"
+
+
+def test_options_of_a_galaxy_yml_are_read_by_galaxy(bridge: Any, loaded: list[Any], tmp_path: Path) -> None:
+    """Galaxy reads the section that its other programs read, and the prefix is that of Galaxy."""
+    file = f"{tmp_path}/galaxy.yml"
+    Path(file).touch()
+    made = bridge.app_factory({"__file__": "/etc/galaxy/paste.ini", "here": "/etc/galaxy"}, galaxy_config_file=file)
+    ((global_conf, options),) = loaded
+    assert options == {"wsgi_preflight": False, "load_app_kwds": {"config_file": file, "config_section": "galaxy"}}
+    # Galaxy finds other files beside the one that it is told of.
+    assert global_conf == {"__file__": file, "here": str(tmp_path)}
+    assert made.prefix == "/from-yml"
+
+
+def test_a_galaxy_yml_that_is_missing_is_an_error(bridge: Any, loaded: list[Any]) -> None:
+    """Galaxy would run with its defaults."""
+    with pytest.raises(FileNotFoundError, match=r"none\.yml"):
+        bridge.app_factory({}, galaxy_config_file="/srv/galaxy/config/none.yml")
+    assert loaded == []
+
+
 def test_a_process_that_workers_are_forked_from_has_no_name_of_a_worker(bridge: Any) -> None:
     assert os.environ["SERVER_SOFTWARE"] == "gunicorn"
     assert os.environ["GUNICORN_CMD_ARGS"] == "--preload"

@@ -890,6 +890,59 @@ def test_a_section_is_taken_from_another_text(control: Modules, text: bytes, oth
     assert control.with_section(text, "uwsgi", other) == expected
 
 
+GALAXY_YML = b"""\
+---
+# Mine
+galaxy:
+  brand: x
+  text: |
+    gravity:
+      no: key
+
+gravity:
+  process_manager: systemd
+
+  handlers: {}
+# The end
+uwsgi:
+- a
+reports:
+  x: 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        (b"process_manager: systemd", b"process_manager: supervisor", True),
+        (b"  handlers: {}\n", b"", True),
+        (b"- a\n", b"- a\n- b\n", True),
+        (b"  brand: x", b"  brand: y", False),
+        (b"      no: key", b"      no: key2", False),
+        (b"  x: 1", b"  x: 2", False),
+        (b"systemd", b"&manager systemd", False),
+    ],
+)
+def test_keys_of_other_programs_are_no_change(control: Modules, before: bytes, after: bytes, same: bool) -> None:
+    assert before in GALAXY_YML
+    changed = GALAXY_YML.replace(before, after, 1)
+    for text, other in ((GALAXY_YML, changed), (GALAXY_YML.replace(b"\n", b"\r\n"), changed.replace(b"\n", b"\r\n"))):
+        assert (control.without_keys(text, ["gravity", "uwsgi"]) == control.without_keys(other, ["gravity", "uwsgi"])) is same
+
+
+def test_keys_of_other_programs_stay_as_they_are(control: Modules, tmp_path: Path) -> None:
+    file = tmp_path / "galaxy.yml"
+    file.write_bytes(GALAXY_YML)
+    keep = kept(control, tmp_path, {"path": str(file), "without_keys": ["gravity", "uwsgi"]})
+    works(keep, "1")
+    changed = GALAXY_YML.replace(b"systemd", b"supervisor")
+    file.write_bytes(changed)
+    assert keep.restore().files == []
+    file.write_bytes(changed.replace(b"brand: x", b"brand: [broken"))
+    assert keep.restore().files == [str(file)]
+    assert file.read_bytes() == changed
+
+
 def test_a_full_disk_is_told_before_anything_is_replaced(control: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, keep = one_that_works(control, tmp_path)
     path.write_text("works too")

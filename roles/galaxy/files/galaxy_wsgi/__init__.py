@@ -3,6 +3,9 @@
 Galaxy's own web application speaks ASGI; this factory lets a Paste Deploy file name it:
 paste.app_factory = galaxy_wsgi:app_factory
 
+A Galaxy whose options are in a galaxy.yml is named by a Paste Deploy file that has no other options:
+galaxy_config_file = /srv/galaxy/config/galaxy.yml
+
 uWSGI loads Galaxy once and forks its workers from that, or with C(lazy-apps) each worker loads Galaxy for itself.
 """
 
@@ -11,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
@@ -95,12 +99,25 @@ def load_galaxy(global_conf: dict[str, Any], options: dict[str, Any]) -> tuple[l
     return initialize_fast_app(application, galaxy), galaxy
 
 
+def from_yml(global_conf: Mapping[str, Any], path: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell Galaxy that its options are in a galaxy.yml."""
+    # Galaxy would run with its defaults if there were no such file.
+    os.stat(path)
+    # What Galaxy looks for beside its file is beside this one.
+    there = {**global_conf, "__file__": path, "here": os.path.dirname(path)}
+    return there, {"load_app_kwds": {"config_file": path, "config_section": "galaxy"}}
+
+
 def app_factory(global_conf: dict[str, Any], **local_conf: Any) -> Application:
-    """Build Galaxy from the options of its Paste Deploy section."""
+    """Build Galaxy from the options of its Paste Deploy section, or from the galaxy.yml that the section names."""
     logging.setLogRecordFactory(logs.LogRecord)
     before = processes.descriptors()
+    path = local_conf.pop("galaxy_config_file", "")
+    if path:
+        global_conf, own = from_yml(global_conf, path)
+        local_conf.update(own)
     application, galaxy = load_galaxy(global_conf, local_conf)
-    prefix = local_conf.get("galaxy_url_prefix", "/").rstrip("/")
+    prefix = (getattr(galaxy.config, "galaxy_url_prefix", None) or "/").rstrip("/")
     bridge = Bridge(logs.remember_request(logs.log_exceptions(application)), prefix, beside.elsewhere(galaxy.config))
     forks = processes.Forks(galaxy, before) if processes.forked_later() else None
     # All that is loaded now stays. A search through it takes a second, in which no request is answered.

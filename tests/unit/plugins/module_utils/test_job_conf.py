@@ -617,6 +617,14 @@ def test_file_that_says_nothing_of_runners_is_an_error_before_anything_is_change
     assert "runners" in " ".join(finding.message for finding in check_changed(text, "job_conf.yml", TWO)[0])
 
 
+@pytest.mark.parametrize("text", ["execution: {default: a, environments: {a: {}}}\n", "runners:\nexecution: {}\n", "runners: [local]\nexecution: {}\n"])
+def test_yaml_without_a_mapping_of_runners_is_an_error(text: str) -> None:
+    # Galaxy: job_config_dict["runners"].items()
+    message = "has no mapping 'runners', and Galaxy does not start without one"
+    assert message in " ".join(finding.message for finding in check(text.encode(), "job_conf.yml"))
+    assert message in " ".join(finding.message for finding in check_changed(text.encode(), "job_conf.yml", TWO)[0])
+
+
 def test_exploding_entities_are_refused() -> None:
     text = (
         '<!DOCTYPE job_conf [<!ENTITY a0 "0123456789">'
@@ -634,7 +642,7 @@ def test_exploding_entities_are_refused() -> None:
             "a: 1\n\tb: 2\n",
             "job_conf.yml:2: malformed YAML at column 1: while scanning for the next token: found character '\\t'",
         ),
-        ("a: 1\nb: [1\n", "malformed YAML at column 1: while parsing a flow sequence"),
+        ("a: 1\nb: [1\n", "job_conf.yml:2: malformed YAML at column 4: while parsing a flow sequence"),
         # libyaml reads these two, and Galaxy does not.
         (
             "a: 1\t# one\n",
@@ -746,6 +754,7 @@ tools:
 - id: upload1
 - class: local
   handler: {tool}
+runners: {{local: {{}}}}
 """
 
 

@@ -23,6 +23,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.galaxyops.uwsgi.plugins.filter.uwsgi_options import uwsgi_configuration
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_formats as formats
 
 UWSGI = os.path.join(sys.prefix, "bin", "uwsgi")
@@ -122,6 +123,7 @@ def test_the_filter_lists_the_files_of_other_forms_as_absent() -> None:
         ("/etc/galaxy/uwsgi.yml", "file"),
         ("/etc/galaxy/uwsgi.json", "absent"),
         ("/etc/galaxy/uwsgi.xml", "absent"),
+        ("/etc/galaxy/paste.ini", "absent"),
     ]
     assert uwsgi_configuration({"threads": 4}, "paste", "/g.ini", "/e", "/u.ini")["section"] == {"threads": 4}
     assert uwsgi_configuration({}, "paste", "/g.ini", "/e", "/u.ini", "x")["argv"] == ["--ini", "/g.ini", "--paste", "config:/g.ini#x"]
@@ -130,19 +132,60 @@ def test_the_filter_lists_the_files_of_other_forms_as_absent() -> None:
         uwsgi_configuration({}, "toml", "/g.ini", "/e", "/u.ini")
 
 
+YML = "/srv/galaxy/config/galaxy.yml"
+
+
+@pytest.mark.parametrize("form", formats.FORMATS)
+def test_a_galaxy_yml_is_named_by_a_paste_deploy_file_in_every_form(form: str) -> None:
+    options = {"threads": 4, "static-map": ["/a=/b", "/c=/d"]}
+    configuration = formats.configuration(options, form, YML, "/etc/galaxy", "/srv/galaxy/config/uwsgi-galaxy.ini")
+    assert configuration.section == {}
+    assert YML not in configuration.files and set(configuration.files) <= set(formats.file_names("/etc/galaxy", "/x.ini"))
+    link = configuration.files["/etc/galaxy/paste.ini"]
+    assert paste_ini.check(link, "/etc/galaxy/paste.ini", "main", True) == []
+    assert paste_ini.get_options(link, "app:main") == {"paste.app_factory": "galaxy_wsgi:app_factory", "galaxy_config_file": YML}
+    own = {"threads": "4", "include": "/etc/galaxy/uwsgi.ini"} if form == "paste" else {}
+    assert paste_ini.get_options(link, "uwsgi") == own
+    rest = {path: text for path, text in configuration.files.items() if path != "/etc/galaxy/paste.ini"}
+    assert YML not in str([rest, configuration.argv, configuration.environment])
+    assert "/etc/galaxy/paste.ini" in str([rest, configuration.argv, configuration.environment])
+
+
+@pytest.mark.parametrize("own", [None, "lib", ["lib", "more"]])
+def test_modules_that_load_a_galaxy_yml_come_before_all_others(own: Any) -> None:
+    options = {} if own is None else {"pythonpath": own}
+    expected = [*([] if own is None else own if isinstance(own, list) else [own]), "/ours"]
+    for form in formats.FORMATS:
+        configuration = formats.configuration(options, form, YML, "/etc/galaxy", "/x.ini", python="/ours")
+        text = "\n".join([*configuration.files.values(), *configuration.argv])
+        if form == "json":
+            assert json.loads(configuration.files["/etc/galaxy/uwsgi.json"])["uwsgi"]["pythonpath"] == expected
+        else:
+            assert re.findall(r"(?<!/)pythonpath\W+?(/?\w+)", text) == expected, form
+    assert "/ours" not in str(formats.configuration(options, "ini", "/galaxy.ini", "/etc/galaxy", "/x.ini", python="/ours"))
+
+
 # What the real uWSGI makes of it
 
 
 class Written:
     """Options and the tiny application, written to a directory in one form."""
 
-    def __init__(self, directory: Path, form: str, options: dict[str, Any]) -> None:
+    def __init__(self, directory: Path, form: str, options: dict[str, Any], yml: bool = False) -> None:
+        (directory / "python").mkdir()
         self.directory = directory
         (directory / "tiny_app.py").write_text(APPLICATION.read_text())
-        paste = directory / "tiny.ini"
-        configuration = made(options, form, str(directory), str(paste))
+        paste = directory / ("tiny.yml" if yml else "tiny.ini")
+        configuration = formats.configuration(options, form, str(paste), str(directory), f"{directory}/include.ini", python=f"{directory}/python")
         section = formats.ini(configuration.section) if form == "paste" else ""
         paste.write_text(f"[app:main]\npaste.app_factory = tiny_app:app_factory\nversion = {form}\n\n{section}")
+        if yml:
+            # What the bridge does, but for Galaxy
+            bridge = "import tiny_app\ndef app_factory(global_conf, galaxy_config_file):\n    version = open(galaxy_config_file).read()\n"
+            # A copy that somebody has made once is in the way of nobody.
+            (directory / "galaxy_wsgi.py").write_text("raise ImportError('an old copy')\n")
+            (directory / "python" / "galaxy_wsgi.py").write_text(bridge + "    return tiny_app.app_factory(global_conf, version=version)\n")
+            paste.write_text(form)
         for path, text in configuration.files.items():
             Path(path).write_text(text)
         self.argv = ["--ini", str(directory / "uwsgi.ini")] if form == "emperor" else configuration.argv
@@ -187,14 +230,15 @@ def got(process: subprocess.Popen[str], url: str) -> str:
             time.sleep(0.1)
 
 
+@pytest.mark.parametrize("yml", [False, True])
 @pytest.mark.parametrize("form", [form for form in formats.FORMATS if form != "emperor"])
-def test_uwsgi_serves_the_same_in_every_form(form: str, tmp_path: Path) -> None:
+def test_uwsgi_serves_the_same_in_every_form(form: str, yml: bool, tmp_path: Path) -> None:
     options: dict[str, Any] = {"master": True, "die-on-term": True, "strict": True, "need-app": True, "threads": 3, "pythonpath": str(tmp_path)}
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "hello.txt").write_text(f"{name} in {form}")
     options["static-map"] = [f"/{name}={tmp_path / name}" for name in ("one", "two")]
-    process = Written(tmp_path, form, options).start("--http-socket", "127.0.0.1:0")
+    process = Written(tmp_path, form, options, yml).start("--http-socket", "127.0.0.1:0")
     try:
         assert process.stdout
         lines = []

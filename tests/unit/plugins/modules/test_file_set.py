@@ -579,6 +579,20 @@ def test_value_from_an_option_is_the_one_that_the_application_gets(run_module: R
     assert "has no option remote_user_secret in [app:main]" in run_module("file_set", files=[item])["msg"]
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_value_from_an_option_may_be_in_a_galaxy_yml(run_module: Run, tmp_path: Path, link: bool) -> None:
+    path, yml, ini = tmp_path / "secret", tmp_path / "galaxy.yml", tmp_path / "galaxy.ini"
+    ini.write_text(f"[app:main]\npaste.app_factory = galaxy_wsgi:app_factory\ngalaxy_config_file = {yml}\n")
+    source = {"path": str(ini if link else yml), "section": "app:main", "option": "remote_user_secret"}
+    item = {"path": str(path), "content": "default @value@;\n", "value_from": source, "sensitive": True}
+    yml.write_text("galaxy:\n  brand: x\n")
+    assert "has no option remote_user_secret in [app:main]" in run_module("file_set", files=[item])["msg"]
+    yml.write_text("galaxy:\n  remote_user_secret: swordfish\n")
+    result = run_module("file_set", files=[item])
+    assert path.read_text() == "default swordfish;\n"
+    assert "swordfish" not in str(result)
+
+
 def test_edits_leave_every_other_byte_as_it_is(run_module: Run, tmp_path: Path) -> None:
     path = tmp_path / "nginx.conf"
     path.write_bytes("user www-data;\r\n# Größe\nevents {\n\tn 7;\n}".encode())

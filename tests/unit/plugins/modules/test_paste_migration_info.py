@@ -144,6 +144,14 @@ def test_what_cannot_be_read_is_named(run_module: Run, host: dict[str, Any], con
     assert message in result["msg"]
 
 
+def test_a_galaxy_yml_is_one_error(run_module: Run, host: dict[str, Any]) -> None:
+    path = Path(host["path"]).with_name("galaxy.yml")
+    path.write_text("galaxy:\n  brand: x\n  id_secret: y\n")
+    result = run_module("paste_migration_info", **{**host, "path": str(path)})
+    assert result["failed"]
+    assert result["msg"] == f"{path} is a galaxy.yml by its name, and the move begins with the galaxy.ini that Paste serves: name that file"
+
+
 def test_the_handler_main_is_renamed_and_what_names_it_is_found(run_module: Run, host: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "config" / "job_conf.xml"
     path.write_text('<job_conf>\n<handlers>\n<handler id="main"/>\n</handlers>\n<tools>\n<tool id="bwa" handler="main"/>\n</tools>\n</job_conf>')

@@ -307,3 +307,15 @@ def test_link_of_a_stranger_is_refused(run_module: Run, theirs: Path, tmp_path: 
 def test_attributes_that_are_set_by_name_are_refused_in_a_directory_of_others(run_module: Run, theirs: Path) -> None:
     result = run_module("paste_section", path=str(theirs), section="uwsgi", options={"processes": 4}, attributes="+d")
     assert result["failed"] and "attributes cannot be set safely, because user nobody can write" in result["msg"]
+
+
+def test_galaxy_yml_is_never_written(run_module: Run, tmp_path: Path) -> None:
+    path = tmp_path / "galaxy.yml"
+    arguments: dict[str, Any] = {"path": str(path), "section": "uwsgi", "options": {"processes": 4}, "create": True}
+    for text in (None, "galaxy:\n  brand: x\n"):
+        if text:
+            path.write_text(text)
+        result = run_module("paste_section", **arguments)
+        assert result["msg"] == f"{path} is a galaxy.yml by its name, which nothing in this collection writes: name the Paste Deploy file"
+        assert run_module("paste_section", path=str(path), section="uwsgi", state="absent")["changed"] is False
+        assert (path.read_text() if text else path.exists()) == (text or False)
