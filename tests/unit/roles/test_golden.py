@@ -220,8 +220,269 @@ NGINX: dict[str, dict[str, Any]] = {
 }
 
 
-NGINX_QUICK = ("plain", "as-text", "tls", "everything", "user-header", "beside", "absent-not-last", "site-user", "wrong-inputs")
+NGINX_QUICK = (
+    "plain",
+    "as-text",
+    "tls",
+    "everything",
+    "user-header",
+    "beside",
+    "absent-not-last",
+    "site-user",
+    "wrong-inputs",
+)
 
 
 def test_nginx_proxy(tmp_path: Path) -> None:
     recording.check("nginx_proxy", recording.recorded(tmp_path, "nginx_proxy", NGINX, NGINX_QUICK))
+
+
+SUPERVISOR_FACTS = {"setup": {"ansible_facts": {**recording.FACTS, "service_mgr": "sysvinit"}}}
+FORMS = ("paste", "ini", "yaml", "json", "xml", "command_line", "environment", "emperor")
+# Options that need an include, an option with a secret, one that is taken away, and one that stands several times.
+OPTIONS = {
+    "static-map": ["/a=/srv/a", "/b=/srv/b"],
+    "thunder-lock": None,
+    "http-auth": "x",
+    "env": "API_TOKEN=geheim",
+    "processes": 3,
+}
+UWSGI: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "fresh": {
+        "answers": {"paste_check": {"seen": [], "changing": ["uwsgi"], "uwsgi_satisfies": False, "uwsgi_packages": []}}
+    },
+    "everything": {
+        "uwsgi_instance": "my-galaxy",
+        "uwsgi_config_file": "/opt/g/conf/galaxy.ini",
+        "uwsgi_paste_app": "web",
+        "uwsgi_virtualenv": "/opt/g/venv",
+        "uwsgi_chdir": "/opt/g/app",
+        "uwsgi_user": "g",
+        "uwsgi_group": "gg",
+        "uwsgi_listen": "tcp",
+        "uwsgi_listen_address": "10.0.0.1:4001",
+        "uwsgi_http_address": "127.0.0.1:8080",
+        "uwsgi_socket_group": "games",
+        "uwsgi_processes": "8",
+        "uwsgi_processes_min": "2",
+        "uwsgi_threads": "2",
+        "uwsgi_max_requests": "1000",
+        "uwsgi_options": OPTIONS,
+        "uwsgi_environment": {"A": "b", "TOKEN": 'geheim mit "Anführung"'},
+        "uwsgi_handover": "in_place",
+        "uwsgi_allow_interruption": "yes",
+        "uwsgi_watch": ["/opt/g/app/**"],
+        "uwsgi_health_path": "/x",
+        "uwsgi_health_status": [200, "302"],
+        "uwsgi_start_timeout": "60",
+        "uwsgi_stop_timeout": "30",
+        "uwsgi_log_dir": "/var/log/my-galaxy/",
+        "uwsgi_backup": True,
+        "uwsgi_job_config_file": "/opt/g/conf/jobs.yml",
+    },
+    "no-hardening": {"uwsgi_hardening": False, "uwsgi_listen": "http", "uwsgi_log_dir": "/var/tmp/logs"},
+    "no-filter": {"answers": {"paste_check": {"system_call_filter": False}}, "uwsgi_log_dir": "/var/log/galaxy"},
+    "logs-fresh": {
+        "uwsgi_log_dir": "/var/log/galaxy",
+        "answers": {"paste_check": {"seen": ["/etc/group"]}},
+    },
+    "http-everywhere": {"uwsgi_listen": "http", "uwsgi_listen_address": ":8080"},
+    "loopback6": {"uwsgi_http_address": "[::1]:8080"},
+    "supervisor": {"answers": SUPERVISOR_FACTS},
+    "supervisor-pip": {
+        "answers": SUPERVISOR_FACTS,
+        "uwsgi_supervisor_install_method": "pip",
+        "uwsgi_supervisor_conf_dir": "/etc/programs",
+        "uwsgi_config_format": "ini",
+    },
+    "supervisor-by-input": {
+        "uwsgi_service_manager": "supervisor",
+        "uwsgi_supervisor_install_method": "none",
+        "uwsgi_max_requests": 10,
+    },
+    "source": {
+        "uwsgi_install_method": "source",
+        "answers": {"paste_check": {"uwsgi_satisfies": False, "uwsgi_packages": ["pyuwsgi"]}},
+    },
+    "source-11": {
+        "uwsgi_install_method": "source",
+        "answers": {
+            "setup": {"ansible_facts": {**recording.FACTS, "distribution_major_version": "11"}},
+            "paste_check": {"uwsgi_satisfies": False},
+            "virtualenv": {"changed": True},
+        },
+    },
+    "distribution": {
+        "uwsgi_install_method": "distribution",
+        "uwsgi_config_format": "environment",
+        "uwsgi_max_requests": 100,
+        "answers": {"paste_check": {"uwsgi_satisfies": False, "uwsgi_packages": ["pyuwsgi", "uwsgidecorators"]}},
+    },
+    "other-package": {
+        "uwsgi_package": "https://example.org/pyuwsgi.whl",
+        "answers": {"paste_check": {"uwsgi_packages": ["uwsgi"]}},
+    },
+    "mules": {"job_handlers_mode": "mules", "job_handlers": 3, "uwsgi_handover": "in_place"},
+    "mules-gone": {"job_handlers_mode": "mules", "job_handlers_state": "absent"},
+    "self": {"job_handlers_assign_with": ["db-self", "mem-self"]},
+    "galaxy-20": {"answers": {"galaxy_info": {"version": "20.5.0"}}},
+    "galaxy-23": {
+        "answers": {"galaxy_info": {"version": "23.1.0", "job_config_file": "/srv/galaxy/config/job_conf.yml"}}
+    },
+    "galaxy-26": {"answers": {"galaxy_info": {"version": "26.1.2"}}},
+    "absent": {"uwsgi_state": "absent"},
+    "absent-supervisor": {
+        "uwsgi_state": "absent",
+        "answers": SUPERVISOR_FACTS,
+        "uwsgi_log_dir": "/var/log/galaxy",
+        "uwsgi_options": OPTIONS,
+    },
+    "twice": {"entries": ["preflight", "main"], "uwsgi_environment": {"A": "b"}},
+    "fixed-by-text": {"uwsgi_processes": "two", "uwsgi_threads": 0},
+    "wrong": {
+        "uwsgi_instance": "Galaxy",
+        "uwsgi_config_file": "galaxy.ini",
+        "uwsgi_options": {"http-socket": ":80", "Processes": 4},
+        "uwsgi_environment": {"GALAXY_CONFIG_SERVER_NAME": "x"},
+        "uwsgi_listen": "http",
+        "uwsgi_http_address": ":80",
+    },
+    "wrong-supervisors": {"answers": SUPERVISOR_FACTS | {"command": {"stdout_lines": ["/usr/local/bin/supervisord"]}}},
+}
+for form in FORMS:
+    UWSGI[f"form-{form}"] = {"uwsgi_config_format": form, "uwsgi_options": OPTIONS}
+    UWSGI[f"yml-{form}"] = {"uwsgi_config_format": form, "uwsgi_config_file": "/srv/galaxy/config/galaxy.yml"}
+UWSGI_QUICK = (
+    "plain",
+    "everything",
+    "supervisor-pip",
+    "distribution",
+    "mules",
+    "absent-supervisor",
+    "form-paste",
+    "yml-emperor",
+    "wrong",
+)
+
+
+def test_uwsgi(tmp_path: Path) -> None:
+    recording.check("uwsgi", recording.recorded(tmp_path, "uwsgi", UWSGI, UWSGI_QUICK))
+
+
+REGISTERED = {
+    "job_conf_handlers": {
+        "runners": [
+            {"id": "local", "load": "galaxyops_runners:DurableLocalRunner", "ends_with_handler": False},
+            {"id": "slurm", "load": "galaxy.jobs.runners.slurm:SlurmJobRunner", "ends_with_handler": False},
+        ]
+    }
+}
+HANDLERS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "registered": {"answers": REGISTERED},
+    "ending": {
+        "answers": {
+            "job_conf_handlers": {
+                "runners": [{"id": "local", "load": "galaxy.jobs.runners.local:X", "ends_with_handler": True}]
+            }
+        },
+    },
+    "every": {
+        "job_handlers_instance": "my-galaxy",
+        "job_handlers": [
+            {"id": "main0", "tags": ["a", "b"], "plugins": ["slurm"], "environment": {"TOKEN": "geheim"}},
+            {"id": "wf0", "workflow_scheduler": True},
+            {"id": "big", "previous_ids": ["old"], "environment": {"A": "b c"}},
+        ],
+        "job_handlers_default": "a",
+        "job_handlers_max_grab": "3",
+        "job_handlers_ready_window_size": "5",
+        "job_handlers_config_file": "/opt/g/job_conf.yml",
+        "job_handlers_galaxy_config_file": "/opt/g/galaxy.ini",
+        "job_handlers_virtualenv": "/opt/g/venv",
+        "job_handlers_chdir": "/opt/g/app",
+        "job_handlers_user": "g",
+        "job_handlers_group": "gg",
+        "job_handlers_environment": {"A": "b", "TOKEN": "geheim"},
+        "job_handlers_watch": ["/opt/g/app/**"],
+        "job_handlers_start_timeout": "60",
+        "job_handlers_stop_timeout": "30",
+        "job_handlers_drain_timeout": "9",
+        "job_handlers_durable_jobs": "no",
+        "job_handlers_hardening": "no",
+        "job_handlers_backup": True,
+        "answers": REGISTERED
+        | {
+            "paste_check": {
+                "options": {"app:main": {"monitor_thread_join_timeout": "7", "job_config_file": "/opt/g/job_conf.yml"}}
+            }
+        },
+    },
+    "dynamic": {
+        "job_handlers_mode": "dynamic",
+        "galaxy_database_connection": "postgresql:///galaxy",
+        "job_handlers": 3,
+    },
+    "mules": {"job_handlers_mode": "mules", "uwsgi_handover": "in_place"},
+    "supervisor": {"answers": SUPERVISOR_FACTS | REGISTERED},
+    "scheduler-gone": {
+        "answers": {
+            "paste_check": {
+                "options": {
+                    "app:main": {
+                        "workflow_schedulers_config_file": "/srv/galaxy/config/workflow_schedulers_conf.galaxy.xml"
+                    }
+                }
+            }
+        },
+    },
+    "scheduler-of-others": {
+        "job_handlers": [{"id": "a", "workflow_scheduler": True}],
+        "answers": {"paste_check": {"options": {"app:main": {"workflow_schedulers_config_file": "/etc/other.xml"}}}},
+    },
+    "known": {
+        "answers": REGISTERED
+        | {"paste_check": {"options": {"app:main": {"job_config_file": "/srv/galaxy/config/job_conf.xml"}}}}
+    },
+    "yml": {
+        "job_handlers_galaxy_config_file": "/srv/galaxy/config/galaxy.yml",
+        "answers": {
+            "galaxy_info": {
+                "version": "24.0",
+                "job_config_file": "/srv/galaxy/config/job_conf.yml",
+                "config_file": "/srv/galaxy/config/galaxy.yml",
+            },
+            "paste_check": {"job_config": {"inline": False, "runners": []}},
+        },
+    },
+    "yml-inline": {
+        "job_handlers_galaxy_config_file": "/srv/galaxy/config/galaxy.yml",
+        "answers": {
+            "galaxy_info": {
+                "version": "24.0",
+                "job_config_inline": True,
+                "config_file": "/srv/galaxy/config/galaxy.yml",
+                "database": "postgresql",
+            },
+            "paste_check": {"job_config": {"inline": True, "runners": REGISTERED["job_conf_handlers"]["runners"]}},
+        },
+    },
+    "absent": {"job_handlers_state": "absent"},
+    "absent-supervisor": {
+        "job_handlers_state": "absent",
+        "answers": SUPERVISOR_FACTS,
+        "job_handlers_mode": "dynamic",
+        "job_handlers_max_grab": 2,
+    },
+    "stop": {"entries": ["stop"]},
+    "register": {"entries": ["preflight", "register"], "answers": REGISTERED},
+    "twice": {"entries": ["preflight", "main"], "answers": REGISTERED},
+    "wrong": {"job_handlers_instance": "X", "job_handlers_default": "nobody", "job_handlers_config_file": "x"},
+    "wrong-handlers": {"job_handlers": [{"id": "a b"}]},
+}
+HANDLERS_QUICK = ("plain", "every", "supervisor", "yml-inline", "absent", "wrong")
+
+
+def test_job_handlers(tmp_path: Path) -> None:
+    recording.check("job_handlers", recording.recorded(tmp_path, "job_handlers", HANDLERS, HANDLERS_QUICK))

@@ -20,6 +20,7 @@ DIRECTORY = Path(os.environ["RECORDER_DIRECTORY"])
 ANSWERS: dict[str, dict[str, Any]] = {
     "command": {"rc": 0, "stdout": "", "stdout_lines": [], "stderr": "", "stderr_lines": []},
     "find": {"files": []},
+    "galaxy_info": {"config_file": "", "database": "", "file_path": "", "job_config_file": "", "job_config_inline": False, "version": ""},
     "job_conf_handlers": {"runners": []},
     "nginx_load": {"out_of_reach": [], "socket_differs": False},
     "paste_check": {
