@@ -242,7 +242,6 @@ FORMS = ("paste", "ini", "yaml", "json", "xml", "command_line", "environment", "
 # Options that need an include, an option with a secret, one that is taken away, and one that stands several times.
 OPTIONS = {
     "static-map": ["/a=/srv/a", "/b=/srv/b"],
-    "thunder-lock": None,
     "http-auth": "x",
     "env": "API_TOKEN=geheim",
     "processes": 3,
@@ -261,22 +260,22 @@ UWSGI: dict[str, dict[str, Any]] = {
         "uwsgi_user": "g",
         "uwsgi_group": "gg",
         "uwsgi_listen": "tcp",
-        "uwsgi_listen_address": "10.0.0.1:4001",
+        "uwsgi_listen_address": "127.0.0.1:4001",
         "uwsgi_http_address": "127.0.0.1:8080",
         "uwsgi_socket_group": "games",
-        "uwsgi_processes": "8",
-        "uwsgi_processes_min": "2",
-        "uwsgi_threads": "2",
-        "uwsgi_max_requests": "1000",
+        "uwsgi_processes": 8,
+        "uwsgi_processes_min": 2,
+        "uwsgi_threads": 2,
+        "uwsgi_max_requests": 1000,
         "uwsgi_options": OPTIONS,
         "uwsgi_environment": {"A": "b", "TOKEN": 'geheim mit "Anführung"'},
         "uwsgi_handover": "in_place",
         "uwsgi_allow_interruption": "yes",
         "uwsgi_watch": ["/opt/g/app/**"],
         "uwsgi_health_path": "/x",
-        "uwsgi_health_status": [200, "302"],
-        "uwsgi_start_timeout": "60",
-        "uwsgi_stop_timeout": "30",
+        "uwsgi_health_status": [200, 302],
+        "uwsgi_start_timeout": 60,
+        "uwsgi_stop_timeout": 30,
         "uwsgi_log_dir": "/var/log/my-galaxy/",
         "uwsgi_backup": True,
         "uwsgi_job_config_file": "/opt/g/conf/jobs.yml",
@@ -353,6 +352,14 @@ UWSGI: dict[str, dict[str, Any]] = {
 for form in FORMS:
     UWSGI[f"form-{form}"] = {"uwsgi_config_format": form, "uwsgi_options": OPTIONS}
     UWSGI[f"yml-{form}"] = {"uwsgi_config_format": form, "uwsgi_config_file": "/srv/galaxy/config/galaxy.yml"}
+UWSGI["as-text"] = {
+    **{
+        f"uwsgi_{name}": "7"
+        for name in ("processes", "processes_min", "threads", "max_requests", "start_timeout", "stop_timeout")
+    },
+    "uwsgi_hardening": "no",
+    "uwsgi_health_status": ["200"],
+}
 UWSGI_QUICK = (
     "plain",
     "everything",
@@ -396,8 +403,8 @@ HANDLERS: dict[str, dict[str, Any]] = {
             {"id": "big", "previous_ids": ["old"], "environment": {"A": "b c"}},
         ],
         "job_handlers_default": "a",
-        "job_handlers_max_grab": "3",
-        "job_handlers_ready_window_size": "5",
+        "job_handlers_max_grab": 3,
+        "job_handlers_ready_window_size": 5,
         "job_handlers_config_file": "/opt/g/job_conf.yml",
         "job_handlers_galaxy_config_file": "/opt/g/galaxy.ini",
         "job_handlers_virtualenv": "/opt/g/venv",
@@ -406,9 +413,9 @@ HANDLERS: dict[str, dict[str, Any]] = {
         "job_handlers_group": "gg",
         "job_handlers_environment": {"A": "b", "TOKEN": "geheim"},
         "job_handlers_watch": ["/opt/g/app/**"],
-        "job_handlers_start_timeout": "60",
-        "job_handlers_stop_timeout": "30",
-        "job_handlers_drain_timeout": "9",
+        "job_handlers_start_timeout": 60,
+        "job_handlers_stop_timeout": 30,
+        "job_handlers_drain_timeout": 9,
         "job_handlers_durable_jobs": "no",
         "job_handlers_hardening": "no",
         "job_handlers_backup": True,
@@ -480,6 +487,13 @@ HANDLERS: dict[str, dict[str, Any]] = {
     "twice": {"entries": ["preflight", "main"], "answers": REGISTERED},
     "wrong": {"job_handlers_instance": "X", "job_handlers_default": "nobody", "job_handlers_config_file": "x"},
     "wrong-handlers": {"job_handlers": [{"id": "a b"}]},
+}
+HANDLERS["as-text"] = {
+    **{
+        f"job_handlers_{name}": "7"
+        for name in ("max_grab", "ready_window_size", "start_timeout", "stop_timeout", "drain_timeout")
+    },
+    "job_handlers": "3",
 }
 HANDLERS_QUICK = ("plain", "every", "supervisor", "yml-inline", "absent", "wrong")
 
