@@ -6,8 +6,8 @@
 
     tools/render.py nginx_proxy site.conf.j2 -e nginx_proxy_prefix=/galaxy
     tools/render.py uwsgi 'systemd/web@.service.j2' -e uwsgi_instance=training
-    tools/render.py uwsgi systemd/web.socket.j2 -e '{"__uwsgi_socket": "{{ __uwsgi_sockets | first }}"}'
-    tools/render.py uwsgi '{{ __uwsgi_control | to_nice_json }}'
+    tools/render.py uwsgi systemd/web.socket.j2 -e '{"__uwsgi_socket": "{{ __uwsgi_plan.sockets | first }}"}'
+    tools/render.py uwsgi '{{ __uwsgi_plan.configuration }}'
 
 A template is looked for in the role and then in templates/. The facts are those of a Debian 12 with systemd and two cores. What preflight
 finds on a host is missing, so a variable that comes from there has to be given with -e.

@@ -9,21 +9,54 @@ What does the work is loaded when it is needed: every process of Ansible that us
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 
 
-def nginx_plan(inputs: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the plan of the site of one instance."""
-    from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans import nginx
-    from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans.inputs import PlanError
+def _module(name: str) -> Any:
+    return importlib.import_module(f"ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans.{name}")
 
+
+def _plain(value: Any) -> Any:
+    """Return plain dictionaries and lists in the place of those that Ansible renders only when they are read."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _plan(kind: str, inputs: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return dataclasses.asdict(nginx.plan(inputs, checked))
-    except PlanError as error:
-        raise AnsibleFilterError(str(error)) from error
+        return dataclasses.asdict(_module(kind).plan(_plain(inputs), _plain(found)))
+    except _module("inputs").PlanError as problem:
+        raise AnsibleFilterError(str(problem)) from None
+
+
+def nginx_plan(inputs: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan of the site of one instance."""
+    return _plan("nginx", inputs, found)
+
+
+def web_plan(inputs: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan of the web processes of one instance."""
+    return _plan("web", inputs, found)
+
+
+def handlers_plan(inputs: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan of the job handlers of one instance."""
+    return _plan("handlers", inputs, found)
+
+
+def plan_problems(inputs: Mapping[str, Any], kind: str) -> list[str]:
+    """Say why no plan can be made of inputs, with one problem at most."""
+    module, reader = _module(kind), _module("inputs")
+    try:
+        reader.read(module.Inputs, _plain(inputs), module.PREFIX)
+    except reader.PlanError as problem:
+        return [str(problem)]
+    return []
 
 
 class FilterModule:
@@ -31,4 +64,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return name -> function."""
-        return {"nginx_plan": nginx_plan}
+        return {
+            "handlers_plan": handlers_plan,
+            "nginx_plan": nginx_plan,
+            "plan_problems": plan_problems,
+            "web_plan": web_plan,
+        }

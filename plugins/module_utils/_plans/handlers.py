@@ -126,7 +126,9 @@ class _Planner:
         self.workflow_config = f"{posixpath.dirname(wanted.config_file)}/workflow_schedulers_conf.{wanted.instance}.xml"
         self.handlers = _handlers.expand(wanted.handlers)
         self.schedulers = [handler["id"] for handler in self.handlers if handler["workflow_scheduler"]]
-        self.environments = {handler["id"]: handler["environment"] for handler in self.handlers if handler["environment"]}
+        self.environments = {
+            handler["id"]: handler["environment"] for handler in self.handlers if handler["environment"]
+        }
         # How jobs find their handlers: every handler takes part in it.
         assignment = {"assign_with": wanted.assign_with, "default": wanted.default}
         self.processes = _handlers.processes(wanted.handlers, wanted.mode, assignment)
@@ -143,7 +145,11 @@ class _Planner:
             schedulers=self.schedulers,
             previous_ids=[name for handler in self.handlers for name in handler["previous_ids"]],
             processes=self.processes,
-            variables=list(dict.fromkeys(name for names in (self.wanted.environment, *self.environments.values()) for name in names)),
+            variables=list(
+                dict.fromkeys(
+                    name for names in (self.wanted.environment, *self.environments.values()) for name in names
+                )
+            ),
             is_inline=found.is_inline,
             app_options=app_options,
             app_changes=app_changes,
@@ -190,7 +196,9 @@ class _Planner:
         environments = f"{self.etc}/handlers-environments.json"
         return {
             "manager": wanted.manager,
-            "boot_units": [f"{wanted.instance}-handler@{name}.service" for name in self.processes] if of_systemd else [],
+            "boot_units": [f"{wanted.instance}-handler@{name}.service" for name in self.processes]
+            if of_systemd
+            else [],
             # What each service manager is told by; one that has been chosen no more is left, and these are removed.
             "definitions": {"systemd": [self.unit], "supervisor": [self.programs]},
             "web_command": f"/usr/local/sbin/{wanted.instance}-web",
@@ -216,7 +224,9 @@ class _Planner:
         """Return what the handlers are started from. All of them stand in one file for supervisor: there a change of it is none of a handler."""
         wanted = self.wanted
         # What other processes and programs read is no reason to restart a handler.
-        others: dict[str, Any] = {"without_keys": ["gravity", "uwsgi"]} if self.is_yml() else {"without_section": "uwsgi"}
+        others: dict[str, Any] = (
+            {"without_keys": ["gravity", "uwsgi"]} if self.is_yml() else {"without_section": "uwsgi"}
+        )
         return [
             {"path": wanted.galaxy_config_file, **others},
             {"path": wanted.config_file, "without_handlers": True},

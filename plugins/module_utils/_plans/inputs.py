@@ -35,13 +35,14 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
     if kind is bool:
         return boolean(value, strict=False)
     if kind is int:
-        return _number(name, value)
+        return _whole(f"{name} is", value)
     if kind is str:
         return "" if value is None else str(value)
     if typing.get_origin(kind) is list:
         if not isinstance(value, (list, tuple)):
             raise PlanError(f"{name} is {value!r}: write a list")
-        return list(value)
+        (item,) = typing.get_args(kind)
+        return [_whole(f"{name} contains", one) for one in value] if item is int else list(value)
     if typing.get_origin(kind) is dict:
         if not isinstance(value, Mapping):
             raise PlanError(f"{name} is {value!r}: write a dictionary")
@@ -49,9 +50,9 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
     return value
 
 
-def _number(name: str, value: Any) -> int:
-    """Return a whole number, written as a number or as text."""
+def _whole(before: str, value: Any) -> int:
+    """Return a whole number, written as a number or as text; I(before) stands in front of the value in a message."""
     try:
         return int(float(value)) if isinstance(value, str) and not value.strip().isdigit() else int(value)
-    except (OverflowError, TypeError, ValueError) as error:
-        raise PlanError(f"{name} is {value!r}: write a whole number") from error
+    except (OverflowError, TypeError, ValueError):
+        raise PlanError(f"{before} {value!r}: write a whole number") from None

@@ -83,9 +83,7 @@ class _Planner:
         self.etc = f"/etc/{wanted.instance}"
         self.command = f"/usr/local/sbin/{wanted.instance}-web"
         self.programs = f"{wanted.supervisor_conf_dir}/{wanted.instance}-web.conf"
-        self.units = {
-            kind: f"{UNITS}/{wanted.instance}-{kind}.service" for kind in ("web", "web@", "log")
-        }
+        self.units = {kind: f"{UNITS}/{wanted.instance}-{kind}.service" for kind in ("web", "web@", "log")}
         self.rotation = f"/etc/logrotate.d/{wanted.instance}-log"
         # A galaxy.yml belongs to whoever wrote it. uWSGI loads the application by a Paste Deploy file of this role, which names the galaxy.yml.
         self.is_yml = is_yaml(wanted.config_file)
@@ -95,9 +93,17 @@ class _Planner:
         self.mules = self._mules()
         self.options = web_options.wanted_options(wanted, found.galaxy_version, bool(self.mules))
         self.made, self.option_files = web_options.written(
-            self.options, wanted.config_format, wanted.config_file, self.etc, self.include, wanted.paste_app, self.python
+            self.options,
+            wanted.config_format,
+            wanted.config_file,
+            self.etc,
+            self.include,
+            wanted.paste_app,
+            self.python,
         )
-        self.sockets = _uwsgi_sockets.as_dicts(wanted.instance, wanted.listen, wanted.listen_address, wanted.http_address)
+        self.sockets = _uwsgi_sockets.as_dicts(
+            wanted.instance, wanted.listen, wanted.listen_address, wanted.http_address
+        )
         self.found = found.for_inputs(self.inputs())
 
     def plan(self) -> Plan:
@@ -164,7 +170,9 @@ class _Planner:
         wanted = self.wanted
         if wanted.handlers_state != "present":
             return False
-        return wanted.handlers_mode == _handlers.MULES or bool({"mem-self", "db-self"} & set(wanted.handlers_assign_with))
+        return wanted.handlers_mode == _handlers.MULES or bool(
+            {"mem-self", "db-self"} & set(wanted.handlers_assign_with)
+        )
 
     def host_packages(self) -> list[str]:
         """Return the packages that the host needs for a virtualenv, for log files, and to install uWSGI."""
@@ -186,7 +194,11 @@ class _Planner:
         """Return the packages in the virtualenv that have files of the same names as the wanted one."""
         name = re.match("[A-Za-z0-9._-]*", self.package())
         wanted = name[0].lower() if name else ""
-        return [package for package in dict.fromkeys(self.found.packages) if package != wanted] if wanted in UWSGI_PACKAGES else []
+        return (
+            [package for package in dict.fromkeys(self.found.packages) if package != wanted]
+            if wanted in UWSGI_PACKAGES
+            else []
+        )
 
     def program(self) -> list[str]:
         """Return the command line of uWSGI, without its options."""
@@ -225,7 +237,7 @@ class _Planner:
             "allow_interruption": wanted.allow_interruption,
             "health": {
                 "path": wanted.health_path,
-                "status": [int(status) for status in wanted.health_status],
+                "status": wanted.health_status,
                 "host": "localhost",
                 "timeout": wanted.start_timeout,
             },
@@ -238,7 +250,10 @@ class _Planner:
         wanted, etc = self.wanted, self.etc
         jobs = posixpath.dirname(wanted.job_config_file)
         # The sections of other programs in a galaxy.yml are no reason to replace the web processes.
-        config: dict[str, Any] = {"path": wanted.config_file, **({"without_keys": list(OTHERS_KEYS)} if self.is_yml else {})}
+        config: dict[str, Any] = {
+            "path": wanted.config_file,
+            **({"without_keys": list(OTHERS_KEYS)} if self.is_yml else {}),
+        }
         files = [
             f"{etc}/paste.ini",
             # Every file that one format or another has: those of the format before are put back too if this one does not work.
@@ -299,7 +314,9 @@ class _Planner:
         state = "file" if self.wanted.log_dir else "absent"
         return [
             *(
-                self._shared(f"{UNITS}/{socket['unit']}", "systemd/web.socket.j2", template_vars={"__uwsgi_socket": socket})
+                self._shared(
+                    f"{UNITS}/{socket['unit']}", "systemd/web.socket.j2", template_vars={"__uwsgi_socket": socket}
+                )
                 for socket in self.sockets
             ),
             self._shared(self.units["web"], "systemd/web.service.j2"),

@@ -28,17 +28,17 @@ def is_lazy(galaxy_version: str) -> bool:
     if not galaxy_version:
         return True
     version = LooseVersion(galaxy_version)
-    return LooseVersion("22.05") <= version < LooseVersion("26.1")
+    return bool(LooseVersion("22.05") <= version < LooseVersion("26.1"))
 
 
-def default_options(wanted: Inputs, galaxy_version: str) -> dict[str, Any]:
+def default_options(processes: int, threads: int, lazy: bool) -> dict[str, Any]:
     """Return what every application gets; the option uwsgi_options is laid over it, and null there takes an option away."""
     return {
         "master": True,
-        "processes": wanted.processes,
-        "threads": wanted.threads,
+        "processes": processes,
+        "threads": threads,
         "enable-threads": True,
-        "lazy-apps": is_lazy(galaxy_version),
+        "lazy-apps": lazy,
         "need-app": True,
         # Workers whose master was killed would keep the service manager waiting for them.
         "no-orphans": True,
@@ -71,7 +71,7 @@ def default_options(wanted: Inputs, galaxy_version: str) -> dict[str, Any]:
 
 def wanted_options(wanted: Inputs, galaxy_version: str, mules: bool) -> dict[str, Any]:
     """Return all options: the defaults, what the inputs of the role add, and uwsgi_options over that."""
-    found = default_options(wanted, galaxy_version)
+    found = default_options(wanted.processes, wanted.threads, is_lazy(galaxy_version))
     # Workers that come and go.
     if wanted.processes_min < wanted.processes:
         found["cheaper"] = wanted.processes_min
@@ -84,7 +84,13 @@ def wanted_options(wanted: Inputs, galaxy_version: str, mules: bool) -> dict[str
 
 
 def written(
-    values: Mapping[str, Any], form: str, paste_file: str, directory: str, paste_include: str, app: str = "main", python: str = ""
+    values: Mapping[str, Any],
+    form: str,
+    paste_file: str,
+    directory: str,
+    paste_include: str,
+    app: str = "main",
+    python: str = "",
 ) -> tuple[formats.Configuration, list[dict[str, Any]]]:
     """Return options in one form, and for M(galaxyops.uwsgi.file_set) the files that it has and those that others would have."""
     made = formats.configuration(values, form, paste_file, directory, paste_include, app, python)
@@ -92,6 +98,7 @@ def written(
     marked = {"sensitive": True} if is_secret else {}
     names = formats.file_names(directory, paste_include)
     files = [
-        {"path": name, **({"content": made.files[name]} if name in made.files else {"state": "absent"}), **marked} for name in names
+        {"path": name, **({"content": made.files[name]} if name in made.files else {"state": "absent"}), **marked}
+        for name in names
     ]
     return made, files

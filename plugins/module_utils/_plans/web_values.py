@@ -23,7 +23,7 @@ class Inputs:
     handover: str
     hardening: bool
     health_path: str
-    health_status: list[Any]
+    health_status: list[int]
     http_address: str
     install_method: str
     instance: str

@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-import yaml
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans import nginx
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans.web_options import default_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._uwsgi_formats import configuration, text
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -647,10 +647,8 @@ def uwsgi(tmp_path: Path) -> Iterator[str]:
     """A real uWSGI with the role's routes and an application that fails; the socket of it."""
     (tmp_path / "failing.py").write_text(FAILING)
     paste_file, address = tmp_path / "failing.ini", f"127.0.0.1:{free_port()}"
-    options = yaml.safe_load((ROOT / "roles" / "uwsgi" / "vars" / "main.yml").read_text())["__uwsgi_options_default"]
-    options = {name: value for name, value in options.items() if "{{" not in str(value)}
-    options |= {"lazy-apps": True, "pythonpath": str(tmp_path), "threads": 2}
-    made = configuration({**options, "socket": address}, "paste", str(paste_file), str(tmp_path), f"{tmp_path}/include.ini")
+    options = default_options(processes=1, threads=2, lazy=True)
+    made = configuration({**options, "pythonpath": str(tmp_path), "socket": address}, "paste", str(paste_file), str(tmp_path), f"{tmp_path}/include.ini")
     section = "".join(f"{name} = {text(value)}\n" for name, value in made.section.items())
     paste_file.write_text(f"[uwsgi]\n{section}\n[app:main]\npaste.app_factory = failing:app_factory\n")
     for path, content in made.files.items():
