@@ -30,8 +30,8 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.galaxyops.uwsgi.plugins.filter.environment_file import environment_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _job_conf, _paste_ini
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans.environment import environment_file
 
 SOURCE = Path(__file__).resolve().parents[3] / "templates"
 ACCOUNT = {"user": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.getegid()).gr_name}
