@@ -67,10 +67,10 @@ def control_files(instance: str, kind: str) -> list[dict[str, Any]]:
 
 
 def bridge_files(instance: str) -> list[dict[str, Any]]:
-    """The directories and files of the package that makes Galaxy a WSGI application, where a galaxy.yml is served."""
+    """What the package that makes Galaxy a WSGI application, where a galaxy.yml is served, has beside the files of the command of web processes."""
     library = f"/usr/local/lib/galaxyops/{instance}-web"
     # A directory of its own, because every module beside the package would be one of Galaxy's too.
-    directories = ("/usr/local/lib/galaxyops", library, f"{library}/python", f"{library}/python/{BRIDGE.name}")
+    directories = (f"{library}/python", f"{library}/python/{BRIDGE.name}")
     return [
         *({"path": path, "state": "directory", "mode": "0755"} for path in directories),
         *({"path": f"{directories[-1]}/{source.name}", "content": source.read_text(), "mode": "0644"} for source in sorted(BRIDGE.glob("*.py"))),

@@ -174,20 +174,15 @@ class GalaxyConfig:
         """What is wrong with the file as it is going to be, with webless I(handlers) or without; None says that this is not known."""
         if not self.path or (self.missing and not self.is_known and not self.yml):
             return []
-        if self.of_yml:
-            assert self.yml is not None
+        if self.yml and self.of_yml:
+            in_effect = replace(self.yml, application=self.application, nested=self.nested)
             found = [
                 *galaxy_yml.check(self.yml, handlers),
-                *self._with_variables(galaxy_yml.required_findings(self._in_effect(), self.changes, self.app)),
+                *self._with_variables(galaxy_yml.required_findings(in_effect, self.changes, self.app)),
             ]
         else:
             found = self._of_ini(handlers)
         return [*found, *self._of_values(), *self._of_another_file()]
-
-    def _in_effect(self) -> galaxy_yml.GalaxyYml:
-        """What galaxy.yml says, with what the environment says."""
-        assert self.yml is not None
-        return replace(self.yml, application=self.application, nested=self.nested)
 
     def _of_ini(self, handlers: Optional[bool]) -> list[Finding]:
         text = self.before or ""
@@ -300,8 +295,7 @@ class GalaxyConfig:
     @property
     def uwsgi(self) -> tuple[dict[str, Any], dict[str, int]]:
         """The options of uWSGI in the file, and their lines in it as it is now."""
-        if self.of_yml:
-            assert self.yml is not None
+        if self.yml and self.of_yml:
             return self.yml.uwsgi_options, {setting.name: setting.line for setting in reversed(self.yml.uwsgi)}
         here = paste_ini.section_values(self.after, paste_ini.UWSGI)
         return dict(here), paste_ini.option_lines(self.before or "", paste_ini.UWSGI)

@@ -106,7 +106,8 @@ def check_inline(
     too, which are not in it. The other arguments are those of C(galaxy.handling_findings).
     """
     inline = found.inline
-    assert inline is not None
+    if inline is None:
+        return [], Handling()
     if version.before(20, 5):
         message = f"{version} does not read {INLINE}, which came with 20.05: name a job_conf.xml in {FILE}"
         return [Finding(found.path, found.line, "error", message, "", INLINE)], Handling()
@@ -132,7 +133,25 @@ def check_inline(
     findings += job_conf.routing_problems(handling, references, found.path)
     if handling.handlers or handling.assign_with:
         findings += galaxy.handling_findings(handling, found.path, version, mode, schedulers)
-    return _in_place(findings, found), handling
+    placed = [*_in_place(findings, found), *(_settings(handling, wanted, found) if wanted is not None else ())]
+    return sorted(placed, key=lambda finding: finding.line), handling
+
+
+# These inputs set nothing by default, so that whoever sets one wants Galaxy to have it.
+_SETTINGS = ("default", "max_grab", "ready_window_size")
+
+
+def _settings(handling: Handling, wanted: Handling, found: JobConfig) -> Iterator[Finding]:
+    """The settings that somebody wants and that the job configuration does not have, which nobody writes."""
+    for name in _SETTINGS:
+        value, now = getattr(wanted, name), getattr(handling, name)
+        if value is not None and value != now:
+            own = f"job_handlers_{name}"
+            message = (
+                f"{own} is {value}, and the roles never write a galaxy.yml, where {'it is not set' if now is None else f'it is {now}'}: "
+                f"write '{name}: {value}' below handling, or leave {own} out"
+            )
+            yield Finding(found.path, handling.line or found.line, "error", message, "", INLINE)
 
 
 def _in_place(findings: list[Finding], found: JobConfig) -> list[Finding]:
@@ -165,7 +184,12 @@ def _difference(handling: Handling, wanted: Handling, found: JobConfig) -> list[
         for handler in wanted.handlers
     }
     methods = handling.assign_with or wanted.assign_with
-    written = {**({"assign": list(methods)} if methods else {}), "processes": processes}
+    settings = {name: getattr(wanted, name) or getattr(handling, name) for name in _SETTINGS}
+    written = {
+        **({"assign": list(methods)} if methods else {}),
+        **{name: value for name, value in settings.items() if value is not None},
+        "processes": processes,
+    }
     shown = yaml.safe_dump({"handling": written}, default_flow_style=True, sort_keys=False, width=2**31 - 1).strip()[
         1:-1
     ]

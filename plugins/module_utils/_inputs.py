@@ -17,7 +17,7 @@ PLAYBOOK_INPUTS = frozenset({"galaxy_servers", "only_servers"})
 SHARED_INPUTS = frozenset(
     f"galaxy_{name}"
     for name in (
-        "config_dir", "config_file", "database_connection", "group", "mutable_data_dir", "root", "server_dir", "user", "venv_dir", "version",
+        "config_dir", "config_file", "database_connection", "group", "mutable_data_dir", "root", "server_dir", "user", "venv_dir",
     )
 )  # fmt: skip
 # Names of Ansible, of roles for themselves, and of others.

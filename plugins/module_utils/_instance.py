@@ -26,6 +26,7 @@ _PROGRAMS = (
     "/etc/supervisord.conf",
     "/etc/supervisord.d/*.ini",
 )
+_INCLUDE = re.compile(r"^\[include\](?:\n(?!\[).*)*?\nfiles[ \t]*[=:](?P<files>.*(?:\n[ \t]+.*)*)", re.MULTILINE)
 _SITES = ("/etc/nginx/sites-available/{0}.conf", "/etc/nginx/sites-enabled/{0}.conf")
 # What each role writes for an instance, by the variable that names the instance; a pattern stands for units of one slot or handler.
 _WEB_FILES = (
@@ -103,11 +104,24 @@ def strangers(instance: str, variable: str, root: str = "") -> Iterator[tuple[st
                 yield path[len(root) :], whose(path)
     # Supervisor runs one program of a name, whatever file has it.
     word = _PROGRAM_WORDS.get(variable, "(?:web|handler)")
-    program = re.compile(rf"^\[(?:\w+-)?program:({re.escape(instance)}-{word}-[^\]]*)\]", re.MULTILINE)
-    for path in sorted(path for pattern in _PROGRAMS for path in glob.glob(root + pattern)) if word else ():
+    program = re.compile(rf"^\[(?:(?:\w+-)?program|group|eventlistener):({re.escape(instance)}-{word}-[^\]]*)\]", re.MULTILINE)
+    for path in _program_files(root) if word else ():
         found = None if has_mark(path) else program.search(first_text(path, -1))
         if found:
             yield path[len(root) :], f"{whose(path)} and has the program {found.group(1)}"
+
+
+def _program_files(root: str) -> list[str]:
+    """The files that supervisor reads, with those that its main file includes."""
+    found = {path for pattern in _PROGRAMS for path in glob.glob(root + pattern)}
+    for path in [path for path in found if path.endswith("supervisord.conf")]:
+        section = _INCLUDE.search(first_text(path, -1))
+        for line in section["files"].split("\n") if section else ():
+            for name in re.sub(r"(?:^|\s);.*", "", line).split():
+                directory = os.path.dirname(path)
+                name = name.replace("%(here)s", directory[len(root) :])
+                found.update(glob.glob(root + name if name.startswith("/") else os.path.join(directory, name)))
+    return sorted(found)
 
 
 def gravity_targets(instance: str, root: str = "") -> list[str]:

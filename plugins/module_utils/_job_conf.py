@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import itertools
 import json
 import re
 from bisect import bisect_left
@@ -565,10 +566,10 @@ def _edit_handler(text: str, element: _Element, style: _XmlStyle, before: Handle
     return _rewrite(text, element, style, 1, attributes, removed, [_render_plugin(plugin) for plugin in missing])
 
 
-def _edit_xml(text: str, path: str, after: Handling, note: bool = False) -> str:
+def _edit_xml(text: str, path: str, after: Handling, note: bool = False, lost: bool = False) -> str:
     """Splice I(after) into the text of a job_conf.xml.
 
-    With a I(note) of how the element was before the first handler, or before the first of all that it says.
+    With a I(note) of how the element was before the first handler, before the first of all that it says, or where a setting would get I(lost).
     """
     root = _parse_xml(text, path)
     element = _handlers_element(root, path)
@@ -596,7 +597,7 @@ def _edit_xml(text: str, path: str, after: Handling, note: bool = False) -> str:
     source, body = text[element.start:element.end], text[element.opened:element.closing]
     has_lines = bool(body.strip() and _NEWLINE.search(body[len(body.rstrip()):]))
     # Handlers make lines of an element that is in one.
-    if note and ((added and not (before.handlers and has_lines)) or (attributes and before.says_nothing)):
+    if note and ((added and not (before.handlers and has_lines)) or (attributes and before.says_nothing) or lost):
         stays = added and not attributes and has_lines and not before.handlers
         added.insert(0, f"<!-- {_STAYS if stays else _BEFORE + _noted(source)} -->")
     replaced: dict[int, Optional[str]] = {}
@@ -625,14 +626,14 @@ def _as_noted(note: str) -> str:
     return note
 
 
-def _undo_xml(text: str, path: str) -> Optional[str]:
-    """The I(text) without its handlers, as its note says that it was; None where there is no note."""
+def _undo_xml(text: str, path: str, number: int = 0) -> Optional[str]:
+    """The I(text) without its handlers, as the last note but I(number) says that it was; None where there is no such note."""
     element = _handlers_element(_parse_xml(text, path), path)
     notes = list(_XML_NOTE.finditer(text, element.opened, element.closing)) if element else []
-    if element is None or not notes:
+    if element is None or number >= len(notes):
         return None
     # An earlier one is of what the element says besides.
-    note = notes[-1]
+    note = notes[-1 - number]
     if note["source"]:
         return text[:element.start] + _as_noted(note["source"]) + text[element.end:]
     end = max([note.end(), *(child.end for child in element.find("handler"))])
@@ -776,10 +777,11 @@ class _YamlText(YamlJobConf):
                 source = self.text[token.start_mark.index:token.end_mark.index]
                 _fail(self.path, token.start_mark.line + 1, f"{source} in 'handling' cannot be edited safely: write the plain value in its place")
 
-    def set_handling(self, after: dict[str, Any], note: bool = False) -> None:
+    def set_handling(self, after: dict[str, Any], note: bool = False, lost: bool = False) -> None:
         """Make the value of C(handling) I(after); an empty one removes the key.
 
-        With a I(note), how the value was before the first handler, or before the first of all that it says, is noted there.
+        With a I(note), how the value was before the first handler, before the first of all that it says, or where a setting would get I(lost), is
+        noted there.
         """
         # In a file of comments alone it is the first key.
         entries = self.entries(self.root) if self.root is not None else []
@@ -792,7 +794,7 @@ class _YamlText(YamlJobConf):
                 before = self.handling()
                 if after:
                     self._change(entry, before, after)
-                    if note and self._needs_note(entry, before, after):
+                    if note and (lost or self._needs_note(entry, before, after)):
                         self._note(entry, before, after)
                 else:
                     self.edits.append((entry.start, entry.end, ""))
@@ -832,14 +834,14 @@ class _YamlText(YamlJobConf):
             note = _BEFORE + _noted(source[1:] if not block and re.match(r" \S", source) else source)
         self.edits.append((place, place, f"{' ' * column}# {note}{self.newline}"))
 
-    def undo_handling(self) -> bool:
-        """Take the handlers out, as the note beside them says that it was; false where there is no note."""
+    def undo_handling(self, number: int = 0) -> bool:
+        """Take the handlers out, as the note beside them says that it was, or another note by its I(number); false where there is no such note."""
         entries = [entry for entry in (self.entries(self.root) if self.root is not None else []) if entry.key == "handling"]
         notes = list(_YAML_NOTE.finditer(self.text, entries[0].start, entries[0].end)) if entries else []
-        if not notes:
+        if number >= len(notes):
             return False
         # The one beside the handlers is the last that was written, and of the others the first.
-        entry, note = entries[0], next((note for note in notes if note["source"] is None), notes[0])
+        entry, note = entries[0], sorted(notes, key=lambda note: note["source"] is not None)[number]
         if note["source"] is None:
             processes = [child for child in self.entries(entry.value) if child.key == "processes"]
             self.edits += [(note.start(), note.end(), ""), *((child.start, child.end, "") for child in processes)]
@@ -1050,14 +1052,14 @@ def _handling_data(data: dict[str, Any], before: Handling, after: Handling) -> d
     return {**data, "processes": processes} if processes else data
 
 
-def _edit_yaml(text: str, path: str, after: Handling, note: bool = False) -> str:
-    """Splice I(after) into the text of a job_conf.yml; with a I(note) of how C(handling) was without handlers, where it had none."""
+def _edit_yaml(text: str, path: str, after: Handling, note: bool = False, lost: bool = False) -> str:
+    """Splice I(after) into the text of a job_conf.yml; with a I(note) of how C(handling) was without handlers, or where a setting would get I(lost)."""
     document = _YamlText(text, path)
     data = document.handling()
     wanted = _handling_data(data, read_yaml(document), after)
     if wanted == data:
         return text
-    document.set_handling(wanted, note)
+    document.set_handling(wanted, note, lost)
     result = document.result()
     try:
         proven = _YamlText(result, path).handling() == wanted
@@ -1068,10 +1070,10 @@ def _edit_yaml(text: str, path: str, after: Handling, note: bool = False) -> str
     return result
 
 
-def _undo_yaml(text: str, path: str) -> Optional[str]:
-    """The I(text) without its handlers, as its note says that it was; None where there is no note."""
+def _undo_yaml(text: str, path: str, number: int = 0) -> Optional[str]:
+    """The I(text) without its handlers, as a note says that it was; None where there is no such note."""
     document = _YamlText(text, path)
-    return document.result() if document.undo_handling() else None
+    return document.result() if document.undo_handling(number) else None
 
 
 def _drop_yaml(text: str, path: str) -> str:
@@ -1109,7 +1111,7 @@ def read(content: bytes, path: str, kind: str) -> Handling:
 def _names(content: bytes, path: str, kind: str) -> job_conf_names.Names:
     """All that I(content) names."""
     text = _load(content, path, kind)[1]
-    return job_conf_names.from_xml(_parse_xml(text, path)) if kind == "xml" else job_conf_names.from_yaml(_YamlText(text, path).root)
+    return job_conf_names.from_xml(_parse_xml(text, path), text) if kind == "xml" else job_conf_names.from_yaml(_YamlText(text, path).root)
 
 
 def name_problems(content: Optional[bytes], path: str, kind: str) -> list[Finding]:
@@ -1205,11 +1207,23 @@ def present(
         raise JobConfError(problems)
     removed = tuple(name for name in before.by_id if name not in after.by_id)
     edit = _edit_xml if kind == "xml" else _edit_yaml
-    edited = edit(text, path, after, not purge or before.says_nothing)
+    edited = edit(text, path, after, not purge or before.says_nothing, _loses(text, path, kind, before, after))
     made_with = _minimal_runner(edited, path, kind)
     if made_with:
         edited = edited.replace(made_with, local_runner)
     return Change(_written(mark, edited, encoding, path, kind, after), tuple(after.by_id), removed)
+
+
+def _loses(text: str, path: str, kind: str, before: Handling, after: Handling) -> bool:
+    """Whether a setting gets another value, and no note tells what it was before the first change."""
+    changed = [name for name in _SETTINGS if getattr(before, name) not in (None, getattr(after, name))]
+    if not changed:
+        return False
+    earlier = (_undo_xml if kind == "xml" else _undo_yaml)(text, path)
+    with contextlib.suppress(JobConfError):
+        known = _read(earlier, path, kind) if earlier is not None else before
+        return any(getattr(known, name) == getattr(before, name) for name in changed)
+    return True
 
 
 def _written(mark: bytes, text: str, encoding: str, path: str, kind: str, expected: Handling) -> bytes:
@@ -1248,34 +1262,55 @@ def absent(
         is_ours = not gone and not given and _minimal_runner(text, path, kind) and before.says_nothing
         return Change(None if is_ours else content, tuple(before.by_id))
     # With the last handler, all that came with the first one goes too.
-    undone = _undone(text, path, kind, before, None if removed and not kept else after)
+    undone = _undone(text, path, kind, before, None if removed and not kept else after, tuple(dropped))
     if undone is not None:
-        return Change(mark + undone.encode(encoding), tuple(after.by_id), removed)
+        content = mark + undone.encode(encoding)
+        if dropped and _has_note(undone, path, kind):
+            # The settings came before the handlers, and have a note of their own.
+            return replace(absent(content, path, kind, gone, settings=settings), removed=removed)
+        return Change(content, tuple(after.by_id), removed)
     if ((removed and not kept) or after.says_nothing) and not _has_note(text, path, kind):
         return replace(_without_handling(content, path, kind), removed=removed)
     if removed and after.default not in after.names:
-        after = replace(after, default=None)
+        # That of the others, which a note tells, if that is still one.
+        earlier = _noted_default(text, path, kind)
+        after = replace(after, default=earlier if earlier in after.names else None)
     edit = _edit_xml if kind == "xml" else _edit_yaml
     return Change(_written(mark, edit(text, path, after), encoding, path, kind, after), tuple(after.by_id), removed)
+
+
+def _noted_default(text: str, path: str, kind: str) -> Optional[str]:
+    """The default before the first change, as the notes tell."""
+    with contextlib.suppress(JobConfError):
+        earlier = (_undo_xml if kind == "xml" else _undo_yaml)(text, path)
+        return None if earlier is None else _read(earlier, path, kind).default
+    return None
 
 
 def _has_note(text: str, path: str, kind: str) -> bool:
     return (_undo_xml if kind == "xml" else _undo_yaml)(text, path) is not None
 
 
-def _undone(text: str, path: str, kind: str, before: Handling, after: Optional[Handling]) -> Optional[str]:
+def _undone(text: str, path: str, kind: str, before: Handling, after: Optional[Handling], dropped: tuple[str, ...]) -> Optional[str]:
     """The I(text) as it notes that it was, proven by making it again what it is; None where it notes nothing, or somebody has changed more since.
 
-    What it was has to say what is wanted I(after), if that is given.
+    What it was has to say what is wanted I(after), if that is given. The settings that are I(dropped) may have another value there.
     """
     undo, edit = (_undo_xml, _edit_xml) if kind == "xml" else (_undo_yaml, _edit_yaml)
-    undone = undo(text, path)
-    if undone is None:
-        return None
-    with contextlib.suppress(JobConfError):
-        # Which note it was need not be known: a default that went with a handler is not there to be made again.
-        if _without_notes(edit(undone, path, before, True), kind) == _without_notes(text, kind):
-            return undone if after is None or _read(undone, path, kind).same_as(after) else None
+    unset: dict[str, Any] = dict.fromkeys(dropped)
+    for number in itertools.count():
+        undone = undo(text, path, number)
+        if undone is None:
+            return None
+        with contextlib.suppress(JobConfError):
+            # Which note it was need not be known: a default that went with a handler is not there to be made again.
+            made = {_without_notes(edit(undone, path, before, True, lost), kind) for lost in (False, True)}
+            if _without_notes(text, kind) not in made:
+                continue
+            was = _read(undone, path, kind)
+            stays = any(getattr(was, name) == getattr(before, name) for name in dropped)
+            if after is None or (not stays and replace(was, **unset).same_as(after)):
+                return undone
     return None
 
 

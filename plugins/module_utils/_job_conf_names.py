@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _ROOT_KEYS = ("runners", "execution", "handling")
 
+# The elements of which Galaxy reads no others in these places; what else there is, it takes no notice of.
+_CHILDREN = {"plugins": "plugin", "handlers": "handler", "handler": "plugin", "destinations": "destination", "tools": "tool", "limits": "limit"}
+
 _KNOWN = {
     "xml": {
         "job_conf": ("plugins", "handlers", "destinations", "resources", "tools", "limits", "macros", "expand"),
@@ -35,6 +38,8 @@ _KNOWN = {
         "resubmit": ("condition", "destination", "handler", "delay"),
         "tool": ("id", "class", "handler", "destination", "resources"),
         "limit": ("type", "id", "tag", "window"),
+        "handler_plugin": ("id",),
+        **{f"in_{where}": (child, "expand", "macro", "macros") for where, child in _CHILDREN.items()},
     },
     "yaml": {
         "job_conf": (*_ROOT_KEYS, "resources", "tools", "limits", "dynamic"),
@@ -52,6 +57,9 @@ _OTHERWISE = {
         "job_conf": {"runners": "plugins", "handling": "handlers", "execution": "destinations", "environments": "destinations"},
         "plugin": {"class": "load", "name": "id"},
         "handlers": {"assign": "assign_with", "assignment": "assign_with", "method": "assign_with"},
+        "handler_plugin": {"name": "id", "runner": "id"},
+        "in_handler": {"plugins": "plugin", "runner": "plugin"},
+        "in_handlers": {"process": "handler"},
         "handler": {"name": "id", "plugins": '<plugin id="..."/> inside of it', "plugin": '<plugin id="..."/> inside of it'},
         "destination": {"name": "id", "plugin": "runner"},
         "resubmit": {"environment": "destination"},
@@ -70,6 +78,13 @@ _WORDS = {
     "xml": {"runner": "plugin", "destination": "destination", "destinations": "<destinations>", "runners": "<plugins>"},
     "yaml": {"runner": "runner", "destination": "environment", "destinations": "'execution'", "runners": "'runners'"},
 }
+
+_TOOL_CLASSES = ("local", "requires_galaxy")
+_LIMITS = (
+    "registered_user_concurrent_jobs", "anonymous_user_concurrent_jobs", "destination_user_concurrent_jobs", "destination_total_concurrent_jobs",
+    "concurrent_jobs", "walltime", "total_walltime", "output_size",
+)  # fmt: skip
+_OFF = ("false", "no", "off", "0")
 
 # A name that is made elsewhere: by a macro of Galaxy's, or from the environment.
 _MADE = re.compile(r"[@$%{}]")
@@ -113,6 +128,41 @@ class Names:
     destinations_elsewhere: bool = False
     # Keys and attributes: the place and how it is called, the name, the line.
     keys: list[tuple[str, str, str, int]] = field(default_factory=list)
+    # What Galaxy leaves out or fails on: the severity, the line, what is wrong.
+    odd: list[tuple[str, int, str]] = field(default_factory=list)
+
+    def add_runner(self, name: str, load: Optional[str], line: int) -> None:
+        """A runner that says what to I(load)."""
+        if load or name == "dynamic":
+            self.runners = {**(self.runners or {}), name: line}
+            return
+        result = "so Galaxy leaves it out" if self.kind == "xml" else "so handlers do not start"
+        message = f"{_WORDS[self.kind]['runner']} {name!r} says nothing of what to load, {result}: add load"
+        self.odd.append(("warning" if self.kind == "xml" else "error", line, message))
+
+    def add_destination(self, destination: Destination) -> None:
+        """A place where jobs run, which needs a runner."""
+        if not destination.runner:
+            result = "so Galaxy leaves it out" if self.kind == "xml" else "so its jobs would fail"
+            message = f"{_WORDS[self.kind]['destination']} {destination.id!r} has no runner, {result}: add one"
+            self.odd.append(("warning", destination.line, message))
+        if destination.runner or self.kind == "yaml":
+            self.destinations = [*(self.destinations or []), destination]
+
+    def add_tool(self, name: Optional[str], tool_class: Optional[str], line: int) -> None:
+        """A tool, or a class of tools."""
+        if name is None and tool_class not in _TOOL_CLASSES and not _MADE.search(tool_class or ""):
+            given = f"class {tool_class!r} of tools is none that Galaxy knows" if tool_class else "a tool has neither id nor class"
+            self.odd.append(("error", line, f"{given}, which stops Galaxy: write an id, or one of {', '.join(_TOOL_CLASSES)}"))
+
+    def add_limit(self, kind: str, value: str, line: int) -> None:
+        """A limit of that I(kind)."""
+        if kind.replace("environment_", "destination_", 1) not in _LIMITS:
+            meant = difflib.get_close_matches(kind, [*_LIMITS, *(name.replace("destination_", "environment_") for name in _LIMITS)], 1, 0.75)
+            remedy = f"write {meant[0]}" if meant else f"use one of {', '.join(_LIMITS)}"
+            self.odd.append(("error" if meant else "warning", line, f"limit {kind!r} is none that Galaxy knows, so this limits nothing: {remedy}"))
+        elif kind.endswith("concurrent_jobs") and value.strip() and not re.fullmatch(r"[+-]?\d+", value.strip()) and not _MADE.search(value):
+            self.odd.append(("error", line, f"limit {kind!r} is {value.strip()!r}, which stops Galaxy: write a whole number"))
 
 
 def other_file(keys: Collection[str]) -> str:
@@ -166,7 +216,8 @@ def misspelled_handlers(names: Names, path: str) -> list[Finding]:
 
 def problems(names: Names, handlers: Iterable[Handler], path: str) -> list[Finding]:
     """The names that refer to nothing, and those that are there twice."""
-    return [*_repeated(names, path), *_runner_problems(names, handlers, path), *_destination_problems(names, path)]
+    odd = [Finding(path, line, severity, message) for severity, line, message in names.odd]
+    return [*odd, *_repeated(names, path), *_runner_problems(names, handlers, path), *_destination_problems(names, path)]
 
 
 def _repeated(names: Names, path: str) -> Iterator[Finding]:
@@ -227,20 +278,32 @@ def _is_known(name: str, known: Collection[str]) -> bool:
 
 def _twice(what: str, named: Iterable[tuple[str, int]]) -> list[tuple[str, str, list[int]]]:
     named = list(named)
-    return [
-        (what, name, [line for other, line in named if other == name])
-        for name, count in Counter(name for name, _line in named).items()
-        if count > 1
-    ]
+    return [(what, name, [line for other, line in named if other == name]) for name, count in Counter(name for name, _line in named).items() if count > 1]
 
 
 # --- XML --------------------------------------------------------------------------------------------------------------
 
 
-def from_xml(root: _Element) -> Names:
-    """The names in a job_conf.xml."""
+def from_xml(root: _Element, text: str) -> Names:
+    """The names in a job_conf.xml with this I(text)."""
     names = Names("xml")
     names.keys += [("job_conf", "<job_conf>", child.name, child.line) for child in root.children]
+    for part in ("plugins", "destinations", "tools", "limits"):
+        lines = [child.line for child in root.find(part)]
+        if len(lines) > 1:
+            where = ", ".join(map(str, lines))
+            message = f"there are {len(lines)} <{part}> elements (lines {where}), and Galaxy reads only the first: merge them into one"
+            names.odd.append(("error", lines[-1], message))
+
+    def content(element: _Element) -> str:
+        return text[element.opened : element.closing]
+
+    def is_off(element: _Element) -> bool:
+        params = [param for param in element.find("param") if param.attributes.get("id") == "enabled"]
+        return any(content(param).strip().lower() in _OFF for param in params)
+
+    def look_inside(where: str, element: _Element, shown: str) -> None:
+        names.keys.extend((f"in_{where}", shown, child.name, child.line) for child in element.children)
 
     def look(where: str, element: _Element, shown: str) -> None:
         names.keys.extend((where, shown, name, element.line) for name in element.attributes)
@@ -249,23 +312,37 @@ def from_xml(root: _Element) -> Names:
     everywhere = bool(root.find("expand"))
     for group in root.find("plugins")[:1]:
         look("plugins", group, "<plugins>")
-        found = [(plugin.attributes["id"], plugin.line) for plugin in group.find("plugin") if "id" in plugin.attributes]
+        look_inside("plugins", group, "<plugins>")
+        names.runners = {}
+        found = [plugin for plugin in group.find("plugin") if "id" in plugin.attributes]
         for plugin in group.find("plugin"):
             look("plugin", plugin, f"plugin {plugin.attributes.get('id')!r}")
-        names.repeated += _twice("plugin", found)
-        names.runners = None if everywhere or _expands(group) else dict(found)
+        for plugin in found:
+            if not is_off(plugin):
+                names.add_runner(plugin.attributes["id"], plugin.attributes.get("load"), plugin.line)
+        names.repeated += _twice("plugin", [(plugin.attributes["id"], plugin.line) for plugin in found])
+        names.runners = None if everywhere or _expands(group) else names.runners
     for group in root.find("handlers")[:1]:
         look("handlers", group, "<handlers>")
+        look_inside("handlers", group, "<handlers>")
         names.handlers_elsewhere = everywhere or _expands(group)
         for handler in group.find("handler"):
-            look("handler", handler, f"handler {handler.attributes.get('id')!r}")
+            shown = f"handler {handler.attributes.get('id')!r}"
+            look("handler", handler, shown)
+            look_inside("handler", handler, shown)
+            for plugin in handler.find("plugin"):
+                look("handler_plugin", plugin, f"plugin of {shown}")
     for group in root.find("destinations")[:1]:
         look("destinations", group, "<destinations>")
+        look_inside("destinations", group, "<destinations>")
+        names.destinations = []
         names.destinations_line = group.line
         names.default = group.attributes.get("default") or None
         names.default_elsewhere = bool({"default_from_environ", "default_from_config"} & group.attributes.keys())
         found_here = [element for element in group.find("destination") if "id" in element.attributes]
-        names.destinations = [_xml_destination(element) for element in found_here]
+        for element in found_here:
+            if not is_off(element):
+                names.add_destination(_xml_destination(element))
         names.destinations_elsewhere = everywhere or _expands(group)
         names.repeated += _twice("destination", [(element.attributes["id"], element.line) for element in found_here])
         for element in group.find("destination"):
@@ -275,12 +352,17 @@ def from_xml(root: _Element) -> Names:
                 look("resubmit", resubmit, f"resubmit of destination {name!r}")
                 names.uses += _xml_use(resubmit, "destination", f"resubmit of destination {name!r}")
     for group in root.find("tools")[:1]:
+        look_inside("tools", group, "<tools>")
         for tool in group.find("tool"):
+            names.add_tool(tool.attributes.get("id"), tool.attributes.get("class"), tool.line)
             who = f"tool {tool.attributes.get('id') or tool.attributes.get('class')!r}"
             look("tool", tool, who)
             names.uses += _xml_use(tool, "destination", who)
     for group in root.find("limits")[:1]:
+        look_inside("limits", group, "<limits>")
         for limit in group.find("limit"):
+            if "type" in limit.attributes:
+                names.add_limit(limit.attributes["type"], content(limit), limit.line)
             who = f"limit {limit.attributes.get('type')!r}"
             look("limit", limit, who)
             for key in ("id", "tag"):
@@ -315,8 +397,15 @@ def from_yaml(root: Any) -> Names:
         names.keys.extend((where, shown, name, line) for name, (line, _value) in yaml_text.mapping(node).items())
 
     look("job_conf", root, "the file")
+    for name, lines in ((name, lines) for _what, name, lines in _twice("key", yaml_text.lines(root)) if name != "handling"):
+        where = ", ".join(map(str, lines))
+        message = f"there are {len(lines)} keys {name!r} (lines {where}), and Galaxy reads only the last: merge them into one"
+        names.odd.append(("error", lines[-1], message))
     if "runners" in top:
-        names.runners = {name: line for name, (line, _value) in yaml_text.mapping(top["runners"][1]).items()}
+        names.runners = {}
+        for name, (at, runner) in yaml_text.mapping(top["runners"][1]).items():
+            if not _is_off(runner):
+                names.add_runner(name, yaml_text.text_of(yaml_text.value_of(runner, "load")), at)
         names.repeated += _twice("runner", yaml_text.lines(top["runners"][1]))
     if "handling" in top:
         look("handlers", top["handling"][1], "'handling'")
@@ -329,10 +418,15 @@ def from_yaml(root: Any) -> Names:
         names.default = yaml_text.text_of(yaml_text.value_of(execution, "default"))
         environments = yaml_text.value_of(execution, "environments")
         named = _identified(environments)
-        listed = [(name, line) for name, line, _node in named]
-        repeatable = listed if yaml_text.items(environments) else yaml_text.lines(environments)
-        names.repeated += _twice("environment", repeatable)
-        names.destinations = [_yaml_destination(*found) for found in named]
+        names.repeated += _twice(
+            "environment", [(name, line) for name, line, _node in named] if yaml_text.items(environments) else yaml_text.lines(environments)
+        )
+        names.destinations = []
+        for name, at, node in named:
+            if not _is_off(node):
+                names.add_destination(
+                    Destination(name, yaml_text.text_of(yaml_text.value_of(node, "runner")) or "", yaml_text.texts_of(yaml_text.value_of(node, "tags")), at)
+                )
         for name, _at, node in named:
             for resubmit in yaml_text.items(yaml_text.value_of(node, "resubmit")):
                 look("resubmit", resubmit, f"resubmit of environment {name!r}")
@@ -340,18 +434,23 @@ def from_yaml(root: Any) -> Names:
     for tool in yaml_text.items(top["tools"][1] if "tools" in top else None):
         who = f"tool {yaml_text.text_of(yaml_text.value_of(tool, 'id')) or yaml_text.text_of(yaml_text.value_of(tool, 'class'))!r}"
         look("tool", tool, who)
+        names.add_tool(yaml_text.text_of(yaml_text.value_of(tool, "id")), yaml_text.text_of(yaml_text.value_of(tool, "class")), tool.start_mark.line + 1)
         names.uses += _yaml_use(tool, "environment", who)
     for limit in yaml_text.items(top["limits"][1] if "limits" in top else None):
         who = f"limit {yaml_text.text_of(yaml_text.value_of(limit, 'type'))!r}"
         look("limit", limit, who)
+        kind = yaml_text.text_of(yaml_text.value_of(limit, "type"))
+        if kind is not None:
+            names.add_limit(kind, yaml_text.text_of(yaml_text.value_of(limit, "value")) or "", limit.start_mark.line + 1)
         for key in ("id", "tag"):
             names.uses += _yaml_use(limit, key, who, False)
     return names
 
 
-def _yaml_destination(name: str, line: int, node: Any) -> Destination:
-    runner = yaml_text.text_of(yaml_text.value_of(node, "runner")) or ""
-    return Destination(name, runner, yaml_text.texts_of(yaml_text.value_of(node, "tags")), line)
+def _is_off(node: Any) -> bool:
+    """Whether a runner or an environment is switched off, which Galaxy takes no notice of then."""
+    places = [node, yaml_text.value_of(node, "params"), yaml_text.value_of(node, "kwds")]
+    return any((yaml_text.text_of(yaml_text.value_of(place, "enabled")) or "").lower() in _OFF for place in places)
 
 
 def _identified(environments: Any) -> list[tuple[str, int, Any]]:

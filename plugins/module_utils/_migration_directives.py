@@ -43,6 +43,10 @@ _SETTING = re.compile(
     "|chunked_transfer_encoding|variables_hash_.*|real_ip_recursive|recursive_error_pages|disable_symlinks|override_charset|break|try_files|alias|rewrite_log"
     "|uninitialized_variable_warn|subrequest_output_buffer_size|read_ahead|zstd.*|brotli.*|spdy.*|add_trailer|request_pool_size|connection_pool_size"
 )
+# What has nginx treat requests otherwise, and what nginx does by default.
+_REQUESTS = {"underscores_in_headers": "off", "ignore_invalid_headers": "on", "merge_slashes": "on"}
+# Variables of nginx itself that a site can set, so that they mean something without being used anywhere.
+_OWN_VARIABLES = ("$args", "$limit_rate")
 # The path of a file, not what is in it.
 _PATH = re.compile(r"\w+_(?:key|file|certificate) /\S+")
 _LOG = re.compile("(?:access|error)_log")
@@ -124,6 +128,11 @@ def is_guard(directive: Directive) -> bool:
     )
 
 
+def is_own_variable(directive: Directive) -> bool:
+    """Whether a C(set) changes what nginx does, and not only a variable of the site."""
+    return directive.name == "set" and directive.arguments[:1] != [] and directive.words[1] in _OWN_VARIABLES
+
+
 def environ_name(directive: Directive) -> str:
     """The name that the application knows a header by which the directive sets."""
     name = directive.words[1].upper().replace("-", "_")
@@ -154,6 +163,8 @@ def verdict(directive: Directive, remedy: str) -> tuple[str, str]:
         return NOT_NEEDED, "the role has settings of its own for TLS"
     if _LOG.fullmatch(name):
         return NOT_NEEDED, "the role writes logs of its own, /var/log/nginx/<instance>.access.log and so on"
+    if directive.arguments and directive.arguments[0] != _REQUESTS.get(name, directive.arguments[0]):
+        return NOTE, f"requests come to the application otherwise without this line: if they must not, {remedy}"
     if _SETTING.fullmatch(name):
         return NOT_NEEDED, "the role has its own setting for this, or nginx.conf says what holds"
     if _RESPONSE.fullmatch(name):

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _migration_directives as directives
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _nginx_config as nginx
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan import CARRIED, NOT_NEEDED, NOTE, PROBLEM
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_reading import Sites
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._nginx_config import Directive
+
+ELSEWHERE_TOO = "requests go to another application or machine too: remove this server, or see docs/several-servers.md"
 
 
 def static_location(sites: Sites, way: Sequence[Directive], location: Directive, path: str) -> tuple[str, str]:
@@ -37,7 +39,7 @@ def static_location(sites: Sites, way: Sequence[Directive], location: Directive,
         if not nginx.variables(root):
             sites.made.inputs["nginx_proxy_acme_root"] = root
             return CARRIED, "carried over to nginx_proxy_acme_root"
-    own = posixpath.join(sites.host.server_dir, "static")
+    own = posixpath.join(str(sites.made.inputs.get("galaxy_server_dir", sites.host.server_dir)), "static")
     matched = re.sub(r"[\^$\\?()]|\.\*", "", below)
     if matched.rstrip("/") in ("/static", "/favicon.ico", "/robots.txt") or matched.startswith("/static/"):
         return _static_dir(sites, matched, sent, directory, own)
@@ -65,7 +67,7 @@ def _static_dir(sites: Sites, path: str, sent: Sequence[Directive], directory: s
         sites.made.inputs["nginx_proxy_static_dir"] = known
         return CARRIED, "carried over to nginx_proxy_static_dir"
     static = str(sites.made.inputs.get("nginx_proxy_static_dir", own))
-    if known.startswith(f"{static}/") or known == static or static == own:
+    if known.startswith(f"{static}/") or known == static:
         return NOT_NEEDED, "the role serves the static files of nginx_proxy_static_dir"
     return NOTE, f"the role looks for this path in {static} (nginx_proxy_static_dir)"
 
@@ -88,7 +90,20 @@ def read_pass(sites: Sites, way: Sequence[Directive]) -> None:
             directive, PROBLEM, f"{place} leads to something else: write the location into nginx_proxy_server_snippet"
         )
     else:
+        for stranger in _strangers(sites, directive, targets):
+            sites.add(stranger, PROBLEM, ELSEWHERE_TOO)
         _read_own_pass(sites, way[:-1], directive, targets)
+
+
+def _strangers(sites: Sites, directive: Directive, targets: Sequence[str]) -> Iterator[Directive]:
+    """What sends a part of the requests to another application or machine: the directive itself, or servers of its group."""
+    if not all(sites.is_ours(target) for target in targets):
+        yield directive
+    for target in targets:
+        upstream = sites.upstreams.get(target.partition("/")[0])
+        for server in upstream.children("server") if upstream else ():
+            if not sites.is_ours(server.words[1]):
+                yield server
 
 
 def _read_own_pass(sites: Sites, way: Sequence[Directive], directive: Directive, targets: Sequence[str]) -> None:

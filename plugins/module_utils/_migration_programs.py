@@ -26,11 +26,14 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan im
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import mask_value
 
 # What is started by a program of supervisor that serves the application or runs its jobs.
-_PROGRAM = re.compile(r"\b(?:paster(?:\.py)?|pserve|galaxy-main|galaxy/main\.py|run\.sh|uwsgi)\b")
+_PROGRAM = re.compile(r"\b(?:paster(?:\.py)?|pserve|gunicorn|galaxy-main|galaxy/main\.py|run\.sh|uwsgi)\b")
 _HANDLER_PROGRAM = re.compile(r"galaxy-main|galaxy/main")
 _HANDLER_NAME = re.compile(r"handler")
 _SERVER_NAME = re.compile(r"--server-name[= ](\S+)")
 _POOL = re.compile(r"--attach-to-pool[= ](\S+)")
+_DIRECTORY = re.compile(r"\bcd\s+[\"']?(/[^\s\"';&]+)")
+# What systemd puts in; supervisor writes such names in parentheses.
+_SPECIFIER = re.compile(r"%([%A-Za-z])")
 # From the first slash of a word on, so that a word is read once.
 _BINARY = re.compile(
     r"(?<!\S)[^\s/]*(?P<virtualenv>/\S+)/bin/(?:python[\d.]*|paster|pserve|uwsgi|galaxy-main|gunicorn)\b"
@@ -76,6 +79,8 @@ class Program:
     directory: str = ""
     user: str = ""
     unit: bool = False
+    # The files with further variables, and where they are named.
+    files: list[tuple[str, str, int]] = field(default_factory=list)
 
     @property
     def servers(self) -> list[str]:
@@ -130,8 +135,10 @@ def is_about(host: Host, command: str, directory: str) -> bool:
         return False
     if re.search(rf"(?<![\w./-]){re.escape(host.path)}(?![\w./-])", command):
         return True
+    moved = _DIRECTORY.search(command)
+    directory = moved.group(1) if moved else directory
     inside = posixpath.normpath(directory) in (posixpath.dirname(host.path), host.server_dir) if directory else False
-    words = [word.partition("=")[2] or word for word in command.split()]
+    words = [word.partition("=")[2] or word for word in re.split(r"[\s\"';&]+", command)]
     files = [
         posixpath.normpath(posixpath.join(directory, word))
         for word in words
@@ -172,7 +179,7 @@ def parse_environment(text: str) -> list[tuple[str, str]]:
 def supervisor_programs(made: Plan, host: Host) -> Iterator[tuple[str, list[_paste_ini.Section], list[Program]]]:
     """The files of supervisor, each with its sections and the programs of this application in it."""
     shared: list[tuple[str, str, int]] = []
-    parsed = {}
+    parsed: dict[str, list[_paste_ini.Section]] = {}
     for path, text in host.supervisor.items():
         try:
             parsed[path] = list(_paste_ini.parse(text).sections)
@@ -181,21 +188,25 @@ def supervisor_programs(made: Plan, host: Host) -> Iterator[tuple[str, list[_pas
             continue
         for section in parsed[path]:
             if section.name == "supervisord":
-                shared += _variables(made, host, path, section)
+                shared += _variables(made, host, path, section, {"here": posixpath.dirname(path)})
+    groups = _groups([section for sections in parsed.values() for section in sections])
     for path, sections in parsed.items():
         programs = []
         for section in sections:
-            values = {name: clean(option.value) for name, option in section.options.items()}
             kind, _colon, name = section.name.partition(":")
+            known = _known(path, name.strip(), groups)
+            values = {
+                option: _expanded(clean(value.value), known) if option != "environment" else value.value
+                for option, value in section.options.items()
+            }
             if kind not in ("program", "fcgi-program") or not is_about(
                 host, values.get("command", ""), values.get("directory", "")
             ):
                 continue
-            own = _variables(made, host, path, section)
+            own = _variables(made, host, path, section, known)
             names = {variable for variable, _value, _line in own}
             inherited = [item for item in shared if item[0] not in names]
             lines = {option: value.line for option, value in section.options.items()}
-            command = values.get("command", "").replace("%%", "%")
             programs.append(
                 Program(
                     path,
@@ -204,7 +215,7 @@ def supervisor_programs(made: Plan, host: Host) -> Iterator[tuple[str, list[_pas
                     values,
                     lines,
                     [*own, *inherited],
-                    command,
+                    values.get("command", ""),
                     values.get("directory", ""),
                     values.get("user", ""),
                 )
@@ -212,22 +223,42 @@ def supervisor_programs(made: Plan, host: Host) -> Iterator[tuple[str, list[_pas
         yield path, sections, programs
 
 
-def _variables(made: Plan, host: Host, path: str, section: _paste_ini.Section) -> list[tuple[str, str, int]]:
+def _groups(sections: Iterable[_paste_ini.Section]) -> dict[str, str]:
+    """The groups that programs are in, by the names of the programs."""
+    return {
+        member: section.name.partition(":")[2].strip() for section in sections for member in _members(section) if member
+    }
+
+
+def _members(section: _paste_ini.Section) -> list[str]:
+    """The programs of a group; none of another section."""
+    if not section.name.startswith("group:") or "programs" not in section.options:
+        return []
+    return [member.strip() for member in clean(section.options["programs"].value).split(",")]
+
+
+def _known(path: str, program: str, groups: Mapping[str, str]) -> dict[str, str]:
+    """What supervisor puts in by name, as far as its files tell."""
+    return {"here": posixpath.dirname(path), "program_name": program, "group_name": groups.get(program, program)}
+
+
+def _expanded(value: str, known: Mapping[str, str]) -> str:
+    """A value with what is known put in; the names of others stay."""
+    return re.sub(r"%(?:%|\((\w+)\)s)", lambda match: "%" if match[0] == "%%" else known.get(match[1], match[0]), value)
+
+
+def _variables(
+    made: Plan, host: Host, path: str, section: _paste_ini.Section, known: Mapping[str, str]
+) -> list[tuple[str, str, int]]:
     option = section.options.get("environment")
     if option is None:
         return []
-    values = {"here": posixpath.dirname(path), "program_name": section.name.partition(":")[2].strip()}
     try:
         items = parse_environment(clean(option.value))
     except ValueError as error:
         made.add(host, Entry(path, option.line, f"[{section.name}] environment", PROBLEM, str(error)))
         return []
-    expanded = []
-    for name, value in items:
-        for known, replacement in values.items():
-            value = value.replace(f"%({known})s", replacement)
-        expanded.append((name, value, option.line))
-    return expanded
+    return [(name, _expanded(value, known), option.line) for name, value in items]
 
 
 # systemd
@@ -246,7 +277,7 @@ def unit_programs(host: Host) -> Iterator[Program]:
         program = Program(paths[0], 1, name, {}, unit=True)
         for path in paths:
             _read_unit(program, path, host.units[path])
-        program.command = program.options.get("ExecStart", "")
+        program.command = _specified(name, program.options.get("ExecStart", ""))
         program.directory = program.options.get("WorkingDirectory", "").lstrip("-~")
         program.user = program.options.get("User", "")
         if is_about(host, program.command, program.directory):
@@ -267,11 +298,20 @@ def _read_unit(program: Program, path: str, text: str) -> None:
                     variable, equals, setting = word.partition("=")
                     if equals:
                         program.variables = [item for item in program.variables if item[0] != variable]
-                        program.variables.append((variable, setting.replace("%%", "%"), number))
+                        program.variables.append((variable, _specified(program.name, setting), number))
+            elif name == "EnvironmentFile":
+                program.files = [*program.files, (value, path, number)] if value else []
             elif name == "ExecStart" and value and program.options.get(name):
                 program.options[name] += f" {value}"
             else:
                 program.options[name] = value
+
+
+def _specified(unit: str, value: str) -> str:
+    """A value with what systemd puts in by the name of the unit; what else it puts in is written as supervisor does."""
+    stem = unit.rpartition(".")[0]
+    known = {"%": "%", "n": unit, "N": stem, "p": stem.partition("@")[0]}
+    return _SPECIFIER.sub(lambda match: known.get(match[1], f"%({match[1]})s"), value)
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -298,6 +338,7 @@ def read_programs(made: Plan, host: Host, handlers: Iterable[str]) -> list[Progr
     """The programs of supervisor and units that run the application, and what the files of supervisor are without the programs."""
     names = set(handlers)
     found: list[Program] = []
+    files: dict[str, list[_paste_ini.Section]] = {}
     for path, sections, programs in supervisor_programs(made, host):
         for program in programs:
             is_handler = program.is_handler(names)
@@ -306,19 +347,17 @@ def read_programs(made: Plan, host: Host, handlers: Iterable[str]) -> list[Progr
                 Leftover(path, program.line, "program", program.name, "stopped and taken out of the file")
             )
             _read_program(made, host, program, is_handler)
-        members = {
-            member.strip(): section.name.partition(":")[2]
-            for section in sections
-            if section.name.startswith("group:") and "programs" in section.options
-            for member in clean(section.options["programs"].value).split(",")
-        }
-        own = {program.name for program in programs}
+        found += programs
+        files[path] = sections
+    own = [program.name for program in found]
+    members = _groups(section for sections in files.values() for section in sections)
+    made.groups += dict.fromkeys(members.get(name, name) for name in own)
+    for path, sections in files.items():
         for section in sections:
             _read_group(made, path, section, own)
-        made.groups += dict.fromkeys(members.get(program.name, program.name) for program in programs)
-        if programs:
-            made.rewritten[path] = without(host.supervisor[path], [program.name for program in programs])
-        found += programs
+        # supervisor refuses a group of a program that is gone, in whatever file.
+        if any(program.path == path for program in found) or any(set(own) & set(_members(one)) for one in sections):
+            made.rewritten[path] = without(host.supervisor[path], own)
     for unit in unit_programs(host):
         action = "stop and disable it before" if unit.is_handler(names) else "stopped and disabled where it listens"
         made.leftovers.append(
@@ -331,16 +370,14 @@ def read_programs(made: Plan, host: Host, handlers: Iterable[str]) -> list[Progr
 
 def _read_group(made: Plan, path: str, section: _paste_ini.Section, own: Collection[str]) -> None:
     """Which programs of something else are in a group that changes."""
-    if not section.name.startswith("group:") or "programs" not in section.options:
-        return
-    option = section.options["programs"]
-    members = [member.strip() for member in clean(option.value).split(",")]
+    members = _members(section)
     others = [member for member in members if member not in own]
     if others and len(others) < len(members):
         action = (
             f"stays without them; supervisor stops {', '.join(others)} and starts it again, because the group changes"
         )
-        made.leftovers.append(Leftover(path, option.line, "group", section.name.partition(":")[2].strip(), action))
+        line = section.options["programs"].line
+        made.leftovers.append(Leftover(path, line, "group", section.name.partition(":")[2].strip(), action))
 
 
 def _read_program(made: Plan, host: Host, program: Program, is_handler: bool) -> None:
@@ -369,18 +406,10 @@ def _read_program(made: Plan, host: Host, program: Program, is_handler: bool) ->
             )
         elif name == "EnvironmentFile":
             inputs = "job_handlers_environment" if is_handler else "uwsgi_environment"
-            file = program.options[name]
             verdict = NOTE if host.known.get(inputs) else PROBLEM
-            made.add(
-                host,
-                Entry(
-                    program.path,
-                    line,
-                    text,
-                    verdict,
-                    f"the variables of {file} are not read: set {inputs} to those that are still needed",
-                ),
-            )
+            for file, path, number in program.files:
+                message = f"the variables of {file} are not read: set {inputs} to those that are still needed"
+                made.add(host, Entry(path, number, text, verdict, message))
         elif name not in _SERVICE_OPTIONS:
             made.add(
                 host,
@@ -422,7 +451,7 @@ def _read_variable(made: Plan, host: Host, program: Program, is_handler: bool, e
             f"its value looks like a secret, which is not shown here: set it in {option}, in a file of ansible-vault",
         )
     elif "%(" in value:
-        add(PROBLEM, f"only supervisor knows what its value stands for: set it in {option}")
+        add(PROBLEM, f"only the service manager knows what its value stands for: set it in {option}")
     elif option in host.known:
         add(PROBLEM, f"the inventory sets {option}, and this variable is not in it: add the variable there")
     elif made.inputs.get(option, {}).get(variable, value) != value:
@@ -451,8 +480,8 @@ def without(text: str, programs: Sequence[str]) -> Optional[str]:
         if kind in ("program", "fcgi-program") and name.strip() in names:
             text = _paste_ini.remove_section(text, section.name)
     for section in _paste_ini.parse(text).sections:
-        if section.name.startswith("group:") and "programs" in section.options:
-            members = [member.strip() for member in clean(section.options["programs"].value).split(",")]
+        members = _members(section)
+        if members:
             stay = [member for member in members if member not in names]
             if not stay:
                 text = _paste_ini.remove_section(text, section.name)
@@ -503,11 +532,17 @@ def _complain(made: Plan, host: Host, program: Program, message: str) -> None:
     made.add(host, Entry(program.path, program.line, f"[{program.name}]", PROBLEM, message))
 
 
+def _has_successor(name: str, servers: Collection[str]) -> bool:
+    """Whether a handler of this name is there, or one that the name may stand for."""
+    parts = [re.escape(part) for part in re.split(r"%\(\w+\)\w", name)]
+    return any(re.fullmatch(".+".join(parts), server) for server in servers)
+
+
 def successors(made: Plan, host: Host, programs: Iterable[Program], servers: Mapping[str, str]) -> None:
     """See that each handler that is going to be stopped has a successor; I(servers) are the new ids by the old ones."""
     for program in programs:
         is_handler = program.name in made.handler_programs or (program.unit and program.is_handler(servers))
-        gone = [name for name in program.servers if name not in servers] if is_handler else []
+        gone = [name for name in program.servers if not _has_successor(name, servers)] if is_handler else []
         if not gone or host.known.get("job_handlers"):
             continue
         if servers and not program.pools:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,20 @@ def address(text: str, default: int = 80) -> Socket:
     return Socket(match.group(1), int(match.group(2) or default))
 
 
+def is_everywhere(location: Directive) -> bool:
+    """Whether a location gets every request that no other location gets."""
+    if location.words[1] not in ("~", "~*"):
+        return location.words[1:] in (["/"], ["^~", "/"])
+    return matches_all(location.words[-1])
+
+
+def matches_all(pattern: str) -> bool:
+    """Whether a regular expression takes every path."""
+    with contextlib.suppress(re.error):
+        return all(re.search(pattern, sample) for sample in ("/", "/a", "/a/b.c"))
+    return False
+
+
 @dataclass
 class Sites:
     """What is known while the sites are read."""
@@ -47,6 +62,8 @@ class Sites:
     upstreams: dict[str, Directive] = field(default_factory=dict)
     # What the inventory's snippets say already.
     snippets: snippets.Snippets = field(default_factory=snippets.Snippets)
+    # The names of all servers that lead to the application.
+    names: set[str] = field(default_factory=set)
 
     def add(self, directive: Directive, verdict: str, text: str, settled_by: str = "") -> None:
         """Take what becomes of a directive into the plan; an input that the inventory sets may settle a problem."""
@@ -111,6 +128,13 @@ class Sites:
                 ]
         return []
 
+    def is_replaced(self, way: Sequence[Directive], directive: Directive) -> bool:
+        """Whether a directive of a server holds for no request, because each location has lines of its own in its place."""
+        if any(block.name == "location" for block in way):
+            return False
+        heirs = self.heirs(way)
+        return any(is_everywhere(heir) for heir, _ours in heirs) and snippets.is_replaced(directive, heirs)
+
     def is_carried(self, way: Sequence[Directive], directive: Directive) -> bool:
         """Whether the snippets of the inventory say what a directive at the end of a way says."""
         return self.snippets.has(way, directive, self.leads_to_us(way), self.heirs(way))
@@ -129,6 +153,10 @@ class Sites:
     def remedy(self, way: Sequence[Directive], directive: Directive) -> str:
         """Where a line at the end of a way is to be written."""
         found = [block for block in way if block.name == "location"]
+        if way[-1].name in ("if", "limit_except"):
+            return self.remedy(way[:-1], directive).replace(
+                "write the line", f"write the block {way[-1]} with the line"
+            )
         if not found:
             left = self.snippets.without(directive, self.heirs(way))
             if left and any((place, str(directive)) in self.snippets.location for place in [snippets.place_of(way)]):

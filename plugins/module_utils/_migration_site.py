@@ -27,8 +27,20 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_plan im
     Plan,
     Socket,
 )
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_reading import Sites
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._migration_reading import (
+    Sites,
+    is_everywhere,
+    matches_all,
+)
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._nginx_config import Directive
+
+REPLACED = "each location has lines of its own in the place of this one, which holds for no request"
+# Lines for all sites that only a proxy by HTTP has a use for, or that a line in the site of the role replaces.
+_OF_THE_PROXY = re.compile(
+    "proxy_(?:set_header|hide_header|cookie_.*|cache.*|no_cache|store.*|method|set_body|ssl_.*)|uwsgi_(?:param|hide_header|cache.*)|add_header"
+)
+_SCHEME = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_URL_SCHEME", "UWSGI_SCHEME", "REQUEST_SCHEME", "HTTPS", "HTTP_HTTPS")
+_FORWARDED = (*_SCHEME, "HTTP_HOST", "HTTP_X_FORWARDED_HOST")
 
 
 def read_sites(made: Plan, host: Host, sockets: Sequence[Socket]) -> None:
@@ -55,6 +67,7 @@ def read_sites(made: Plan, host: Host, sockets: Sequence[Socket]) -> None:
                     PROBLEM,
                     "nginx passes connections, not requests, to the application here: remove this server, or serve its clients by the site",
                 )
+    sites.names = {name for _outer, server in ours for one in server.children("server_name") for name in one.arguments}
     if not ours and host.nginx:
         _complain_of_no_site(sites, unknown)
     _read_files(sites, ours, [server for _outer, server in servers])
@@ -98,7 +111,7 @@ def _read_files(sites: Sites, ours: Sequence[tuple[Directive, Directive]], serve
         others = [
             server
             for server in here
-            if server not in [server for _outer, server in mine] and not _only_redirects(server)
+            if server not in [server for _outer, server in mine] and not _only_redirects(sites, server)
         ]
         if not _can_be_removed(sites, path, others, mine[0][1]):
             continue
@@ -118,6 +131,7 @@ def _read_files(sites: Sites, ours: Sequence[tuple[Directive, Directive]], serve
             sites.made, sites.host, mine[0], [way[:-1] for way in ways], sites.snippets, sites.heirs(mine[0])
         )
         _read_guards(sites, mine)
+        _read_variables(sites, mine)
         _read_definitions(sites, path, here, [server for server in servers if server.path != path])
     if names:
         sites.made.inputs["nginx_proxy_server_names"] = names
@@ -138,9 +152,27 @@ def _can_be_removed(sites: Sites, path: str, others: Sequence[Directive], site: 
     return True
 
 
-def _only_redirects(server: Directive) -> bool:
-    sends_on = any(directives.REDIRECTS & set(directive.arguments) for directive in server.find("return", "rewrite"))
-    return sends_on and not list(server.find(*directives.PASSES))
+def _only_redirects(sites: Sites, server: Directive) -> bool:
+    """Whether a server sends all its visitors on to the site, and has nothing that it answers with itself."""
+    places = [server, *server.find("location", "if")]
+    found = [one for place in places for one in values.redirects(place)]
+    if not found or list(server.find(*directives.PASSES)):
+        return False
+    ends = [server, *(place for place in server.children("location") if is_everywhere(place))]
+    takes_all = any(
+        one.name == "return" or matches_all(one.words[1])
+        for place in ends
+        for one in [*place.children("return"), *values.redirects(place)]
+    )
+    answers = [
+        place
+        for place in server.find("location")
+        if not place.children("return")
+        and not values.redirects(place)
+        and not place.words[-1].startswith("/.well-known/acme-challenge")
+        and not any(inner.words == ["deny", "all"] for inner in place.block or ())
+    ]
+    return takes_all and not answers and all(values.leads_home(sites, server, one) for one in found)
 
 
 def _read_definitions(sites: Sites, path: str, own: Sequence[Directive], others: Sequence[Directive]) -> None:
@@ -179,14 +211,6 @@ def _read_definitions(sites: Sites, path: str, own: Sequence[Directive], others:
                 f"another site uses {used[0]}: move this into a file of its own in /etc/nginx/conf.d",
             )
         elif defined or directive.name == "upstream":
-            servers = directive.children("server") if directive.name == "upstream" else []
-            for server in servers:
-                if not sites.is_ours(server.words[1]) and any(sites.is_ours(one.words[1]) for one in servers):
-                    sites.add(
-                        server,
-                        PROBLEM,
-                        "requests go to another application or machine too: remove this server, or see docs/several-servers.md",
-                    )
             sites.add(directive, NOT_NEEDED, "only the old site uses this")
         else:
             verdict, text = directives.verdict(directive, directives.TO_SITE)
@@ -215,21 +239,52 @@ def _read_server(sites: Sites, outer: Directive, server: Directive, redirects: b
         ]
         for directive in limits:
             sites.add(directive, NOT_NEEDED, "stays where it is, and holds for the site of the role too")
+        _read_lines_of_the_proxy(sites, outer, server)
+        _read_files_beside(sites, outer, server)
     for directive in server.block or ():
         _read_directive(sites, [outer, server], directive, redirects)
+
+
+def _read_lines_of_the_proxy(sites: Sites, outer: Directive, server: Directive) -> None:
+    """Lines for all sites that stay where they are, and mean nothing any more to a site that speaks the uwsgi protocol."""
+    ways = [[outer, *way[:-1]] for way, is_ours, _known in sites.passes(server) if is_ours]
+    for directive in outer.block or ():
+        if (
+            _OF_THE_PROXY.fullmatch(directive.name)
+            and directive.path not in sites.made.sites
+            and any(one is directive for way in ways for one in nginx.inherited(way, directive.name))
+            and not login.sets_user(directive, login.user_headers(sites.host))
+        ):
+            if sites.is_carried([outer], directive):
+                sites.add(directive, CARRIED, snippets.CARRIED_OVER)
+            elif not _read_header(sites, server, directive):
+                sites.add(directive, *directives.verdict(directive, directives.TO_SITE))
+
+
+def _read_files_beside(sites: Sites, outer: Directive, server: Directive) -> None:
+    """The files that nginx sends where no location is for a path."""
+    found = nginx.inherited([outer, server], "root")
+    if not found or any(is_everywhere(location) for location in server.children("location")):
+        return
+    if server.children("return") or "/" in sites.snippets.locations():
+        return
+    message = f"nginx sends files of {found[0].words[1]} for paths that no location is for: write a location / with this line into nginx_proxy_server_snippet"
+    sites.add(found[0], PROBLEM, message)
 
 
 def _read_directive(sites: Sites, way: Sequence[Directive], directive: Directive, redirects: bool = False) -> None:
     name = directive.name
     if name in ("listen", "server_name"):
         return
-    if sites.is_carried(way, directive):
+    if sites.is_replaced(way, directive):
+        sites.add(directive, NOT_NEEDED, REPLACED)
+    elif sites.is_carried(way, directive):
         sites.add(directive, CARRIED, snippets.CARRIED_OVER)
     elif name == "location":
         _read_location(sites, way, directive, redirects)
-    elif name == "if" and values.to_https(directive):
+    elif name == "if" and values.to_https(sites, way[1], directive):
         sites.add(directive, NOT_NEEDED, "with TLS, the role sends all visitors to https (nginx_proxy_ssl_redirect)")
-    elif name in ("return", "rewrite") and redirects and directives.REDIRECTS & set(directive.arguments):
+    elif name in ("return", "rewrite") and redirects and _is_the_roles(way, directive):
         sites.add(
             directive,
             NOT_NEEDED,
@@ -252,8 +307,8 @@ def _read_directive(sites: Sites, way: Sequence[Directive], directive: Directive
         sites.add(directive, NOT_NEEDED, "the role listens with TLS where there is a certificate")
     elif name in directives.PASSES:
         read_pass(sites, [*way, directive])
-    elif name == "set":
-        sites.add(directive, NOT_NEEDED, "the value is used for the old site only")
+    elif name == "set" and not directives.is_own_variable(directive):
+        return  # Read by _read_variables().
     elif not (
         directives.is_guard(directive)
         or login.asks_for_password(directive)
@@ -262,7 +317,50 @@ def _read_directive(sites: Sites, way: Sequence[Directive], directive: Directive
         _read_other(sites, way, directive)
 
 
+def _is_the_roles(way: Sequence[Directive], redirect: Directive) -> bool:
+    """Whether the role sends visitors on too: all of them, or those of one path to the same path."""
+    if not directives.REDIRECTS & set(redirect.arguments):
+        return False
+    return way[-1].name != "location" or is_everywhere(way[-1]) or values.keeps_path(redirect)
+
+
+def _read_header(sites: Sites, server: Directive, directive: Directive) -> bool:
+    """What is said to the application of the address that clients have asked for, where the role cannot know; false for all else."""
+    if directive.name not in ("proxy_set_header", "uwsgi_param") or len(directive.words) < 3:
+        return False
+    name, value = directives.environ_name(directive), directive.words[2]
+    prefix = sites.made.inputs.get("nginx_proxy_prefix", "")
+    tls = any({"ssl", "quic"} & set(one.words) for one in server.children("listen"))
+    tls = tls or any(one.arguments == ["on"] for one in server.children("ssl"))
+    if ("$http_x_forwarded_" in value and name in _FORWARDED) or (
+        value in ("https", "on") and name in _SCHEME and not tls
+    ):
+        message = f"a proxy in front of nginx tells this: set {values.PROXIES} to its address, and have it send X-Forwarded-Proto and X-Forwarded-Host"
+        if sites.made.inputs.get(values.PROXIES):
+            sites.add(directive, NOT_NEEDED, "the role takes this from nginx_proxy_trusted_proxies")
+        else:
+            sites.add(directive, PROBLEM, message, values.PROXIES)
+    elif name == "SCRIPT_NAME" and value not in ("", prefix):
+        sites.add(
+            directive,
+            PROBLEM,
+            f"the application lies below {value}: set nginx_proxy_prefix",
+            "nginx_proxy_prefix",
+        )
+    elif name in ("HTTP_HOST", "HTTP_X_FORWARDED_HOST") and not nginx.variables(value):
+        sites.add(
+            directive,
+            NOTE,
+            "the application gets the name that clients ask for instead, if that is one of nginx_proxy_server_names",
+        )
+    else:
+        return False
+    return True
+
+
 def _read_other(sites: Sites, way: Sequence[Directive], directive: Directive) -> None:
+    if _read_header(sites, way[1], directive):
+        return
     shown = directives.shown(directive)
     if directive.name in values.VALUES and any(
         (entry.path, entry.line, entry.name, entry.verdict) == (directive.path, directive.line, shown, CARRIED)
@@ -303,6 +401,25 @@ def _read_guards(sites: Sites, servers: Sequence[tuple[Directive, Directive]]) -
                 sites.add(directive, *_login_of_others(sites, way, directive))
         elif directives.is_guard(directive):
             sites.add(directive, *directives.verdict(directive, sites.remedy(way, directive)))
+
+
+def _read_variables(sites: Sites, servers: Sequence[tuple[Directive, Directive]]) -> None:
+    """The variables of a site: the lines that are to stand in the snippets may need them."""
+    settled = {(entry.path, entry.line, entry.name) for entry in sites.made.entries}
+    moved = {(entry.path, entry.line) for entry in sites.made.entries if entry.verdict == PROBLEM}
+    found = [(way, one) for outer, server in servers for way, one in snippets.walk(server, [outer])]
+    kept = {word for _way, one in found if (one.path, one.line) in moved for word in one.arguments}
+    for _way, directive in found:
+        place = (directive.path, directive.line, directives.shown(directive))
+        if directive.name != "set" or len(directive.words) < 2 or place in settled:
+            continue
+        if _used([directive.words[1]], kept | sites.snippets.words):
+            message = (
+                f"the lines for the snippets of nginx_proxy need {directive.words[1]}: write this line beside them"
+            )
+            sites.add(directive, PROBLEM, message)
+        else:
+            sites.add(directive, NOT_NEEDED, "the value is used for the old site only")
 
 
 def _login_of_others(sites: Sites, way: Sequence[Directive], directive: Directive) -> tuple[str, str]:

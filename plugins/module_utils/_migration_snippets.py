@@ -64,6 +64,9 @@ class Snippets:
         location, rest = place_of(blocks[:depth]), place_of(blocks[depth:])
         if not depth:
             inherited = [(heir, ours) for heir, ours in heirs if _inherits(heir, directive)]
+            if heirs and not inherited:
+                # The locations have lines of their own in its place, and outside of them it holds.
+                return self._any(self.server, rest, directive)
             own = [ours for _heir, ours in inherited if ours] or not heirs
             return (not own or self._in_application(rest, directive)) and not self.without(directive, inherited, rest)
         if (location[:-1], location[-1]) in self.server:
@@ -140,6 +143,11 @@ def _family(directive: Directive) -> tuple[str, ...]:
         # The role writes no such line into its locations.
         return ("uwsgi_param", directive.name)
     return () if directive.name in _NOT_INHERITED else (directive.name,)
+
+
+def is_replaced(directive: Directive, heirs: Iterable[Heir]) -> bool:
+    """Whether each location has lines of its own in the place of a directive of the server."""
+    return bool(_family(directive)) and not any(_inherits(heir, directive) for heir, _ours in heirs)
 
 
 def _inherits(location: Directive, directive: Directive) -> bool:

@@ -21,7 +21,7 @@ _NAME = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]
 _LISTEN_OPTIONS = re.compile(
     r"ssl|default(_server)?|http2|spdy|quic|reuseport|deferred|bind|ipv6only=\w+|backlog=\d+|rcvbuf=\w+|sndbuf=\w+|so_keepalive=.*|fastopen=\d+"
 )
-_NAMES, _PROXIES = "nginx_proxy_server_names", "nginx_proxy_trusted_proxies"
+_NAMES, PROXIES = "nginx_proxy_server_names", "nginx_proxy_trusted_proxies"
 _EVERYWHERE = ("", "*", "0.0.0.0", "[::]")
 _READ_TIMEOUT = 600  # the role's
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -85,12 +85,42 @@ def read_listen(sites: Sites, server: Directive) -> None:
         sites.carry(directive, option, found.port)
 
 
+# Where a redirect leads to: the host, and what comes behind it.
+_ADDRESS = re.compile(r"(?:https?|\$scheme)://(?P<host>[^/$:?#{}]+|\$\w+|\$\{\w+\})(?::\d+)?(?P<rest>.*)")
+_OWN_HOST = ("host", "http_host", "server_name")
+_CONDITIONS = ("$scheme", "$https", "$ssl_protocol", "$server_port", "$host", "$http_host", "$server_name")
+
+
+def redirects(block: Directive) -> list[Directive]:
+    """The directives of a block that send visitors on."""
+    return [one for one in block.children("return", "rewrite") if directives.REDIRECTS & set(one.arguments)]
+
+
+def leads_home(sites: Sites, server: Directive, redirect: Directive) -> bool:
+    """Whether visitors are sent on to the site itself."""
+    target = redirect.words[2] if len(redirect.words) > 2 else redirect.words[1]
+    match = _ADDRESS.fullmatch(target)
+    if not match:
+        return target.startswith("/") and not target.startswith("//")
+    host = match.group("host")
+    if host.startswith("$"):
+        return host.strip("${}") in _OWN_HOST
+    own = {name for directive in server.children("server_name") for name in directive.arguments}
+    return host in sites.names | own
+
+
+def keeps_path(redirect: Directive) -> bool:
+    """Whether visitors who are sent on ask for the same path as before."""
+    match = _ADDRESS.fullmatch(redirect.words[2] if len(redirect.words) > 2 else redirect.words[1])
+    return bool(match) and bool(re.match(r"/?\$", match.group("rest") if match else ""))
+
+
 def read_redirect(sites: Sites, servers: Sequence[Directive]) -> None:
     """Whether visitors without TLS are served, where there is TLS: by default, the role sends them on."""
     with_tls = {
         bool(on or {"ssl", "quic"} & set(directive.words))
         for server in servers
-        if not any(to_https(block) for block in server.children("if"))
+        if not any(to_https(sites, server, block) for block in server.children("if"))
         for on in [any(one.arguments == ["on"] for one in server.children("ssl"))]
         for directive in server.children("listen")
     }
@@ -98,13 +128,18 @@ def read_redirect(sites: Sites, servers: Sequence[Directive]) -> None:
         sites.made.inputs["nginx_proxy_ssl_redirect"] = False
 
 
-def to_https(block: Directive) -> bool:
+def to_https(sites: Sites, server: Directive, block: Directive) -> bool:
+    """Whether a condition sends visitors to the same address with TLS, as the role does."""
     inner = block.block or []
-    return bool(inner) and all(
-        directive.name in ("return", "rewrite")
-        and any("https://" in word for word in directive.arguments)
-        and directives.REDIRECTS & set(directive.arguments)
-        for directive in inner
+    return (
+        bool(inner)
+        and block.arguments[:1] != []
+        and block.words[1].lstrip("(") in _CONDITIONS
+        and redirects(block) == inner
+        and all(
+            "https://" in " ".join(one.arguments) and leads_home(sites, server, one) and keeps_path(one)
+            for one in inner
+        )
     )
 
 
@@ -144,7 +179,7 @@ def _real_ip(sites: Sites, directive: Directive) -> None:
             directive,
             PROBLEM,
             "the role listens on no unix socket, so it has no such proxy: set nginx_proxy_trusted_proxies",
-            _PROXIES,
+            PROXIES,
         )
         return
     proxies = sites.made.inputs.setdefault("nginx_proxy_trusted_proxies", [])
@@ -157,8 +192,8 @@ def _real_ip_header(sites: Sites, directive: Directive) -> None:
     if directive.words[1].lower() == "x-forwarded-for":
         sites.add(directive, NOT_NEEDED, "the role reads this header from nginx_proxy_trusted_proxies")
     else:
-        message = f"the role takes the address of the client from X-Forwarded-For: have the proxy in front of nginx send that header, and set {_PROXIES}"
-        sites.add(directive, PROBLEM, message, _PROXIES)
+        message = f"the role takes the address of the client from X-Forwarded-For: have the proxy in front of nginx send that header, and set {PROXIES}"
+        sites.add(directive, PROBLEM, message, PROXIES)
 
 
 def _gzip(sites: Sites, directive: Directive) -> None:
@@ -186,8 +221,8 @@ def _verify_client(sites: Sites, directive: Directive) -> None:
 INPUTS = {
     "proxy_read_timeout": "nginx_proxy_read_timeout",
     "uwsgi_read_timeout": "nginx_proxy_read_timeout",
-    "set_real_ip_from": _PROXIES,
-    "real_ip_header": _PROXIES,
+    "set_real_ip_from": PROXIES,
+    "real_ip_header": PROXIES,
     "ssl_verify_client": "nginx_proxy_ssl_client_certificate",
 }
 VALUES = {

@@ -21,7 +21,7 @@ _MASKED = rf"\g<shown>{MASK}"
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SECRET_WORD = re.compile(
     r"(?:.*(?:secret|passwd|password|passphrase|passcode|credential|token|apikey)s?"
-    r"|(?!(?:by|com|tres)pass\Z).*pass|.*pwd?|pword|creds?|authorization|bearer|psk|salt|hmac|otp|totp|pin)\Z"
+    r"|(?!(?:by|com|tres)pass\Z).*pass|.*pwd?|pword|creds?|authorization|bearer|psk|salt|hmac|otp|totp|pin|sig|signature)\Z"
 )
 _KEY_WORD = re.compile(r"(?!(?:mon|tur|don|hot|whis|joc|hoc)keys?\Z).*keys?\Z")
 # What a name that ends so has as its value, in whatever way the value has to do with a secret
@@ -41,6 +41,16 @@ _NAME = re.compile(rf"(?<!{_RUN})(?=(?P<name>{_RUN}+))(?P=name)[\"']?\s*[=:]")
 _URL_PASSWORD = re.compile(r"(?P<shown>://[^:/?#@\s]*:)(?P<hidden>.+)")
 _BASIC_AUTH = re.compile(r"(?P<shown>basicauth(?:(?!basicauth)[\w-])*:(?:(?!basicauth)[^,])*,[^:]*:)(?P<hidden>\S+)")
 _BEARER = re.compile(r"(?P<shown>\b(?:bearer|basic)\s+)(?P<hidden>[\w.~+/=-]{8,})", re.IGNORECASE)
+# A user with a password and no scheme before, an option of a command with its value, and a user of HTTP without a password, who is a token
+_USER_PASSWORD = re.compile(
+    r"(?P<shown>(?<![^\s=\"'(,\[{])(?![\w.+-]*(?:mail|mailto|users|contact|_to|_from|sips?|acct|xmpp):)[\w.+-]+:)(?P<hidden>(?!//)[^\s@/,]+)(?=@[\w\[])"
+)
+_OPTION = re.compile(r"(?P<shown>(?<!\S)--?(?P<name>[A-Za-z][\w-]*)\s+)(?P<hidden>[^\s-]\S*)")
+_USER_OPTION = re.compile(r"(?P<shown>(?<!\S)(?:-u|--user)(?:\s+|=)[^\s:]+:)(?P<hidden>\S+)")
+_URL_TOKEN = re.compile(r"(?P<shown>\bhttps?://)(?P<hidden>[^\s:/?#@]{8,})(?=:?@)")
+# How those begin that well-known services give away, and the password of a cluster of uWSGI behind its cipher
+_TOKEN = re.compile(r"(?<![\w-])(?:glpat-|gh[pousr]_|github_pat_|xox[abeprs]-|[rs]k_live_|dckr_pat_)[\w-]{8,}")
+_CIPHER = re.compile(r"(?P<shown>(?<=\s)(?:aes|aria|bf|camellia|cast5?|des|idea|rc\d|seed)[\w-]*:)(?P<hidden>\S+)", re.IGNORECASE)
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?P<rest>.*)")
 _PRIVATE_KEY_END = "-----END "
 
@@ -63,7 +73,10 @@ def _words(name: str) -> tuple[str, ...]:
 
 def is_secret(name: str) -> bool:
     """Whether the option I(name) has a secret value by its name."""
-    return any(_SECRET_WORD.match(word) or _KEY_WORD.match(word) for word in _words(name)) and not _NO_SECRET.fullmatch(name.strip().lower())
+    words = _words(name)
+    if "snmp" in words and "community" in words:
+        return True
+    return any(_SECRET_WORD.match(word) or _KEY_WORD.match(word) for word in words) and not _NO_SECRET.fullmatch(name.strip().lower())
 
 
 def _is_plain(name: str, value: str) -> bool:
@@ -136,8 +149,20 @@ def _mask_one(line: str) -> str:
             line = line[: len(line) - len(value)] + MASK
             break
     line = _BEARER.sub(_MASKED, line)
+    if "@" in line:
+        line = _URL_TOKEN.sub(_MASKED, _USER_PASSWORD.sub(_MASKED, line))
+    if "-" in line:
+        line = _USER_OPTION.sub(_MASKED, _OPTION.sub(_mask_option, line))
+    line = _TOKEN.sub(MASK, _CIPHER.sub(_MASKED, line))
     line = _MIXED.sub(MASK, line)
     return _LONG.sub(_mask_random, line)
+
+
+def _mask_option(match: re.Match[str]) -> str:
+    """Mask the value of an option of a command."""
+    if not is_secret(match["name"]) or _is_plain(match["name"], match["hidden"]):
+        return match[0]
+    return match["shown"] + MASK
 
 
 def _mask_random(match: re.Match[str]) -> str:

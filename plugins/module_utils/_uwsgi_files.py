@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
@@ -52,7 +52,7 @@ def looks_like(text: str) -> str:
         if re.fullmatch(r"\[[^\]]+\].*", line):
             return "INI"
         # An option without a section: its separator tells.
-        if line == "---" or re.match(r"(?:- |[\w.-]+:(?:\s|$))", line):
+        if line == "---" or re.match(r"- |%YAML\b|!|[\"']?[\w.-]+[\"']?\s*:(?:\s|$)", line):
             return "YAML"
         return "INI" if "=" in line else ""
     return ""
@@ -69,25 +69,25 @@ def wrong_format(text: str, path: str, expected: str) -> list[Finding]:
     return [Finding(path, 0, "error", f"the file is {found}, and is read as {expected}: {remedy}")]
 
 
-def _ini(text: str) -> Iterator[Setting]:
+def _ini(text: str, section: str) -> Iterator[Setting]:
     inside = False
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
         if stripped.startswith("["):
-            inside = stripped == "[uwsgi]"
+            inside = stripped == f"[{section}]"
         elif inside and not _COMMENT.fullmatch(line):
             name, _equals, value = stripped.partition("=")
             yield Setting(name.strip(), value.strip(), number)
 
 
-def _yaml(text: str) -> Iterator[Setting]:
+def _yaml(text: str, section: str) -> Iterator[Setting]:
     inside, last = False, ""
     for number, line in enumerate(text.splitlines(), 1):
         if _COMMENT.fullmatch(line) or line.startswith(("---", "...")):
             continue
         stripped = line.strip()
         if not line[0].isspace() and not (inside and stripped.startswith("- ")):
-            inside = stripped.rstrip(": ") == "uwsgi"
+            inside = stripped.rstrip(": ") == section
             continue
         option = _YAML_OPTION.fullmatch(stripped)
         if not inside:
@@ -105,17 +105,17 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
 
-def _json(text: str) -> Iterator[Setting]:
+def _json(text: str, section: str) -> Iterator[Setting]:
     lines = text.splitlines()
     options: Any = json.loads(text)
-    options = options.get("uwsgi", {}) if isinstance(options, dict) else {}
+    options = options.get(section, {}) if isinstance(options, dict) else {}
     for name, value in options.items() if isinstance(options, dict) else ():
         number = next((number for number, line in enumerate(lines, 1) if f'"{name}"' in line), 0)
         for item in value if isinstance(value, list) else [value]:
             yield Setting(name, str(item).lower() if isinstance(item, bool) else str(item), number)
 
 
-def _xml(text: str) -> Iterator[Setting]:
+def _xml(text: str, _section: str) -> Iterator[Setting]:
     text = re.sub(r"(?s)<!--.*?(?:-->|\Z)", lambda match: re.sub(r"[^\n]", " ", match[0]), text)
     done, number = 0, 1
     for match in _XML_OPTION.finditer(text):
@@ -133,9 +133,9 @@ def format_of(path: str) -> str:
     return _EXTENSIONS.get(os.path.splitext(path)[1].lower(), "INI")
 
 
-def read(text: str, kind: str) -> list[Setting]:
-    """The options that uWSGI finds in I(text), in their order."""
-    return list(_READERS[kind](text))
+def read(text: str, kind: str, section: str = "uwsgi") -> list[Setting]:
+    """The options that uWSGI finds in a section of I(text), in their order; in XML, whatever the section is."""
+    return list(_READERS[kind](text, section))
 
 
 def option_findings(
@@ -145,17 +145,39 @@ def option_findings(
     section: str,
     listening: Collection[str] = (),
     known: Collection[str] = (),
+    others: Optional[Mapping[str, Any]] = None,
 ) -> list[Finding]:
-    """What is wrong with I(options), each by itself; what only the service managers of the roles cannot have is worth a warning."""
+    """What is wrong with I(options), each by itself; what only the service managers of the roles cannot have is worth a warning.
+
+    Their values may have names of I(others) in them, or else of one another.
+    """
     return [
         Finding(path, lines.get(name, 0), "warning" if problem.misplaced else "error", problem.text, section, name)
         for name, value in options.items()
-        for problem in uwsgi_options.option_problems(name, value, listening, known)
+        for problem in uwsgi_options.option_problems(name, value, listening, known, options if others is None else others)
     ]
 
 
-def file_findings(path: str, kind: str, listening: Collection[str] = (), known: Collection[str] = ()) -> tuple[list[Finding], list[Setting]]:
-    """What is wrong with the options in the file at I(path), and the options themselves; nothing is, where there is no file."""
+def by_name(settings: Iterable[Setting], others: Optional[Mapping[str, Any]] = None) -> dict[str, list[str]]:
+    """The values of each option, behind those of I(others)."""
+    found = {name: [str(item) for item in (value if isinstance(value, list) else [value])] for name, value in (others or {}).items()}
+    for setting in settings:
+        found.setdefault(setting.name, []).append(setting.value)
+    return found
+
+
+def file_findings(
+    path: str,
+    kind: str,
+    listening: Collection[str] = (),
+    known: Collection[str] = (),
+    others: Optional[Mapping[str, Any]] = None,
+    section: str = "uwsgi",
+) -> tuple[list[Finding], list[Setting]]:
+    """What is wrong with the options in a section of the file at I(path), and the options themselves; nothing is, where there is no file.
+
+    The values may have names of I(others) in them, which are set where the file is loaded from.
+    """
     content = managed_file.read(path)
     if content is None:
         return [], []
@@ -164,31 +186,42 @@ def file_findings(path: str, kind: str, listening: Collection[str] = (), known: 
     if wrong:
         return wrong, []
     try:
-        settings = read(text, kind)
+        settings = read(text, kind, section)
     except ValueError as error:
         return [Finding(path, getattr(error, "lineno", 0), "error", f"uWSGI cannot read this as {kind} ({error}): correct the file")], []
+    names = by_name(settings, others)
     found = [
-        finding for setting in settings for finding in option_findings({setting.name: setting.value}, path, {setting.name: setting.line}, "", listening, known)
+        finding
+        for setting in settings
+        for finding in option_findings({setting.name: setting.value}, path, {setting.name: setting.line}, "", listening, known, names)
     ]
     return found, settings
 
 
-def included_findings(options: Mapping[str, Any], directory: str, listening: Collection[str] = (), known: Collection[str] = ()) -> list[Finding]:
-    """What is wrong with the files that I(options) load, and with those that these load; relative paths are those of I(directory)."""
-    waiting = [(name, str(item)) for name, value in options.items() for item in (value if isinstance(value, list) else [value])]
-    seen: set[str] = set()
+def included_findings(
+    options: Mapping[str, Any], directory: str, listening: Collection[str] = (), known: Collection[str] = (), origin: str = ""
+) -> list[Finding]:
+    """What is wrong with the files that I(options) load, and with those that these load; relative paths are those of I(directory).
+
+    The options are in the file I(origin), of which they may load other sections.
+    """
+    waiting = [(name, str(item), origin) for name, value in options.items() for item in (value if isinstance(value, list) else [value])]
+    seen: set[tuple[str, str]] = set()
     findings = []
+    names = by_name((), options)
     while waiting and len(seen) < _MOST_FILES:
-        name, value = waiting.pop(0)
+        name, value, loader = waiting.pop(0)
         # What uWSGI replaces or reads from elsewhere cannot be followed, and of INI and others a section may be named.
-        place = value.rpartition(":")[0] if re.search(r"\.\w+:[\w-]*\Z", value) else value
+        place, _colon, section = value.rpartition(":") if re.search(r"(?:\.\w+|\A):[\w-]*\Z", value) else (value, "", "")
+        place = place or (loader if section else "")
         if name not in INCLUDES or re.search(r"[%$@]|://", place) or not place:
             continue
         path = os.path.normpath(os.path.join(directory, place))
-        if path in seen:
+        if (path, section) in seen:
             continue
-        seen.add(path)
-        found, settings = file_findings(path, INCLUDES[name] or format_of(path), listening, known)
+        seen.add((path, section))
+        found, settings = file_findings(path, INCLUDES[name] or format_of(path), listening, known, names, section or "uwsgi")
         findings += found
-        waiting += [(setting.name, setting.value) for setting in settings]
+        names = by_name(settings, names)
+        waiting += [(setting.name, setting.value, path) for setting in settings]
     return findings

@@ -12,7 +12,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._secrets import mask_value
@@ -66,7 +67,8 @@ _NUMBER_NAME = re.compile(
 _LARGEST = 2**63 - 1
 # Options that listen, by their names, where no uWSGI is there to be asked what it does with an option
 _LISTENER_NAME = re.compile(
-    r"(?!chmod-|chown-|log-|log2-)(?:.*-)?socket\d?|(?:.*-)?(?:stats|stats-server|ss|subscription-server)|(?:fast|raw|ssl|http|https|forkpty-|tuntap-)router\d?"
+    r"(?!chmod-|chown-|log-|log2-|map-)(?:.*-)?socket\d?|(?:.*-)?(?:stats|stats-server|ss|subscription-server)"
+    r"|(?:fast|raw|ssl|http|https|forkpty-|tuntap-)router\d?"
     r"|https?\d?|udp|snmp|zerg-server|.*-resubscribe-bind|(?:router-)?(?:raw|ssl)"
 )
 # What C(uwsgi --help) says of an option that listens
@@ -74,6 +76,15 @@ _LISTENS = re.compile(r"\bbind to\b|^(?:run|enable|add|expose)\b.*\b(?:server|ro
 # An address that nobody can connect to and a server can listen on: all that the host has
 _EVERYWHERE = re.compile(r"(?:\*|0(?:\.0){0,3}|\[(?:0*:){2,}0*\]|255\.255\.255\.255)?:\d{1,5}")
 _ADDRESS = re.compile(r"(?:\*|[\w.-]*|\[[0-9A-Fa-f:.%]*\]):\d{1,5}")
+# The address among others in a value, of those that have one
+_POOLS = ("zerg-pool", "zergpool")
+_KEYED = re.compile(r"(?:\A|,)\s*(?:addr|socket|udp|udp_servers?)=([^,]+)")
+_KEYED_NAME = re.compile(r"https?\d|cache2")
+# Options that set another option
+_SETTERS = ("set", "vassal-set")
+_PLACEHOLDERS = ("set", "set-ph", "set-placeholder")
+_NAMED = re.compile(r"%\(([\w.-]+)\)")
+_LONGEST_CHAIN = 8
 # What uWSGI replaces before it reads a number
 _PLACEHOLDER = re.compile(r"%[^%\s]|\$\(|@\(")
 # Another option behind a value: a line that has lost its end. Commands and templates may have such text.
@@ -94,12 +105,19 @@ _HARMFUL = {
     "daemonize2": "the service manager runs uWSGI in the foreground: remove it, the log goes to the journal",
     "pidfile": "the service manager knows the process: remove it",
     "pidfile2": "the service manager knows the process: remove it",
+    "safe-pidfile": "the service manager knows the process: remove it",
+    "safe-pidfile2": "the service manager knows the process: remove it",
     "vacuum": "it deletes the sockets of the process that takes over: remove it, the service manager cleans up",
     "uid": "the service manager starts uWSGI as the right user: set uwsgi_user",
     "gid": "the service manager starts uWSGI as the right group: set uwsgi_group",
+    "immediate-uid": "the service manager starts uWSGI as the right user: set uwsgi_user",
+    "immediate-gid": "the service manager starts uWSGI as the right group: set uwsgi_group",
     "chdir": "the service manager starts uWSGI in the right directory: set uwsgi_chdir",
     "touch-reload": _RELOAD,
     "fs-reload": _RELOAD,
+    "fs-brutal-reload": _RELOAD,
+    "reload-on-fd": _RELOAD,
+    "brutal-reload-on-fd": _RELOAD,
     "py-auto-reload": _RELOAD,
     "py-autoreload": _RELOAD,
     "python-auto-reload": _RELOAD,
@@ -141,8 +159,9 @@ def _boolean(value: Any) -> bool:
 
 def is_private_address(address: str) -> bool:
     """Tell whether only this host can reach I(address): a unix socket or a loopback address."""
-    if re.match(r"^(/|\.|@|unix:|fd://)", address) or ":" not in address:
-        return "/" in address or address.startswith(("@", "fd://"))
+    # '=0' is the first shared socket, which is checked where it is made.
+    if re.match(r"^(/|\.|@|unix:|fd://|=\d+\Z)", address) or ":" not in address:
+        return "/" in address or address.startswith(("@", "fd://", "="))
     host = address.rpartition(":")[0].strip("[]")
     if host == "localhost":
         return True
@@ -159,11 +178,18 @@ def what_listens(descriptions: Mapping[str, str]) -> frozenset[str]:
 
 def _address_problem(name: str, text: str, listening: Collection[str]) -> str:
     """Say why what I(text) may listen to must not be listened to; what connects to another host is left alone."""
+    bound = _KEYED.findall(text) if _KEYED_NAME.fullmatch(name) else []
+    # What the processes that join a pool listen to stands behind the socket of the pool.
+    bound += text.partition(":")[2].split(",") if name in _POOLS else []
+    for part in bound:
+        problem = _address_problem("socket", part.strip(), ())
+        if problem:
+            return problem
     listed = name in _LISTENERS
     # For HTTPS, the certificate and the key follow.
     address = text.partition(",")[0].strip()
     listens = listed or name in listening or bool(_LISTENER_NAME.fullmatch(name))
-    if _PLACEHOLDER.search(address):
+    if bound or name == "map-socket" or _PLACEHOLDER.search(address):
         return ""
     reachable = not is_private_address(address) and (listed or (listens and _ADDRESS.fullmatch(address)))
     if reachable or _EVERYWHERE.fullmatch(address):
@@ -223,7 +249,7 @@ def _value_problem(name: str, value: Any, listening: Collection[str] = (), known
         problem = _address_problem(name, text, listening)
         if problem:
             return problem
-    if name == "chmod-socket" and not re.fullmatch(r"0?[0-7][0-7]0", text):
+    if name in ("chmod-socket", "chmod") and not re.fullmatch(r"0?[0-7][0-7]0", text):
         return f"is {text!r}: write a mode that shuts out strangers, such as 660 (bare, it means 666)"
     return ""
 
@@ -236,10 +262,37 @@ class Problem:
     misplaced: bool = False
 
 
-def option_problems(name: object, value: Any, listening: Collection[str] = (), known: Collection[str] = ()) -> list[Problem]:
+def _texts(value: Any) -> list[str]:
+    return [str(item) for item in (value if isinstance(value, list) else [value])]
+
+
+def _meant(item: Any, others: Mapping[str, Any]) -> list[Any]:
+    """What a value may be once uWSGI has put in what C(%(name)) stands for: a placeholder, or the value of another option."""
+    found, done = [item], []
+    for _step in range(_LONGEST_CHAIN):
+        waiting, found = found, []
+        for text in waiting:
+            match = _NAMED.search(text) if isinstance(text, str) else None
+            name = match[1] if match else ""
+            values = _texts(others[name]) if name in others else []
+            values += [part[2].strip() for option in _PLACEHOLDERS for part in map(_parted, _texts(others.get(option, []))) if part[0].strip() == name]
+            if match and values:
+                found += [text[: match.start()] + value + text[match.end() :] for value in values]
+            else:
+                done.append(text)
+    return done or [item]
+
+
+def _parted(text: str) -> tuple[str, str, str]:
+    return text.partition("=")
+
+
+def option_problems(
+    name: object, value: Any, listening: Collection[str] = (), known: Collection[str] = (), others: Mapping[str, Any] = MappingProxyType({})
+) -> list[Problem]:
     """Say what is wrong with one option, wherever it is set.
 
-    A uWSGI that has been asked tells which options are I(listening), and which are I(known).
+    A uWSGI that has been asked tells which options are I(listening), and which are I(known). The value may have names of I(others) in it.
     """
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", name):
         return [Problem("is not the name of a uWSGI option: use letters, digits and '-'")]
@@ -247,8 +300,16 @@ def option_problems(name: object, value: Any, listening: Collection[str] = (), k
         return [Problem(_HARMFUL[name], misplaced=True)]
     if isinstance(value, list) and not value:
         return [Problem("is an empty list: write null to take a default away")]
-    found = (_value_problem(name, item, listening, known) for item in (value if isinstance(value, list) else [value]))
-    return [Problem(problem) for problem in found if problem]
+    found = []
+    for item in value if isinstance(value, list) else [value]:
+        wrong = filter(None, (_value_problem(name, text, listening, known) for text in _meant(item, others)))
+        found += [Problem(problem) for problem in list(wrong)[:1]]
+        if name in _SETTERS and "=" in str(item):
+            option, _equals, setting = str(item).partition("=")
+            for problem in option_problems(option.strip(), setting.strip(), listening, known, others):
+                text = problem.text if problem.misplaced else f"which {problem.text}"
+                found.append(replace(problem, text=f"sets {option.strip()!r}{':' if problem.misplaced else ','} {text}"))
+    return found
 
 
 def problems(options: Mapping[str, Any], variable: str = "uwsgi_options") -> list[str]:
@@ -256,7 +317,7 @@ def problems(options: Mapping[str, Any], variable: str = "uwsgi_options") -> lis
     return [
         f"{variable}: {name}: {problem.text}" if problem.misplaced else f"{variable}: {name if isinstance(name, str) else repr(name)} {problem.text}"
         for name, value in options.items()
-        for problem in option_problems(name, value)
+        for problem in option_problems(name, value, others=options)
     ]
 
 

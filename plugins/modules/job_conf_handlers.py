@@ -52,7 +52,8 @@ options:
     description:
       - With V(present), the handlers and settings are made to be there.
       - With V(absent), the handlers of O(handlers) are removed, and the whole element with the last of them. An element that was in the file
-        before the first handler, empty or with settings, is as it was then. A comment in it notes what it looked like, so do not remove the comment.
+        before the first handler, empty or with settings, is as it was then, and so is a setting that had another value. A comment in it notes what it
+        looked like, so do not remove the comment.
       - With V(absent), each of O(assign_with), O(default), O(max_grab) and O(ready_window_size) that is given, and that the file has with this value, is
         removed too. If nothing of what is given is in the file, nothing changes.
       - With V(absent) and neither O(handlers) nor a setting, or with O(purge=true), the whole element is removed at once. It need not be readable for that.

@@ -513,7 +513,7 @@ msg:
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any, Optional
@@ -799,18 +799,16 @@ class Preflight:
         """Check each uWSGI option by itself, wherever it is set, and in the files that the options load."""
         path, lines, section = self.uwsgi_place
         uwsgi = self.uwsgi[0]
-        asked = (uwsgi.listening, uwsgi.options) if uwsgi else ((), ())
+        listening: Collection[str] = uwsgi.listening if uwsgi else ()
+        known: Collection[str] = uwsgi.options if uwsgi else ()
         directory = self.params["server_dir"] or os.path.dirname(os.path.abspath(self.path))
         found = [
-            *uwsgi_files.option_findings(self.uwsgi_options, path, lines, section, *asked),
-            *uwsgi_files.included_findings(self.uwsgi_options, directory, *asked),
+            *uwsgi_files.option_findings(self.uwsgi_options, path, lines, section, listening, known),
+            *uwsgi_files.included_findings(self.uwsgi_options, directory, listening, known, path),
         ]
         for file in self.params["uwsgi_files"]:
-            of_file, settings = uwsgi_files.file_findings(file, uwsgi_files.format_of(file), *asked)
-            loaded: dict[str, list[str]] = {}
-            for setting in settings:
-                loaded.setdefault(setting.name, []).append(setting.value)
-            found += [*of_file, *uwsgi_files.included_findings(loaded, os.path.dirname(file), *asked)]
+            of_file, settings = uwsgi_files.file_findings(file, uwsgi_files.format_of(file), listening, known)
+            found += [*of_file, *uwsgi_files.included_findings(uwsgi_files.by_name(settings), os.path.dirname(file), listening, known, file)]
         # A comment behind a value is a finding of the file as a whole.
         return [finding for finding in found if not (finding.line and finding.path == self.path and finding.line in self.wrong_lines)]
 

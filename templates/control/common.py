@@ -257,8 +257,8 @@ class Control:
             self.leave()
         again.manager.load(again.defined(), check=False)
         files = "\n".join(f"  {path}" for path in done.files)
-        kept = f"What was rejected is kept in {self.known_good.rejected}."
-        return type(error)("\n".join([f"{error}\nThese files are again as they were when they last worked:\n{files}\n{kept}", *notes]))
+        kept = [f"What was rejected is kept in {done.kept}."] if done.kept else []
+        return type(error)("\n".join([f"{error}\nThese files are again as they were when they last worked:\n{files}", *kept, *notes]))
 
     def defined(self) -> list[str]:
         """The service manager's names for all that it has to know."""

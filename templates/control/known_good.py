@@ -39,6 +39,8 @@ class RollBack:
     # Files that somebody has changed again since the rejected version was read
     changed: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    # Where what was put back before is; nowhere, if there was no space for it
+    kept: Optional[Path] = None
 
 
 class KnownGood:
@@ -253,6 +255,7 @@ class KnownGood:
                 target = self.rejected / path.relative_to("/")
                 safe_files.make_directories(target.parent, mode=0o700)
                 safe_files.write(target, text)
+            done.kept = self.rejected
         except OSError as error:
             done.problems.append(f"what was rejected is not kept: {error.filename or self.rejected}: {error.strerror}")
         with contextlib.suppress(OSError):
@@ -287,7 +290,8 @@ class KnownGood:
         if report["time"] < adopted:
             return ""
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(report["time"]))
-        return f"rolled back at {moment}: {' '.join(report['files'])}; what was rejected is kept in {self.rejected}"
+        kept = f"; what was rejected is kept in {self.rejected}" if self.rejected.exists() else ""
+        return f"rolled back at {moment}: {' '.join(report['files'])}{kept}"
 
     def remove(self) -> None:
         """Forget everything."""

@@ -25,6 +25,9 @@ from .systemd import Systemd, systemctl
 
 LOGS = Path("/var/log/supervisor")
 
+# Debian's unit starts a supervisor that was killed again after 50 seconds.
+PATIENCE = 90
+
 # What uWSGI says when it is asked to stop
 STOPS = "graceful shutdown triggered"
 
@@ -37,9 +40,33 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/local/bin"}
 
 
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["supervisorctl", *arguments], capture_output=True, text=True, check=False, env=_environment())
+
+
+def _answers() -> bool:
+    return _run("pid").returncode == 0
+
+
+def _wait_for_supervisor() -> bool:
+    """Wait for a supervisor that is gone to come back; tell whether it has."""
+    say("wait for supervisor, which does not answer")
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if _answers():
+            return True
+        time.sleep(1)
+    return False
+
+
 def supervisorctl(*arguments: str, check: bool = True) -> str:
-    """Run supervisorctl and return what it printed; it prints errors among the rest."""
-    process = subprocess.run(["supervisorctl", *arguments], capture_output=True, text=True, check=False, env=_environment())
+    """Run supervisorctl and return what it printed; it prints errors among the rest.
+
+    With I(check) an error is raised, and a supervisor that was killed is waited for: that says nothing about a program.
+    """
+    process = _run(*arguments)
+    if check and process.returncode != 0 and not _answers() and _wait_for_supervisor():
+        process = _run(*arguments)
     output = (process.stdout + process.stderr).strip()
     if check and (process.returncode != 0 or "ERROR" in output):
         raise ControlError(f"supervisorctl {' '.join(arguments)}: {output}")

@@ -27,7 +27,7 @@ COLLECTIONS = ROOT / ".ansible" / "collections"
 sys.path.insert(0, str(ROOT.parents[2] if ROOT.parent.parent.name == "ansible_collections" else COLLECTIONS))
 
 # How long an example takes depends on what else the machine does.
-hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("unhurried")
 
 

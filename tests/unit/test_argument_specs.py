@@ -68,7 +68,8 @@ def test_ansible_warns_of_nothing_as_it_reads_the_specifications(root: Path) -> 
     command = [str(Path(sys.executable).with_name("ansible-doc")), "--type", "role", *names]
     process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert all(name.rpartition(".")[2].upper() in process.stdout.upper() for name in names)
-    assert process.stderr == ""
+    # Ansible 14 warns of a collection of its own.
+    assert [line for line in process.stderr.splitlines() if "/ansible/_protomatter" not in line] == []
 
 
 @each_role

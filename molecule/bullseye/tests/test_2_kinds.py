@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from runs import changes_nothing
 
 HANDLERS = "pgrep -f '^/srv/galaxy/venv/bin/python -m galaxy.main '"
 DEFINITIONS = "find /etc -name 'galaxy-handler*' -path '*%s*'"
@@ -65,7 +66,7 @@ def test_supervisor_takes_over_from_systemd(host: Any, play: Any, run_job: Any) 
     assert host.check_output("supervisorctl pid galaxy-handler-handler0") == pid
     assert host.run("galaxy-handlers status").rc == 0
     again = play("molecule/bullseye/converge.yml", "--extra-vars", json.dumps({"job_handlers": 2, **supervisor}))
-    assert "changed=0" in again.stdout, again.stdout
+    changes_nothing(again)
 
 
 def test_mules_run_jobs(host: Any, play: Any, run_job: Any) -> None:

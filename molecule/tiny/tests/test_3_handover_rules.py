@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from load import Load
+from runs import changes_nothing
 from tiny_proof import CONFIG, LIGHT, flawless, master, play_uwsgi, running
 
 pytestmark = pytest.mark.load(**LIGHT)
@@ -86,11 +87,11 @@ def test_socket_gets_another_group_once_nginx_has_it(host: Any, play: Any, load:
         result = play_uwsgi(play)
         assert (result.returncode, "wait for nginx" in result.stdout) == (0, True), result.stdout
         assert group_of_socket(host) == "www-data"
-        assert "changed=0 " in play_uwsgi(play).stdout
+        changes_nothing(play_uwsgi(play))
         result = play("molecule/tiny/nginx_alone.yml")
         assert result.returncode == 0, result.stdout
         assert group_of_socket(host) == "galaxyops-nginx"
-        assert "changed=0 " in play_uwsgi(play).stdout
+        changes_nothing(play_uwsgi(play))
     flawless(load.stop(), *load.stop().versions)
     assert group_of_socket(host) == "galaxyops-nginx"
     assert host.run("tiny-web status").rc == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import changes_nothing
 
 ORIGINAL = (Path(__file__).parents[1] / "files" / "tiny.ini").read_text()
 OURS = (
@@ -42,7 +43,7 @@ def test_absent_removes_what_is_ours_and_nothing_else(host: Any, play: Any) -> N
 
 def test_absent_twice_changes_nothing(play: Any) -> None:
     result = play("molecule/tiny/absent.yml")
-    assert "changed=0 " in result.stdout, result.stdout
+    changes_nothing(result)
 
 
 def test_present_again_after_absent(play: Any, site: Any) -> None:

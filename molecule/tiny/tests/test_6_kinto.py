@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from runs import changes_nothing
 
 ORIGINAL = (Path(__file__).parents[1] / "files" / "kinto.ini").read_text()
 PREPARE = """
@@ -59,7 +60,7 @@ def test_it_works(site: Any) -> None:
 
 def test_a_second_run_changes_nothing(play: Any) -> None:
     result = play("molecule/tiny/kinto.yml")
-    assert "changed=0 " in result.stdout, result.stdout
+    changes_nothing(result)
 
 
 def test_an_application_that_is_not_in_the_file_is_named(play: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from runs import changes_nothing
 from slots import serving
 
 DIRECTORY = "/var/log/tiny"
@@ -132,7 +133,7 @@ def test_logs_of_an_older_version_change_their_owner_and_lose_no_line(host: Any,
 
 def test_a_further_run_changes_nothing(play: Any) -> None:
     result = play("molecule/tiny/uwsgi_alone.yml", "--extra-vars", json.dumps(OPTIONS))
-    assert "changed=0 " in result.stdout, result.stdout
+    changes_nothing(result)
 
 
 def test_without_the_directory_there_is_no_copying(host: Any, play: Any) -> None:

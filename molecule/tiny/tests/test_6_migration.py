@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from old_application import BACKUP, CLEAN, CONFIG, PREPARE, START, Visitor, ask, in_one_line, migrate, run_script, version
+from runs import changes_nothing
 
 SET_UP = """
 printf '<job_conf>\\n  <plugins/>\\n  <handlers>\\n    <handler id="main"/>\\n  </handlers>\\n</job_conf>\\n' > /srv/old/config/job_conf.xml
@@ -113,7 +114,7 @@ def test_the_handler_main_is_called_handler0_and_has_its_jobs(host: Any) -> None
 
 def test_again_changes_nothing(play: Any) -> None:
     result = migrate(play)
-    assert "changed=0 " in result.stdout, result.stdout
+    changes_nothing(result)
 
 
 def test_the_way_back_is_as_smooth(host: Any, play: Any, site: Any, visitor: Visitor, state: str) -> None:

@@ -25,6 +25,7 @@ from old_application import (
     run_script,
     version,
 )
+from runs import changes_nothing
 
 FILES = Path(__file__).parents[1] / "files" / "old_site"
 SITE, PROXY = "/etc/nginx/sites-enabled/old", "/etc/nginx/snippets/old-proxy.conf"
@@ -360,7 +361,7 @@ def test_each_handler_has_a_successor_with_the_variables_of_the_old(host: Any) -
 
 def test_again_changes_nothing(play: Any) -> None:
     result = settle(play)
-    assert "changed=0 " in result.stdout, result.stdout
+    changes_nothing(result)
 
 
 def test_the_way_back_restores_every_byte(

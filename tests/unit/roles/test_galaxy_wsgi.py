@@ -199,6 +199,7 @@ def test_what_has_been_loaded_is_never_looked_through_for_garbage(bridge: Any, m
 def loaded(bridge: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """With what Galaxy was loaded: the global options and its own."""
     calls: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
     def app_pair(global_conf: dict[str, Any], **options: Any) -> tuple[Any, Any]:
         calls.append((global_conf, options))
         return "wsgi", galaxy(galaxy_url_prefix="/from-yml/" if "load_app_kwds" in options else options["galaxy_url_prefix"])

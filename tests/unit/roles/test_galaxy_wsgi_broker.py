@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import datetime
 import importlib.util
+import os
+import socket
+import subprocess
 import sys
 import types
 import uuid
@@ -16,7 +19,7 @@ from typing import Any
 
 import pytest
 from kombu import Connection, Queue
-from sqlalchemy import Column, DateTime, Integer, String, create_engine, delete, insert
+from sqlalchemy import Column, DateTime, Integer, String, create_engine, delete, insert, select
 from sqlalchemy.orm import declarative_base
 
 SOURCE = Path(__file__).resolve().parents[3] / "roles" / "galaxy" / "files" / "galaxy_wsgi" / "broker.py"
@@ -31,6 +34,7 @@ class WorkerProcess(Base):
     id = Column(Integer, primary_key=True)
     server_name = Column(String)
     hostname = Column(String)
+    pid = Column(Integer)
     update_time = Column(DateTime)
 
 
@@ -56,15 +60,12 @@ class Site:
         self.sender = Connection(self.url)
         self.live("main.1.1")
 
-    def live(self, process: str, hours: float = 0) -> None:
+    def live(self, process: str, hours: float = 0, **more: Any) -> None:
         """Write the row of a process, as so many hours ago."""
         now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
         with self.engine.begin() as connection:
-            connection.execute(
-                insert(WorkerProcess).values(
-                    server_name=process, hostname="host", update_time=now - datetime.timedelta(hours=hours)
-                )
-            )
+            values = {"server_name": process, "hostname": "host", "update_time": now - datetime.timedelta(hours=hours)}
+            connection.execute(insert(WorkerProcess).values({**values, **more}))
 
     def age(self, process: str, hours: float) -> None:
         """Make the row of a process older."""
@@ -193,6 +194,23 @@ def test_a_process_lives_as_long_as_its_row_is_not_old(site: Site, hours: float,
     for _sweep in range(3):
         site.broker.sweep()
     assert site.read(name("main.2.1")) == ([TASK] if kept else [])
+
+
+def test_the_row_of_a_process_of_this_host_that_was_killed_is_removed(site: Site) -> None:
+    """And no other: one that lives is only late, and of another host nobody can tell."""
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    here, old = socket.gethostname(), 0.1
+    site.live("killed", old, hostname=here, pid=killed.pid)
+    site.live("late", old, hostname=here, pid=os.getpid())
+    site.live("just killed", 0.01, hostname=here, pid=killed.pid)
+    site.live("elsewhere", old, hostname=f"not-{here}", pid=killed.pid)
+    site.live("of an older Galaxy", old, hostname=here)
+    for _sweep in range(2):
+        site.broker.sweep()
+    with site.engine.connect() as connection:
+        left = set(connection.execute(select(WorkerProcess.server_name)).scalars())
+    assert left == {"main.1.1", "late", "just killed", "elsewhere", "of an older Galaxy"}
 
 
 def test_a_process_that_is_not_among_the_living_itself_removes_nothing_that_waits(site: Site) -> None:

@@ -164,6 +164,19 @@ def test_galaxy_yml_is_named_and_never_written(rendered: dict[str, dict[str, Any
     assert json.loads(files[f"/etc/{instance}/web.json"]["content"]) == found["control"]
 
 
+@pytest.mark.parametrize("name", ["yml", "yml-json", "ini"])
+def test_no_path_is_listed_twice(rendered: dict[str, dict[str, Any]], name: str) -> None:
+    """Which the module that writes them refuses."""
+    paths = [file["path"] for file in rendered[name]["files"]]
+    assert [path for path in paths if paths.count(path) > 1] == []
+
+
+def test_the_bridge_goes_with_the_galaxy_yml(rendered: dict[str, dict[str, Any]]) -> None:
+    python = "/usr/local/lib/galaxyops/galaxy-web/python"
+    files = {file["path"]: file for file in rendered["ini"]["files"]}
+    assert files[python]["state"] == files[f"{python}/galaxy_wsgi"]["state"] == files[f"{python}/galaxy_wsgi/__init__.py"]["state"] == "absent"
+
+
 def test_web_processes_find_the_bridge_beside_their_command(rendered: dict[str, dict[str, Any]]) -> None:
     python = "/usr/local/lib/galaxyops/galaxy-web/python"
     source = ROOT / "roles" / "galaxy" / "files" / "galaxy_wsgi"

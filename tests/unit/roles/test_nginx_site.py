@@ -55,6 +55,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "nginx_proxy_server_snippet": 'uwsgi_param HTTP_X_OWN "of the site";\nuwsgi_param HTTP_X_FORWARDED_EMAIL $http_x_forwarded_email;\n'
         "uwsgi_param SCRIPT_NAME /wrong;\nlocation = /own {\n    uwsgi_param HTTP_X_INNER no;\n    uwsgi_pass unix:/run/galaxy/web.sock;\n}",
     },
+    # As variables of galaxyproject.galaxy say it.
+    "data-elsewhere": {"galaxy_mutable_data_dir": "/srv/galaxy/var", "galaxy_file_path": "/data/galaxy"},
     "asgi": {"nginx_proxy_asgi_paths": ["/api/events/stream", "/api/mcp"], "nginx_proxy_prefix": "/galaxy"},
     "all": {
         "nginx_proxy_asgi_paths": ["/api/events/stream"],
@@ -214,6 +216,12 @@ def test_application_below_a_prefix(sites: dict[str, Path]) -> None:
     assert "uwsgi_request_buffering off;" in block(text, "location /galaxy/api/upload")
     assert "uwsgi_buffering off;" in block(text, "location /galaxy/api/job_files")
     assert 'uwsgi_param SCRIPT_NAME "";' in sites["plain"].read_text()
+
+
+def test_datasets_outside_of_the_data_directory_are_sent(sites: dict[str, Path]) -> None:
+    sent = {name: set(re.findall(r"location /_x_accel_redirect(/\S+) \{", sites[name].read_text())) for name in ("plain", "data-elsewhere")}
+    assert sent["plain"] == {"/srv/galaxy/var/"}
+    assert sent["data-elsewhere"] == {"/srv/galaxy/var/", "/data/galaxy/"}
 
 
 def test_path_is_that_of_the_request_after_one_of_auth_request_too(sites: dict[str, Path]) -> None:

@@ -1246,6 +1246,26 @@ def test_a_program_that_somebody_has_restarted_did_not_fail(
     assert web.manager.is_asked_to_stop(slot) == asked
 
 
+@pytest.mark.parametrize(("gone", "patience", "said"), [(3, 90, ""), (10**6, 1, "no such file")])
+def test_supervisor_that_was_killed_is_waited_for(
+    control: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: int, patience: float, said: str
+) -> None:
+    """That says nothing about the version whose start was asked for. The command here is one that fails so often."""
+    command = tmp_path / "supervisorctl"
+    command.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n[ $(wc -l < {tmp_path}/calls) -gt {gone} ] || {{ echo "unix:///x no such file"; exit 4; }}\necho done\n'
+    )
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(control.supervisor, "PATIENCE", patience)
+    if said:
+        with pytest.raises(control.ControlError, match=said):
+            control.supervisor.supervisorctl("reread")
+    else:
+        assert control.supervisor.supervisorctl("reread") == "done"
+        assert (tmp_path / "calls").read_text().split() == ["reread", "pid", "pid", "pid", "reread"]
+
+
 @pytest.mark.parametrize("kind", ["web", "handlers"])
 def test_what_systemd_runs_is_none_of_supervisors(both: Any, kind: str) -> None:
     """Both record their processes in the same places."""

@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ from typing import Any, NamedTuple
 INTERVAL = float(os.environ.get("GALAXYOPS_SWEEP_INTERVAL") or 300)
 # A process updates its row each minute. A process whose row is older is gone, for example with its host.
 GONE = datetime.timedelta(days=1)
+# A process of this host whose row is older than some of these minutes, and whose pid nobody has, was killed.
+KILLED = datetime.timedelta(minutes=3)
 # A sweep holds a lock on the database for as long as it takes to remove so many rows.
 BATCH = 500
 
@@ -144,6 +147,7 @@ class Broker:
             previous, self.previous = self.previous, newest(tables)
             if not previous:
                 return
+            self._forget_killed()
             living = self._living()
             if self._own_queue() not in living:
                 # This process lives: so the rows do not tell who lives.
@@ -163,17 +167,44 @@ class Broker:
                 tables.remove(message.id.in_(ids))
             tables.remove_queues([*unread, *answers])
 
+    def _forget_killed(self) -> None:
+        """Remove the rows of processes of this host that were killed: a process removes its row itself as it ends."""
+        from galaxy.model import WorkerProcess
+        from sqlalchemy import delete, select
+
+        rows = WorkerProcess.__table__.c
+        old = (rows.hostname == socket.gethostname(), rows.update_time < utcnow() - KILLED)
+        with self.galaxy.model.engine.begin() as connection:
+            for row in connection.execute(select(rows.id, rows.pid).where(*old)).all():
+                if row.pid and not is_running(row.pid):
+                    connection.execute(delete(WorkerProcess.__table__).where(rows.id == row.id, *old))
+
     def _living(self) -> set[str]:
         """The names of the queues of all processes that may live, by the rows that these keep in the database."""
         from galaxy.model import WorkerProcess
         from sqlalchemy import select
 
         rows = WorkerProcess.__table__.c
-        # As Galaxy writes it
-        oldest = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None) - GONE
+        oldest = utcnow() - GONE
         with self.galaxy.model.engine.connect() as connection:
             found = connection.execute(select(rows.server_name, rows.hostname).where(rows.update_time > oldest))
             return {f"{CONTROL}{server_name}@{hostname}" for server_name, hostname in found}
+
+
+def utcnow() -> datetime.datetime:
+    """The time as Galaxy writes it into its tables."""
+    return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process with this number, of whatever user."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def newest(tables: Tables) -> Newest:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -142,10 +143,11 @@ def test_it_is_checked_like_a_file_of_its_own() -> None:
     assert "'handling': Galaxy does not read 'max_grabs' here: write max_grab" in found[0]
     assert "Galaxy does not read 'toolz' here: write tools" in found[2]
     assert "environment 'local': there is no runner 'gone'" in found[1]
-    (message,) = checked(
+    message, no_runner = checked(
         "galaxy:\n  job_config:\n    execution: {default: a, environments: {a: {}}}\n    handling: {assign: [db-skip-locked]}\n"
     )
     assert message.startswith(f"{PATH}:2: job_config: has no mapping 'runners', and Galaxy does not start without one")
+    assert no_runner.startswith(f"{PATH}:3: job_config: environment 'a' has no runner")
     (message,) = checked(GOOD.replace("[db-skip-locked]", "db-skip-locked"))
     assert message.startswith(f"{PATH}:7: job_config: assign is 'db-skip-locked': write a list")
 
@@ -217,9 +219,28 @@ def test_handlers_that_are_to_be_in_it_are_shown_as_they_have_to_be_written() ->
             },
         }
     }
+    # What is written there already, or has to be, is shown too.
+    (message, _setting) = checked(GOOD.replace("assign:", "max_grab: 5\n      assign:"), replace(wanted, ready_window_size=9), mode="static")
+    assert "handling: {assign: [db-skip-locked], max_grab: 5, ready_window_size: 9, processes: {handler0: {}," in message
     text = GOOD.replace("      assign: [db-skip-locked]\n", "").replace("handling:\n", shown + "\n")
     assert checked(text, wanted, mode="static") == []
     assert checked(text.replace("[cluster]", "[other]"), wanted, mode="static") != []
+
+
+@pytest.mark.parametrize(("name", "value"), [("default", "cluster"), ("max_grab", 5), ("ready_window_size", 50)])
+def test_a_setting_that_nobody_would_write_is_shown_as_it_has_to_be_written(name: str, value: Any) -> None:
+    wanted = Handling((), ("db-skip-locked",), **{name: value})
+    (message,) = checked(GOOD, wanted, TWO)
+    line = f"{name}: {value}"
+    assert message == (
+        f"{PATH}:7: job_config: job_handlers_{name} is {value}, and the roles never write a galaxy.yml, where it is not set: "
+        f"write '{line}' below handling, or leave job_handlers_{name} out"
+    )
+    written = GOOD.replace("    handling:\n", f"    handling:\n      {line}\n")
+    assert checked(written, wanted, TWO) == []
+    assert checked(written, Handling((), ("db-skip-locked",)), TWO) == []
+    other = written.replace(line, f"{name}: {'handler0' if name == 'default' else 7}")
+    assert [f"where it is {'handler0' if name == 'default' else 7}: write '{line}'" in message for message in checked(other, wanted, TWO)] == [True]
 
 
 def test_a_handler_that_is_in_it_and_does_not_run_is_warned_about() -> None:

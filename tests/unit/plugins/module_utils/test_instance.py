@@ -121,6 +121,8 @@ def messages(root: Path, instance: str = "galaxy") -> dict[str, str]:
         ("/etc/supervisor/conf.d/galaxy-web.conf", "[program:x]\n", "of somebody else", "uwsgi_instance"),
         ("/etc/supervisor/conf.d/mine.conf", "[program:galaxy-web-1]\n", "has the program galaxy-web-1", "uwsgi_instance"),
         ("/etc/supervisor/supervisord.conf", "[x]\n" * 500 + "[program:galaxy-handler-main]\n", "galaxy-handler-main", "job_handlers_instance"),
+        ("/etc/supervisor/conf.d/mine.conf", "[group:galaxy-web-pool]\nprograms = x\n", "has the program galaxy-web-pool", "uwsgi_instance"),
+        ("/etc/supervisor/conf.d/mine.conf", "[eventlistener:galaxy-handler-x]\n", "has the program galaxy-handler-x", "job_handlers_instance"),
         ("/etc/supervisor/conf.d/galaxy-handlers.conf", "[program:x]\n", "of somebody else", "job_handlers_instance"),
         ("/etc/nginx/sites-available/galaxy.conf", "server {}\n", "of somebody else", "nginx_proxy_instance"),
         ("/etc/nginx/sites-enabled/galaxy.conf", "server {}\n", "of somebody else", "nginx_proxy_instance"),
@@ -136,6 +138,14 @@ def test_file_of_somebody_else_stops_the_role_that_writes_it(tmp_path: Path, pat
     assert owner in said[variable] and "Choose another name, such as uwsgi_instance: gx" in said[variable]
     if is_ours:
         assert list(said) == [variable], "the other roles write other files"
+
+
+def test_program_in_a_file_that_supervisor_includes_is_named(tmp_path: Path) -> None:
+    put(tmp_path, "/etc/supervisor/supervisord.conf", "[supervisord]\n[include]\nfiles = conf.d/*.conf ; ours\n  /srv/programs/*.ini\n")
+    put(tmp_path, "/srv/programs/mine.ini", "[program:galaxy-web-1]\n")
+    assert "/srv/programs/mine.ini (" in messages(tmp_path)["uwsgi_instance"]
+    put(tmp_path, "/srv/programs/mine.ini", "[program:galaxy-webhook]\n")
+    assert messages(tmp_path) == {}
 
 
 def test_masked_unit_is_named(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ XML_EDITS = [
         Handling((Handler("a", ("u",)),), default="a"),
         False,
         "<handlers\n        default = 'a'  extra='&lt;é'>\n        <!-- why -->\n        <handler tags='u' id='x'/> <!-- mine -->\n"
-        '        <handler id="a" tags="u"/>\n    </handlers>',
+        '        NOTE\n        <handler id="a" tags="u"/>\n    </handlers>',
         id="foreign handler, attribute and comments stay",
     ),
     pytest.param(
@@ -311,6 +311,9 @@ def test_xml_element_changes_only_where_it_differs(
         SAMPLE_BASIC.replace("    <destinations>", f"    {part}\n    <destinations>", 1).replace("\n", newline)
         for part in (old, new)
     )
+    # A setting that is changed has a note of all that was there.
+    source = json.dumps(old.replace("\n", newline)).replace("--", "-\\u002d")
+    after = after.replace("NOTE", f"<!-- Previous version: {source} -->")
     assert xml(before, wanted, purge) == after
     assert xml(after, wanted, purge) == after
 
@@ -337,7 +340,7 @@ YAML_EDITS = [
         "      #environment:\n      #  A: b\n    # after x\n",
         Handling((Handler("a", plugins=("p",)),), ("db-skip-locked",), max_grab=1),
         False,
-        "handling:  # jobs\n  max_grab: 1\n  # how\n  assign: [db-skip-locked] # so\n\n  # who\n  processes:\n    x:\n"
+        "handling:  # jobs\n  NOTE\n  max_grab: 1\n  # how\n  assign: [db-skip-locked] # so\n\n  # who\n  processes:\n    x:\n"
         "      #environment:\n      #  A: b\n    a:\n      plugins: [p]\n    # after x\n",
         id="comments stay",
     ),
@@ -387,6 +390,8 @@ def test_yaml_mapping_changes_only_where_it_differs(
         (around + part if last else around.replace("# Where", part + "# Where")).replace("\n", newline)
         for part in (old, new.replace("NEWLINE", json.dumps(newline)[1:-1]))
     )
+    source = json.dumps(old.partition(":")[2].replace("\n", newline))
+    after = after.replace("NOTE", f"# Previous version: {source}")
     assert yml(before, wanted, purge) == after
     assert yml(after, wanted, purge) == after
 
@@ -721,13 +726,13 @@ def test_check_says_what_is_wrong_and_where(name: str, text: str, expected: list
 
 ROUTED_XML = """\
 <job_conf>
-    <plugins/>
+    <plugins><plugin id="local" type="runner" load="galaxy.jobs.runners.local:LocalJobRunner"/></plugins>
     <handlers default="{default}">
         <handler id="handler0" tags="handlers"/>
         <handler id="special0" tags="special"/>
     </handlers>
     <destinations>
-        <destination id="local">
+        <destination id="local" runner="local">
             <resubmit condition="memory_limit_reached" handler="{resubmit}"/>
         </destination>
     </destinations>
@@ -754,7 +759,7 @@ tools:
 - id: upload1
 - class: local
   handler: {tool}
-runners: {{local: {{}}}}
+runners: {{local: {{load: galaxy.jobs.runners.local:LocalJobRunner}}}}
 """
 
 
@@ -998,6 +1003,27 @@ def test_what_galaxy_accepts_has_no_findings(name: str, text: str) -> None:
             "warning",
             "'slurm' is defined 2 times",
         ),
+        (
+            (' load="galaxy.jobs.runners.slurm:SlurmJobRunner"', ""),
+            ("    load: galaxy.jobs.runners.slurm:SlurmJobRunner\n", "    laod: galaxy.jobs.runners.slurm:SlurmJobRunner\n"),
+            "error",
+            "'cluster': there is no runner 'slurm'",
+        ),
+        (
+            ('runner="local"', 'runnr="local"'),
+            ("      runner: local\n", "      runnr: local\n"),
+            "warning",
+            "'local' has no runner",
+        ),
+        (
+            ('user_concurrent_jobs" tag', 'user_concurent_jobs" tag'),
+            ("user_concurrent_jobs\n  tag", "user_concurent_jobs\n  tag"),
+            "error",
+            "is none that Galaxy knows, so this limits nothing: write ",
+        ),
+        (('"long">2<', '"long">two<'), ("long\n  value: 2", "long\n  value: two"), "error", "is 'two', which stops Galaxy"),
+        (('class="local"', 'class="locals"'), ("class: local", "class: locals"), "error", "class 'locals' of tools is none"),
+        (('<tool class="local" ', "<tool "), ("- class: local\n  env", "- env"), "error", "a tool has neither id nor class"),
     ],
 )
 @pytest.mark.parametrize("name", sorted(NAMED))
@@ -1109,6 +1135,39 @@ def test_a_key_that_galaxy_does_not_read_is_named(name: str, old: str, new: str,
     assert old in NAMED[name]
     (finding,) = check(NAMED[name].replace(old, new, 1).encode(), name)
     assert message in f"{finding.line}: {finding.severity}: {finding.message}"
+
+
+OFF = [
+    ("job_conf.xml", 'JobRunner"/>\n    </plugins>', 'JobRunner"><param id="enabled">false</param></plugin>\n    </plugins>', "no runner 'slurm'"),
+    ("job_conf.yml", "slurm:SlurmJobRunner\n", "slurm:SlurmJobRunner\n    enabled: false\n", "no runner 'slurm'"),
+    ("job_conf.yml", "slurm:SlurmJobRunner\n", "slurm:SlurmJobRunner\n    kwds: {enabled: 'no'}\n", "no runner 'slurm'"),
+    ("job_conf.yml", "      runner: dynamic_tpv\n", "      runner: dynamic_tpv\n      enabled: false\n", "default 'tpv' is neither"),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new", "message"), OFF)
+def test_what_is_switched_off_is_not_there(name: str, old: str, new: str, message: str) -> None:
+    assert old in NAMED[name]
+    assert [found for found in check(NAMED[name].replace(old, new, 1).encode(), name) if message in found.message]
+    on = NAMED[name].replace(old, re.sub("false|'no'", "true", new), 1)
+    assert check(on.encode(), name) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("job_conf.xml", "    <limits>", "    <destinations/>\n    <limits>", "there are 2 <destinations> elements (lines"),
+        ("job_conf.yml", "tools:\n", "execution: {}\ntools:\n", "there are 2 keys 'execution' (lines"),
+        ("job_conf.yml", "runners:\n", "runners: {}\nrunners:\n", "there are 2 keys 'runners' (lines"),
+        ("job_conf.xml", '<plugin id="slurm"/>', '<plugins id="slurm"/>', "handler 'handler0': Galaxy does not read 'plugins' here: write plugin"),
+        ("job_conf.xml", '<plugin id="slurm"/>', '<plugin name="slurm"/>', "plugin of handler 'handler0': Galaxy does not read 'name' here: write id"),
+        ("job_conf.xml", "<destinations d", "<tools><tol id='x'/></tools><destinations d", "<tools>: Galaxy does not read 'tol' here: write tool"),
+    ],
+)
+def test_what_galaxy_takes_no_notice_of_is_named(name: str, old: str, new: str, message: str) -> None:
+    assert old in NAMED[name]
+    (finding,) = [found for found in check(NAMED[name].replace(old, new, 1).encode(), name) if message in found.message]
+    assert (finding.severity, finding.line > 0) == ("error", True)
 
 
 @pytest.mark.parametrize(
@@ -1336,6 +1395,15 @@ def starts(draw: st.DrawFn) -> tuple[str, str]:
 @example(("yaml", "handling: {}\nrunners: {}\n"), TWO, Random(0))
 @example(("yaml", "runners: {}\nhandling:"), POOL, Random(0))
 @example(("xml", SAMPLE_BASIC), Handling(), Random(0))
+@example(
+    ("xml", '<job_conf><handlers default="t"><handler id="o" tags="t"/></handlers></job_conf>'),
+    Handling((Handler("0"), Handler("1")), default="1"),
+    Random(3),
+)
+@example(("yaml", "runners: {}\nhandling:\n  max_grab: 4 # mine\n"), POOL, Random(0))
+@example(("yaml", "runners: {}\nhandling:\n  assign: [db-self]\n  processes:\n    o0:\n"), POOL, Random(0))
+@example(("xml", '<job_conf><handlers max_grab="4"/></job_conf>'), POOL, Random(0))
+@example(("xml", '<job_conf>\n <handlers assign_with="db-self">\n  <handler id="o0"/>\n </handlers>\n</job_conf>'), POOL, Random(0))
 def test_absent_undoes_present_whatever_was_there(start: tuple[str, str], wanted: Handling, order: Random) -> None:
     """For all handlers at once, and for one after the other to the last; for settings alone, and for nothing."""
     kind, text = start
@@ -1344,7 +1412,8 @@ def test_absent_undoes_present_whatever_was_there(start: tuple[str, str], wanted
     known = {name for name, value in given_settings.items() if value is not None and getattr(before, name) is not None}
     # What is there already is not added, so that nothing can tell it from what is.
     assume(not before.names & wanted.names)
-    assume(not known or (wanted.handlers and not before.handlers))
+    same = {name for name in known if given_settings[name] == getattr(before, name)}
+    assume(not same or (wanted.handlers and not before.handlers))
     # Galaxy fails on an empty 'processes', so that does not stay without handlers, whatever is set.
     assume(wanted.handlers or before.handlers or "processes:" not in text)
     wanted_alone = replace(wanted, handlers=())
@@ -1361,6 +1430,24 @@ def test_absent_undoes_present_whatever_was_there(start: tuple[str, str], wanted
     for name in ids[:-1]:
         changed = absent(changed, "f", kind, [name]).content
     assert absent(changed, "f", kind, ids[-1:], settings=wanted_alone).content == text.encode()
+
+
+@pytest.mark.parametrize("kind", ["xml", "yaml"])
+def test_absent_undoes_changes_of_a_setting_that_was_there(kind: str) -> None:
+    """Also where the setting was changed again, where handlers came later, and after somebody has changed the rest."""
+    text = {
+        "xml": '<job_conf>\n    <handlers max_grab="4"/>\n</job_conf>\n',
+        "yaml": "runners: {}\nhandling:\n  max_grab: 4\n",
+    }[kind]
+    eight, more = Handling(max_grab=8), Handling(max_grab=16)
+    changed = present(present(text.encode(), "f", kind, eight).content, "f", kind, more).content
+    assert absent(changed, "f", kind, [], settings=eight).content == changed
+    assert absent(changed, "f", kind, [], settings=more).content == text.encode()
+    both = present(present(text.encode(), "f", kind, eight).content, "f", kind, TWO).content
+    assert absent(both, "f", kind, list(TWO.by_id), settings=eight).content == text.encode()
+    theirs = changed.replace(b"16", b"99")
+    assert absent(theirs, "f", kind, [], settings=more).content == theirs
+    assert read(absent(theirs, "f", kind, [], settings=Handling(max_grab=99)).content, "f", kind).max_grab in (None, 4)
 
 
 @settings(deadline=None)

@@ -203,6 +203,10 @@ def test_virtualenv_is_found_in_the_environment(environment: str, virtualenv: st
         ("paster serve /srv/other/config/galaxy.ini", "/srv/galaxy", False),
         (f"paster serve {PATH}.old", "", False),
         (f"cat {PATH}", "", False),
+        (f"gunicorn --paste {PATH} -b 127.0.0.1:8080", "", True),
+        ("bash -c 'cd /srv/galaxy && exec paster serve config/galaxy.ini'", "", True),
+        ('su gx -c "cd /srv/galaxy; sh run.sh"', "/", True),
+        ("bash -c 'cd /srv/other && exec paster serve config/galaxy.ini'", "", False),
         ("sh run.sh", "/srv/galaxy", True),
         ("sh run.sh", "/srv/other", False),
         ("python lib/galaxy/main.py --server-name=handler0", "/srv/galaxy", True),
@@ -303,3 +307,67 @@ def test_program_of_something_else_in_the_same_group_is_named() -> None:
     assert group.action == "stays without them; supervisor stops other and starts it again, because the group changes"
     for text in (f"{WEB}\n{other}[group:galaxy]\nprograms = web\n", f"{WEB}\n{other}"):
         assert not any(leftover.kind == "group" for leftover in read(text).leftovers)
+
+
+# What supervisor and systemd put into a line
+
+
+def test_names_that_supervisor_puts_in_are_read() -> None:
+    command = "command = /srv/galaxy/.venv/bin/paster serve %(here)s/galaxy.ini --server-name=%(program_name)s\n"
+    text = f"[program:main]\nuser = gx\n{command}[program:handler0]\nuser = gx\n{command}[group:g]\nprograms = main,handler0\n"
+    handling = _job_conf.Handling(handlers=(_job_conf.Handler("handler0"),))
+    plan = read(supervisor={"/srv/galaxy/config/s.conf": text}, job_conf=handling)
+    assert (plan.web_programs, plan.handler_programs, plan.groups) == (["main"], ["handler0"], ["g"])
+    assert (plan.problems, "uwsgi_processes" in plan.inputs) == ([], False)
+    text = f"{HANDLER}--server-name=%(group_name)s_%(process_num)s --attach-to-pool=job-handlers\n"
+    assert [one["id"] for one in read(text, job_conf=DYNAMIC).inputs["job_handlers"]] == ["handler_0"]
+    (problem,) = read(text.replace("group_name", "host_node_name"), job_conf=DYNAMIC).problems[:1]
+    assert "nothing tells the names of its processes" in problem
+
+
+def test_percent_sign_in_the_environment_of_a_program_is_single() -> None:
+    text = WEB.replace("user = gx\n", 'user = gx\nenvironment = A="%%d",B=%(program_name)s,C="50%%%%"\n')
+    assert read(text).inputs["uwsgi_environment"] == {"A": "%d", "B": "web", "C": "50%%"}
+
+
+def test_group_of_another_file_is_left_without_the_programs() -> None:
+    files = {
+        "/a.conf": WEB,
+        "/b.conf": "[group:galaxy]\nprograms = web\n",
+        "/c.conf": "[program:other]\ncommand = x\n\n[group:mixed]\nprograms = web,other\n",
+    }
+    plan = read(supervisor={name: files[name] for name in ("/a.conf", "/b.conf")})
+    assert (plan.rewritten, plan.groups) == ({"/a.conf": None, "/b.conf": None}, ["galaxy"])
+    plan = read(supervisor={name: files[name] for name in ("/c.conf", "/a.conf")})
+    assert plan.rewritten == {"/a.conf": None, "/c.conf": files["/c.conf"].replace("web,other", "other")}
+    assert plan.groups == ["mixed"]
+    assert [leftover.path for leftover in plan.leftovers if leftover.kind == "group"] == ["/c.conf"]
+
+
+TEMPLATE = f"[Service]\nUser=gx\nExecStart=/srv/galaxy/.venv/bin/galaxy-main -c {PATH} --server-name=handler%i"
+
+
+def test_instances_of_a_unit_are_no_handler_by_the_name_of_the_template() -> None:
+    units = {"/u/galaxy-handler@.service": f"{TEMPLATE} --attach-to-pool=job-handlers\n"}
+    plan = read(units=units, job_conf=DYNAMIC)
+    assert "job_handlers" not in plan.inputs
+    assert "nothing tells the names of its processes" in plan.problems[0]
+    units = {"/u/galaxy-handler@.service": f"{TEMPLATE}\n"}
+    handlers = tuple(_job_conf.Handler(f"handler{number}") for number in range(2))
+    plan = read(units=units, job_conf=_job_conf.Handling(handlers=handlers))
+    assert (plan.problems, plan.notes) == ([], [])
+    assert "nothing would take the place of" in read(units=units).problems[0]
+
+
+def test_value_that_only_systemd_knows_stops_the_move() -> None:
+    text = "[Service]\nUser=gx\nEnvironment=A=%h/x B=%%h C=%n\nExecStart=/srv/galaxy/.venv/bin/paster serve " + PATH
+    plan = read(units={"/u/web.service": text})
+    assert plan.inputs["uwsgi_environment"] == {"B": "%h", "C": "web.service"}
+    assert plan.can_be_left == ["/u/web.service:3"]
+
+
+def test_each_environment_file_of_a_unit_is_named() -> None:
+    files = "EnvironmentFile=-/etc/default/galaxy\nEnvironmentFile=/etc/b\n"
+    assert read(units={"/u/web.service": f"{UNIT}{files}"}).can_be_left == ["/u/web.service:13", "/u/web.service:14"]
+    none = read(units={"/u/web.service": f"{UNIT}{files}EnvironmentFile=\n"})
+    assert none.problems == []

@@ -326,6 +326,199 @@ def test_connections_that_nginx_passes_to_the_port_stop_the_move() -> None:
     assert read(files, nginx_roots=[NGINX_CONF]).can_be_left == [f"{NGINX_CONF}:2"]
 
 
+# What sends visitors on, or answers beside the application
+
+OURS = "server { server_name a.example.org; location / { proxy_pass http://localhost:8080; } }"
+
+
+@pytest.mark.parametrize(
+    ("server", "is_own"),
+    [
+        ("listen 80;\nreturn 301 https://$host$request_uri;", True),
+        ("server_name www.example.org;\nreturn 301 https://a.example.org$request_uri;", True),
+        ("server_name www.example.org;\nreturn 301 $scheme://$server_name$request_uri;", True),
+        ("if ($host = www.example.org) { return 301 https://$host$request_uri; }\nreturn 404;", True),
+        (
+            "root /srv/acme;\nlocation /.well-known/acme-challenge/ { }\nlocation / { return 301 https://$host$request_uri; }",
+            True,
+        ),
+        ("rewrite ^/(.*)$ https://a.example.org/$1 permanent;", True),
+        # Files, and one address that was renamed.
+        ("root /srv/files;\nlocation /old { return 301 /new; }", False),
+        ("location / { root /srv/files; }\nlocation /old { return 301 /new; }", False),
+        ("location /files { alias /srv/files; }\nlocation / { return 301 https://$host$request_uri; }", False),
+        ("rewrite ^/old$ /new permanent;\nroot /srv/files;", False),
+        ("server_name old.example.org;\nreturn 301 https://elsewhere.example.com$request_uri;", False),
+        ("server_name old.example.org;\nlocation / { rewrite ^ https://elsewhere.example.com/ permanent; }", False),
+        ("return 301 https://$elsewhere$request_uri;", False),
+    ],
+)
+def test_server_beside_goes_only_where_it_sends_visitors_to_the_site(server: str, is_own: bool) -> None:
+    plan = read({"/x": f"{OURS}\nserver {{\n{server}\n}}\n"})
+    assert (plan.problems == []) is is_own, plan.problems
+    if not is_own:
+        assert "a site of something else too" in plan.problems[0]
+        assert plan.sites == []
+
+
+def test_address_that_a_server_beside_sends_on_by_itself_stops_the_move() -> None:
+    server = (
+        "location /dl { return 301 https://$host/downloads; }\nlocation / { return 301 https://$host$request_uri; }"
+    )
+    assert read({"/x": f"{OURS}\nserver {{\n{server}\n}}\n"}).can_be_left == ["/x:3"]
+
+
+@pytest.mark.parametrize(
+    ("block", "is_own"),
+    [
+        ("if ($scheme = http) { return 301 https://$host$request_uri; }", True),
+        ("if ($host = a.example.org) { return 301 https://a.example.org$request_uri; }", True),
+        ("if ($https != on) { rewrite ^ https://$server_name$request_uri permanent; }", True),
+        ("if ($host = old.example.org) { return 301 https://elsewhere.example.com/; }", False),
+        ("if ($http_user_agent ~ bot) { return 302 https://a.example.org/nobots; }", False),
+        ("if ($http_x_forwarded_proto = http) { return 301 https://$host$request_uri; }", False),
+        ("if ($scheme = http) { return 301 https://$host/login; }", False),
+    ],
+)
+def test_condition_is_that_of_the_role_only_where_it_sends_all_visitors_to_https(block: str, is_own: bool) -> None:
+    plan = site(f"listen 80;\nlisten 443 ssl;\n{block}")
+    assert ("/x:5" not in plan.can_be_left) is is_own
+    assert site(f"listen 80;\nlisten 443 ssl;\n{block}", known={SERVER: block}).problems == []
+
+
+@pytest.mark.parametrize(
+    ("definition", "target"),
+    [
+        ("upstream galaxy {\nserver localhost:8080;\nserver 10.0.0.2:8080;\n}", "galaxy"),
+        ("split_clients $remote_addr $to {\n10% 10.0.0.5:8080;\n* 127.0.0.1:8080;\n}", "$to"),
+        ("map $cookie_beta $to {\ndefault 127.0.0.1:8080;\n1 10.0.0.5:8080;\n}", "$to"),
+    ],
+)
+def test_another_machine_behind_the_same_address_stops_the_move(definition: str, target: str) -> None:
+    files = {
+        NGINX_CONF: "http { include conf.d/*; include s/*; }",
+        "/etc/nginx/conf.d/a": definition,
+        "/etc/nginx/s/a": f"server {{ location / {{ proxy_pass http://{target}; }} }}",
+    }
+    (problem,) = read(files, nginx_roots=[NGINX_CONF]).problems
+    assert "another application or machine too" in problem
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict_of_line"),
+    [
+        ("proxy_set_header X-Foo bar", "problem"),
+        ("proxy_hide_header X-Powered-By", "note"),
+        ("proxy_cache zone", "note"),
+        ("proxy_set_header Host $host", "not needed"),
+    ],
+)
+def test_line_for_all_sites_that_ends_with_the_proxy_is_named(line: str, verdict_of_line: str) -> None:
+    files = {
+        NGINX_CONF: f"http {{\n{line};\ninclude s/*; }}",
+        "/etc/nginx/s/a": "server { location / { proxy_pass http://localhost:8080; } }",
+    }
+    assert verdict(read(files, nginx_roots=[NGINX_CONF]), line) == verdict_of_line
+    files["/etc/nginx/s/a"] = (
+        f"server {{ location / {{ proxy_pass http://localhost:8080; {line.rpartition(' ')[0]} x; }} }}"
+    )
+    assert (NGINX_CONF, 2) not in {(entry.path, entry.line) for entry in read(files, nginx_roots=[NGINX_CONF]).entries}
+
+
+def test_guard_that_each_location_replaces_is_not_said_to_be_in_a_snippet() -> None:
+    plan = site("allow 10.0.0.0/8;\ndeny all;", "allow all;")
+    assert (verdict(plan, "deny all"), verdict(plan, "allow all")) == ("not needed", "problem")
+    # Outside of its locations it holds.
+    text = "server {\ndeny all;\nlocation /galaxy { proxy_pass http://127.0.0.1:8080; allow all; }\n}"
+    assert "/x:2" in read({"/x": text}).can_be_left
+
+
+@pytest.mark.parametrize(
+    ("location", "is_noted"),
+    [
+        ("location = /robots.txt { alias /srv/www/robots.txt; }", True),
+        ("location = /favicon.ico { alias /srv/galaxy/static/favicon.ico; }", False),
+        ("location = /robots.txt { root /srv/www; }", True),
+        ("location /static/style { alias /srv/custom/style; }", True),
+        ("location /static/style { alias /srv/galaxy/static/style; }", False),
+        ("location /static/style { alias /srv/galaxy/static/style/blue; }", False),
+    ],
+)
+def test_static_file_from_another_place_is_noted(location: str, is_noted: bool) -> None:
+    assert bool(site(location).notes) is is_noted
+    assert site(location).problems == []
+
+
+def test_files_outside_of_the_locations_stop_the_move() -> None:
+    text = "server {\nroot /srv/www;\nlocation /galaxy { proxy_pass http://127.0.0.1:8080; }\n}"
+    plan = read({"/x": text}, INI + "filter-with = p\n[filter:p]\nuse = egg:PasteDeploy#prefix\nprefix = /galaxy\n")
+    assert plan.can_be_left == ["/x:2"]
+    snippet = "location / { root /srv/www; }"
+    assert read({"/x": text}, known={SERVER: snippet}).problems == []
+    assert read({"/x": text.replace("root /srv/www;", "")}).problems == []
+
+
+@pytest.mark.parametrize(
+    ("line", "known", "is_problem"),
+    [
+        ("proxy_set_header X-Forwarded-Proto https;", {}, True),
+        ("proxy_set_header X-URL-SCHEME https;", {}, True),
+        ("uwsgi_param UWSGI_SCHEME https;", {}, True),
+        ("uwsgi_param HTTPS on;", {}, True),
+        ("proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto;", {}, True),
+        ("proxy_set_header X-Forwarded-Host $http_x_forwarded_host;", {}, True),
+        ("proxy_set_header X-Forwarded-Proto https;", {"nginx_proxy_trusted_proxies": True}, False),
+        ("set_real_ip_from 10.0.0.1;\nproxy_set_header X-Forwarded-Proto https;", {}, False),
+        ("listen 443 ssl;\nproxy_set_header X-Forwarded-Proto https;", {}, False),
+        ("proxy_set_header X-Forwarded-Proto $scheme;", {}, False),
+        ("proxy_set_header X-Forwarded-Proto http;", {}, False),
+    ],
+)
+def test_scheme_that_a_proxy_in_front_tells_needs_its_address(
+    line: str, known: dict[str, Any], is_problem: bool
+) -> None:
+    problems = site(line, known=known).problems
+    assert ["nginx_proxy_trusted_proxies" in problem for problem in problems] == [True] * is_problem
+
+
+def test_prefix_that_nginx_tells_the_application_is_asked_for() -> None:
+    text = "server { location /galaxy { uwsgi_pass 127.0.0.1:8080;\nuwsgi_param SCRIPT_NAME /galaxy; } }"
+    (problem,) = read({"/x": text}).problems
+    assert "set nginx_proxy_prefix" in problem
+    assert read({"/x": text}, known={"nginx_proxy_prefix": True}).problems == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("set $limit_rate 50k", "problem"),
+        ("set $args a=b", "problem"),
+        ("set $mine a", "not needed"),
+        ("underscores_in_headers on", "note"),
+        ("ignore_invalid_headers off", "note"),
+        ("merge_slashes off", "note"),
+        ("merge_slashes on", "not needed"),
+        ("proxy_set_header Host galaxy.internal", "note"),
+        ("proxy_set_header Host $http_host", "not needed"),
+    ],
+)
+def test_line_that_changes_requests_is_named(line: str, found: str) -> None:
+    assert verdict(site(f"{line};"), line) == found
+
+
+def test_variable_that_the_snippets_need_is_named() -> None:
+    lines = "set $foo bar;\nset $unused x;\nproxy_set_header X-Foo $foo;"
+    plan = site(lines)
+    assert sorted(plan.can_be_left) == ["/x:3", "/x:5"]
+    assert site(lines, known={SERVER: "set $foo bar;\nuwsgi_param HTTP_X_FOO $foo;"}).problems == []
+    assert site(lines, leave_behind=["/x:5"]).problems == []
+
+
+def test_guard_in_a_condition_is_to_be_written_with_it() -> None:
+    problems = site("", "if ($bad) {\nreturn 444;\n}").problems
+    assert [problem for problem in problems if "/x:6" in problem and "the block if ($bad)" in problem]
+
+
 # Options of the application that need the old site
 
 

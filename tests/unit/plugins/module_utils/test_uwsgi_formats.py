@@ -254,3 +254,47 @@ def test_uwsgi_serves_the_same_in_every_form(form: str, yml: bool, tmp_path: Pat
     finally:
         process.terminate()
         process.communicate(timeout=60)
+
+
+LOGGING = """\
+[app:main]
+paste.app_factory = logging_app:make
+
+[loggers]
+keys = root
+
+[handlers]
+keys = mine
+
+[formatters]
+keys = mine
+
+[logger_root]
+level = INFO
+handlers = mine
+
+[handler_mine]
+class = StreamHandler
+args = (sys.stderr,)
+formatter = mine
+
+[formatter_mine]
+format = FORMATTED %(name)s %(message)s
+"""
+
+
+@pytest.mark.parametrize("logger", [False, True])
+@pytest.mark.parametrize("form", ["paste", "ini", "yaml", "json", "xml", "command_line"])
+def test_logging_of_the_paste_file_is_applied_with_paste_logger_only(tmp_path: Path, form: str, logger: bool) -> None:
+    (tmp_path / "logging_app.py").write_text("import logging\n\n\ndef make(_config):\n    logging.info('loaded')\n    return lambda *_: []\n")
+    options = {"pythonpath": str(tmp_path), "need-app": True, **({"paste-logger": True} if logger else {})}
+    paste = tmp_path / "app.ini"
+    configuration = made(options, form, str(tmp_path), str(paste))
+    section = "".join(f"{name} = {str(value).lower() if value is True else value}\n" for name, value in configuration.section.items())
+    paste.write_text(f"{LOGGING}\n[uwsgi]\n{section}")
+    for path, text in configuration.files.items():
+        Path(path).write_text(text)
+    command = [UWSGI, *configuration.argv, "--no-server"]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=60, check=False)
+    assert process.returncode == 0, process.stderr
+    assert ("FORMATTED root loaded" in process.stdout + process.stderr) is logger

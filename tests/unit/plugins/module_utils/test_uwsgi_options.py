@@ -47,6 +47,14 @@ def test_merge_lets_none_take_a_default_away() -> None:
         ("hook-post-fork", "exec:test a = b && master = x"),
         ("http-timeout", 30),
         ("set-placeholder", "a = b"),
+        ("set", "a=b"),
+        ("set-ph", "socket=0.0.0.0:80"),
+        ("map-socket", "0:1,2"),
+        ("http-socket", "=0"),
+        ("zergpool", "/run/x.pool:127.0.0.1:4001,/run/y.sock"),
+        ("https2", "addr=127.0.0.1:8443,cert=/c,key=/k"),
+        ("cache2", "name=x,items=10,udp=127.0.0.1:99"),
+        ("subscribe2", "server=192.0.2.7:80,key=a,addr=192.0.2.1:80"),
     ],
 )
 def test_good_values_pass(name: str, value: Any) -> None:
@@ -100,6 +108,18 @@ def test_good_values_pass(name: str, value: Any) -> None:
         ("pythonpath", "lib threads=4", "another option behind its value, 'threads'"),
         ("pythonpath", "lib nobody-knows = 4", "another option behind its value, 'nobody-knows'"),
         ("processes", "4threads = 4", "whole number"),
+        ("set", "http-socket=0.0.0.0:80", "sets 'http-socket', which is '0.0.0.0:80', which other hosts"),
+        ("set", ["a=b", "processes=two"], "sets 'processes', which is 'two': write a whole number"),
+        ("set", "pidfile=/x", "remove it"),
+        ("vassal-set", "socket=:80", "sets 'socket', which is ':80'"),
+        ("zergpool", "/run/x.pool:192.0.2.7:80", "other hosts could reach"),
+        ("zerg-pool", "/run/x.pool:127.0.0.1:80,:81", "other hosts could reach"),
+        ("https2", "addr=192.0.2.7:8443,cert=/c,key=/k", "other hosts could reach"),
+        ("cache2", "name=x,items=10,udp=192.0.2.7:99", "other hosts could reach"),
+        ("chmod", "666", "shuts out strangers"),
+        ("immediate-uid", "galaxy", "set uwsgi_user"),
+        ("safe-pidfile", "/x", "remove it"),
+        ("fs-brutal-reload", "/x", "a reload loses the socket"),
         ("master", "truethreads = 4", "write true or false"),
     ],
 )
@@ -107,6 +127,35 @@ def test_bad_values_are_named_with_the_remedy(name: str, value: Any, part: str) 
     (problem,) = options.problems({name: value})
     assert name in problem
     assert part in problem
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"set-ph": "address=0.0.0.0:80", "socket": "%(address)"}, "socket"),
+        ({"set-placeholder": ["a=1", "host=192.0.2.7"], "http": "%(host):80"}, "http"),
+        ({"my-address": "192.0.2.7:80", "socket": ["/run/x.sock", "%(my-address)"]}, "socket"),
+        ({"a": "%(b)", "b": "two", "processes": "%(a)"}, "processes"),
+        ({"set": "n=two", "threads": "%(n)"}, "threads"),
+    ],
+)
+def test_value_with_placeholders_is_checked_as_uwsgi_reads_it(values: dict[str, Any], name: str) -> None:
+    (problem,) = options.problems(values)
+    assert problem.startswith(f"uwsgi_options: {name} is ")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"set-ph": "address=127.0.0.1:80", "socket": "%(address)"},
+        {"socket": "%(nobody)", "processes": "%(knows)"},
+        {"a": "%(b)", "b": "%(a)", "socket": "%(a)"},
+        {"logformat": "%(addr) %(user)", "set-ph": "user=a"},
+        {"n": 4, "processes": "%(n)"},
+    ],
+)
+def test_placeholder_that_is_right_or_unknown_passes(values: dict[str, Any]) -> None:
+    assert options.problems(values) == []
 
 
 def test_environment_variables_that_set_options_are_checked_as_these() -> None:

@@ -120,7 +120,7 @@ def ini_files(draw: st.DrawFn) -> bytes | None:
         return draw(st.sampled_from([None, b"", b"\n", b"# comment"]))
     lines = draw(st.lists(st.sampled_from(INI_LINES), max_size=8))
     text = draw(newlines).join(lines) + draw(st.sampled_from(["", "\n", "\n\n", "\r\n"]))
-    return text.encode(draw(st.sampled_from(["utf-8", "latin-1"])))
+    return text.encode(draw(st.sampled_from(["utf-8", "utf-8-sig", "latin-1"])))
 
 
 options = st.dictionaries(
@@ -169,6 +169,8 @@ JOB_CONFS = {
                 '<handlers assign_with="db-self" extra="1"/>',
                 "<handlers>\n        <!-- none yet -->\n    </handlers>",
                 '<handlers><handler id="theirs"/></handlers>',
+                '<handlers max_grab="4"/>',
+                '<handlers max_grab="4"><handler id="theirs"/></handlers>',
             )
         ),
     ],
@@ -185,6 +187,8 @@ JOB_CONFS = {
                 "handling: {assign: [db-self]}\n",
                 "handling:\n  assign: [db-self] # c\n",
                 "handling:\n  processes: {theirs: {tags: [t]}}\n",
+                "handling:\n  max_grab: 4 # c\n",
+                "handling:\n  max_grab: 4\n  processes:\n    theirs:\n",
             )
         ),
     ],
@@ -203,7 +207,8 @@ def test_absent_undoes_present_of_job_handlers(
     wanted.update({"max_grab": 8} if pool else {})
     with place() as top:
         path = top / name
-        write(path, None if start is None else start.replace("\n", newline).encode(), mode, owner)
+        encoding = data.draw(st.sampled_from(["utf-8", "utf-8-sig"]))
+        write(path, None if start is None else start.replace("\n", newline).encode(encoding), mode, owner)
         undone(
             lambda **arguments: run_module("job_conf_handlers", path=str(path), **wanted, **arguments),
             top,

@@ -586,16 +586,19 @@ MISTAKES = {
     "pythonpath": "lib threads = 4",
     "fastrouter": "192.0.2.7:80",
     "lazy-apps": "maybe",
+    "set": "http-socket=192.0.2.7:81",
+    "scgi-socket": "%(host):82",
 }
 
 
 def test_mistakes_in_a_section_that_is_there_are_those_of_the_input(run_module: Run, path: Path) -> None:
-    path.write_text("[uwsgi]\n" + "".join(f"{name} = {value}\n" for name, value in MISTAKES.items()) + GOOD[GOOD.index("\n[app") :], encoding="utf-8")
+    options = "".join(f"{name} = {value}\n" for name, value in MISTAKES.items())
+    path.write_text(f"[uwsgi]\n{options}host = 192.0.2.7\n{GOOD[GOOD.index(chr(10) + '[app') :]}", encoding="utf-8")
     section = run_module("paste_check", path=str(path))
     assert section["failed"]
     assert [(finding["option"], finding["line"]) for finding in section["findings"]] == [(name, line) for line, name in enumerate(MISTAKES, 2)]
     path.write_text(GOOD, encoding="utf-8")
-    given = run_module("paste_check", path=str(path), uwsgi_options=MISTAKES)
+    given = run_module("paste_check", path=str(path), uwsgi_options={**MISTAKES, "host": "192.0.2.7"})
     assert [finding["message"] for finding in given["findings"]] == [finding["message"] for finding in section["findings"]]
 
 
@@ -611,7 +614,7 @@ LINES = {"a.ini": "{} = {}\n", "a.yml": "  {}: {}\n", "a.json": ' "{}": "{}",\n'
 @pytest.mark.parametrize("name", FILES)
 def test_mistakes_are_the_same_in_each_format(run_module: Run, path: Path, name: str) -> None:
     file = path.parent / name
-    file.write_text(FILES[name].format("".join(LINES[name].format(*item) for item in MISTAKES.items())), encoding="utf-8")
+    file.write_text(FILES[name].format("".join(LINES[name].format(*item) for item in {**MISTAKES, "host": "192.0.2.7"}.items())), encoding="utf-8")
     expected = [(str(file), option, line) for line, option in enumerate(MISTAKES, 3)]
     vassal = run_module("paste_check", uwsgi_files=[str(file)])
     assert [(finding["path"], finding["option"], finding["line"]) for finding in vassal["findings"]] == expected
@@ -619,6 +622,29 @@ def test_mistakes_are_the_same_in_each_format(run_module: Run, path: Path, name:
     assert included["findings"] == vassal["findings"]
     path.write_text(GOOD.replace("processes = 2", f"include = {name}"), encoding="utf-8")
     assert run_module("paste_check", path=str(path))["findings"] == vassal["findings"]
+
+
+@pytest.mark.parametrize("name", ["a.ini", "a.yml", "a.xml"])
+def test_section_that_a_file_is_loaded_with_is_checked(run_module: Run, path: Path, name: str) -> None:
+    file = path.parent / name
+    text = FILES[name].replace("uwsgi", "web").replace("[other]\nprocesses", "[uwsgi]\nprocesses")
+    file.write_text(text.format(LINES[name].format("http", "0.0.0.0:80")), encoding="utf-8")
+    path.write_text(GOOD.replace("processes = 2", f"include = {name}:web"), encoding="utf-8")
+    assert [(one["path"], one["option"], one["line"]) for one in run_module("paste_check", path=str(path))["findings"]] == [(str(file), "http", 3)]
+
+
+def test_section_of_the_same_file_that_is_loaded_is_checked(run_module: Run, path: Path) -> None:
+    text = GOOD.replace("processes = 2", "ini = :web")
+    path.write_text(f"{text}\n[web]\nini = :more\n[more]\nprocesses = two\n[none]\nprocesses = two\n", encoding="utf-8")
+    line = text.count("\n") + 5
+    assert [(one["path"], one["option"], one["line"]) for one in run_module("paste_check", path=str(path))["findings"]] == [(str(path), "processes", line)]
+
+
+def test_name_that_one_file_sets_is_known_in_the_files_that_it_loads(run_module: Run, path: Path) -> None:
+    (path.parent / "a.ini").write_text("[uwsgi]\nsocket = %(where)\n", encoding="utf-8")
+    path.write_text(GOOD.replace("processes = 2", "set-ph = where=192.0.2.7:80\ninclude = a.ini"), encoding="utf-8")
+    (message,) = messages(run_module("paste_check", path=str(path)))
+    assert message.startswith(f"{path.parent}/a.ini:2: socket: is '192.0.2.7:80'")
 
 
 def test_options_that_only_our_service_managers_mind_are_warned_about_in_a_file(run_module: Run, path: Path) -> None:
@@ -629,7 +655,15 @@ def test_options_that_only_our_service_managers_mind_are_warned_about_in_a_file(
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("galaxy:\n  id_secret: hunter2\n  brand: x\n", "YAML"), ("---\n- a\n", "YAML"), ('{"galaxy": {}}\n', "JSON"), ("<uwsgi>\n<x/>\n</uwsgi>\n", "XML")],
+    [
+        ("galaxy:\n  id_secret: hunter2\n  brand: x\n", "YAML"),
+        ('%YAML 1.2\n---\n"galaxy":\n  brand: x\n', "YAML"),
+        ("'galaxy' :\r\n  brand: x\r\n", "YAML"),
+        ("\ufeff!!map\ngalaxy: {brand: x}\n", "YAML"),
+        ("---\n- a\n", "YAML"),
+        ('{"galaxy": {}}\n', "JSON"),
+        ("<uwsgi>\n<x/>\n</uwsgi>\n", "XML"),
+    ],
 )
 def test_a_file_of_another_format_is_one_finding(run_module: Run, path: Path, text: str, found: str) -> None:
     path.write_text(text, encoding="utf-8")
