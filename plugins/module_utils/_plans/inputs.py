@@ -4,7 +4,7 @@
 """Inputs of a role as typed values.
 
 Ansible checks the types of inputs by the argument specification of a role and then hands over each one as it was written: C("8080") where a number
-is meant, C("yes") for true.
+is meant, C("yes") for true, C(200) or C("a,b") for a list.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
     if kind is str:
         return "" if value is None else str(value)
     if typing.get_origin(kind) is list:
+        if isinstance(value, (str, int, float)):
+            value = str(value).split(",")
         if not isinstance(value, (list, tuple)):
             raise PlanError(f"{name} is {value!r}: write a list")
         (item,) = typing.get_args(kind)

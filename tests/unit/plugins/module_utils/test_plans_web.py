@@ -256,10 +256,17 @@ def test_numbers_are_numbers_whatever_a_command_line_makes_of_them() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "status"), [(200, [200]), ("200", [200]), ("200,302", [200, 302]), ([200, "302"], [200, 302])]
+)
+def test_list_may_be_one_item_or_text_as_the_argument_specification_has_it(given: Any, status: list[int]) -> None:
+    assert control(health_status=given)["health"]["status"] == status
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"processes": "two"}, "uwsgi_processes is 'two': write a whole number"),
-        ({"watch": "/srv"}, "uwsgi_watch is '/srv': write a list"),
+        ({"watch": {"/srv": 1}}, "uwsgi_watch is {'/srv': 1}: write a list"),
         ({"environment": ["A=b"]}, "uwsgi_environment is ['A=b']: write a dictionary"),
         ({"health_status": ["fine"]}, "uwsgi_health_status contains 'fine': write a whole number"),
     ],
