@@ -6,8 +6,8 @@
 
     tools/render.py nginx_proxy site.conf.j2 -e nginx_proxy_prefix=/galaxy
     tools/render.py uwsgi 'systemd/web@.service.j2' -e uwsgi_instance=training
-    tools/render.py uwsgi systemd/web.socket.j2 -e '{"__uwsgi_socket": "{{ __uwsgi_sockets | first }}"}'
-    tools/render.py uwsgi '{{ __uwsgi_control | to_nice_json }}'
+    tools/render.py uwsgi systemd/web.socket.j2 -e '{"__uwsgi_socket": "{{ __uwsgi_plan.sockets | first }}"}'
+    tools/render.py uwsgi '{{ __uwsgi_plan.configuration }}'
 
 A template is looked for in the role and then in templates/. The facts are those of a Debian 12 with systemd and two cores. What preflight
 finds on a host is missing, so a variable that comes from there has to be given with -e.
@@ -62,13 +62,18 @@ def render(role: str, template: str, variables: Sequence[str] = ()) -> str:
             source.write_text(f"{template}\n")
         else:
             source = find(role, template)
+        plan = top / "tasks" / "plan.yml"
         play = {
             "hosts": "localhost",
             "connection": "local",
             "gather_facts": False,
             "vars_files": [str(path) for path in (top / "defaults" / "main.yml", top / "vars" / "main.yml") if path.exists()],
             "vars": {"ansible_facts": FACTS, "ansible_python_interpreter": sys.executable, "role_path": str(top)},
-            "tasks": [{"ansible.builtin.template": {"src": str(source), "dest": str(work / "rendered"), "mode": "0600"}}],
+            # The plan of the role, where it has one.
+            "tasks": [
+                *([{"ansible.builtin.include_tasks": str(plan)}] if plan.exists() else []),
+                {"ansible.builtin.template": {"src": str(source), "dest": str(work / "rendered"), "mode": "0600"}},
+            ],
         }
         (work / "play.yml").write_text(json.dumps([play]))
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory", "localhost,", str(work / "play.yml")]

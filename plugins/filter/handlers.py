@@ -17,8 +17,5 @@ class FilterModule:
         """Return name -> function."""
         return {
             "configured_handlers": _handlers.configured,
-            "expand_handlers": _handlers.expand,
-            "handler_mules": _handlers.mules,
             "handler_problems": _handlers.problems,
-            "handler_processes": _handlers.processes,
         }

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Union
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.config import Handler
+
 # How handlers become known: registered in the job configuration, by attaching themselves to pools, as mules of uWSGI.
 STATIC, DYNAMIC, MULES = "static", "dynamic", "mules"
 
@@ -39,21 +41,24 @@ def pools(handler: dict[str, Any]) -> list[str]:
     return [f"job-handlers.{tag}" for tag in handler["tags"]] or ["job-handlers"]
 
 
-def processes(handlers: Handlers, mode: str, assignment: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def processes(handlers: Handlers, mode: str, assignment: Handler) -> dict[str, Handler]:
     """Return what each process is started from, by its name; an environment, which may be secret, is left out.
 
     The I(assignment) tells how jobs find their handlers: every handler of jobs takes part in it.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Handler] = {}
     for handler in expand(handlers) if mode != MULES else ():
-        name = handler["id"]
-        # Without previous ids the settings are those of earlier releases of the role, so no handler is restarted for nothing.
-        previous = {"previous_ids": handler["previous_ids"]} if handler["previous_ids"] else {}
+        started: Handler = {"id": handler["id"]}
         if handler["workflow_scheduler"]:
-            found[name] = {"id": name, "workflow_scheduler": True, **previous}
+            started["workflow_scheduler"] = True
         else:
-            attached = {"pools": pools(handler)} if mode == DYNAMIC else {}
-            found[name] = {"id": name, "tags": handler["tags"], "plugins": handler["plugins"], **attached, **previous, **assignment}
+            started.update({"tags": handler["tags"], "plugins": handler["plugins"], **assignment})
+            if mode == DYNAMIC:
+                started["pools"] = pools(handler)
+        # Without previous ids the settings are those of earlier releases of the role, so no handler is restarted for nothing.
+        if handler["previous_ids"]:
+            started["previous_ids"] = handler["previous_ids"]
+        found[handler["id"]] = started
     return found
 
 

@@ -10,19 +10,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.config import Socket
+
 LISTEN = ("unix", "tcp", "http")
-
-
-@dataclass(frozen=True)
-class Socket:
-    """A socket: what is spoken there, where it is, and its unit."""
-
-    protocol: str
-    address: str
-    unit: str
 
 
 def parse(address: str) -> Optional[tuple[str, int]]:
@@ -84,11 +76,6 @@ def problems(listen: str, address: str, http_address: str, manager: str) -> list
             "set uwsgi_listen to unix and uwsgi_http_address to '' and let nginx listen, or use systemd"
         )
     return found
-
-
-def as_dicts(instance: str, listen: str, address: str, http_address: str) -> list[dict[str, Any]]:
-    """Return sockets() as the roles use them."""
-    return [asdict(socket) for socket in sockets(instance, listen, address, http_address)]
 
 
 def ports(listen: str, address: str, http_address: str) -> list[dict[str, Any]]:

@@ -99,13 +99,30 @@ options:
         elements: dict
         suboptions:
           regexp:
-            description: A regular expression of Python. C(^) and C($) match at the beginning and end of each line.
+            description: A regular expression of Python. C(^) and C($) match at the beginning and end of each line. Set O(files[].edits[].replace) too.
             type: str
-            required: true
           replace:
             description: What takes the place of each match. C(\\1) stands for a group.
             type: str
-            required: true
+          directive:
+            description:
+              - A directive of nginx, instead of O(files[].edits[].regexp). Where it stands on a line of its own, its value gives way to
+                O(files[].edits[].value), and the line keeps the former value in a comment. Set O(files[].edits[].note) too.
+            type: str
+          value:
+            description: The value of O(files[].edits[].directive). Without a value the directive gets its former one back.
+            type: str
+          note:
+            description: The comment before the former value of O(files[].edits[].directive), such as V(# my role, instead of).
+            type: str
+          keep:
+            description: Whether the first word of the former value stays, with O(files[].edits[].value) behind it.
+            type: bool
+            default: false
+          below:
+            description: If this is set, only a number below this one gives way, and only where no comment follows it.
+            type: int
+            default: 0
       src:
         description: What the link points to, for O(files[].state=link) only and required there. It does not have to exist.
         type: str
@@ -219,6 +236,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _galaxy_config as galaxy_config
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _managed_file as managed_file
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._file_set import FileSetError, parse, report, run
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._nginx_directive import Directive
 
 # Where in the content of a file the value of an option goes.
 PLACE = "@value@"
@@ -287,6 +305,14 @@ def fill_in(entry: dict[str, Any], check_mode: bool) -> list[str]:
     return []
 
 
+def edited(text: str, change: dict[str, Any]) -> str:
+    """Return a text with one of the edits of an entry."""
+    if change["directive"] is None:
+        return re.sub(change["regexp"], change["replace"], text, flags=re.MULTILINE)
+    directive = Directive(change["directive"], change["note"], change["keep"], change["below"])
+    return directive.restored(text) if change["value"] is None else directive.replaced(text, change["value"])
+
+
 def edit(entry: dict[str, Any], check_mode: bool) -> list[str]:
     """Make the edits that an entry names the entry's content, or say why that cannot be; the content is None where there is nothing to edit yet."""
     edits = entry.pop("edits", None)
@@ -300,7 +326,7 @@ def edit(entry: dict[str, Any], check_mode: bool) -> list[str]:
             return [] if check_mode else [f"{entry['path']}: there is no such file to edit: correct the path, or make the file first"]
         text = content.decode()
         for change in edits:
-            text = re.sub(change["regexp"], change["replace"], text, flags=re.MULTILINE)
+            text = edited(text, change)
     except managed_file.ManagedFileError as error:
         return [f"{entry['path']}: {error}"]
     except UnicodeDecodeError as error:
@@ -336,7 +362,18 @@ def main() -> None:
                     "edits": {
                         "type": "list",
                         "elements": "dict",
-                        "options": {"regexp": {"type": "str", "required": True}, "replace": {"type": "str", "required": True}},
+                        "options": {
+                            "regexp": {"type": "str"},
+                            "replace": {"type": "str"},
+                            "directive": {"type": "str"},
+                            "value": {"type": "str"},
+                            "note": {"type": "str"},
+                            "keep": {"type": "bool", "default": False},
+                            "below": {"type": "int", "default": 0},
+                        },
+                        "required_one_of": [["regexp", "directive"]],
+                        "mutually_exclusive": [["regexp", "directive"]],
+                        "required_together": [["regexp", "replace"], ["directive", "note"]],
                     },
                     "src": {"type": "str"},
                     "owner": {"type": "str"},

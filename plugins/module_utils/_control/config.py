@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The configuration of the program: a filter writes it on the controller, and the program reads it on the host.
+"""The configuration of the program: a plan writes it on the controller, and the program reads it on the host.
 
 Both use these classes. So a key that is missing, or that nobody knows, and a value of another type are errors, on both.
 """
@@ -14,6 +14,8 @@ from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from typing import Any, Literal, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 Kind = TypeVar("Kind", bound="Config")
+Manager = Literal["systemd", "supervisor"]
+Handover = Literal["overlap", "in_place"]
 
 
 class ConfigError(ValueError):
@@ -72,7 +74,7 @@ class Socket:
 class Config:
     """What the configurations of web processes and job handlers have in common."""
 
-    manager: Literal["systemd", "supervisor"]
+    manager: Manager
     # What is started with the host
     boot_units: list[str]
     # The files by which each service manager knows the processes; those of one that is chosen no more are removed.
@@ -112,7 +114,7 @@ class WebConfig(Config):
     # The file of the vassal, where each slot is an emperor
     vassal: str
     log_dir: str
-    handover: Literal["overlap", "in_place"]
+    handover: Handover
     allow_interruption: bool
     health: Health
 
@@ -160,19 +162,18 @@ def from_data(kind: type[Kind], data: Any) -> Kind:
 
 def from_json(kind: type[Kind], text: bytes) -> Kind:
     """Read a configuration."""
-    return from_data(kind, with_numbers(json.loads(text)))
+    return from_data(kind, _with_numbers(json.loads(text)))
 
 
 def to_json(config: Config) -> str:
-    """Write a configuration, in the form that it has always had on hosts."""
-    return json.dumps(asdict(config), indent=4, sort_keys=True) + "\n"
+    """Write a configuration in the form that it has always had on hosts, if a host can read it."""
+    data = asdict(config)
+    from_data(type(config), data)
+    return json.dumps(data, indent=4, sort_keys=True) + "\n"
 
 
-def with_numbers(data: Any) -> Any:
-    """Make numbers of those that are text, as the variables of a command line are, and a list of a single status.
-
-    On a host only release 1.0.0 has left any, also in its known-good copies.
-    """
+def _with_numbers(data: Any) -> Any:
+    """Make numbers of those that are text, and a list of a single status: release 1.0.0 wrote them, and its known-good copies have them."""
     if not isinstance(data, dict):
         return data
     names = {"start_timeout", "stop_timeout", "drain_timeout"}

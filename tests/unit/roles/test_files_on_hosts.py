@@ -19,8 +19,6 @@ import render
 
 EXPECTED = Path(__file__).with_name("files_on_hosts")
 
-UWSGI = "__uwsgi_control_inputs + lookup('ansible.builtin.vars', '__uwsgi_' ~ __uwsgi_manager ~ '_files')"
-HANDLERS = "__job_handlers_configuration_files + lookup('ansible.builtin.vars', '__job_handlers_' ~ __job_handlers_manager ~ '_files')"
 TEXT = """\
 {% for file in FILES if file.state | default('file') != 'absent' %}
 === {{ file | dict2items | rejectattr('key', 'in', ['content', 'template', 'template_vars']) | items2dict | to_json(sort_keys=true) }}
@@ -88,9 +86,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_configuration_and_units_are_as_before(case: str) -> None:
     role, inputs = CASES[case]
-    files = UWSGI if role == "uwsgi" else HANDLERS
     # The template of a role is found from within the role alone.
-    files = f"({files}) | rejectattr('path', 'search', 'workflow_schedulers_conf')"
+    files = f"(__{role}_plan.configuration_files + __{role}_plan.definition_files) | rejectattr('path', 'search', 'workflow_schedulers_conf')"
     found = render.render(role, TEXT.replace("FILES", files), [json.dumps({**ON_HOST, **inputs})])
     path = EXPECTED / f"{case}.txt"
     if os.environ.get("REWRITE_FILES_ON_HOSTS"):

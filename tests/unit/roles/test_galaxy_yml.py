@@ -23,22 +23,22 @@ LOCAL = {"id": "local", "load": "galaxy.jobs.runners.local:LocalJobRunner", "end
 
 # The role, the inputs, and what to look at.
 WEB = {
-    "control": "{{ __uwsgi_control }}",
-    "files": "{{ __uwsgi_files }}",
+    "control": "{{ __uwsgi_plan.configuration | from_json }}",
+    "files": "{{ __uwsgi_plan.configuration_files + __uwsgi_program_files }}",
 }
 HANDLERS = {
-    "watch": "{{ __job_handlers_watch }}",
-    "inline": "{{ __job_handlers_inline | bool }}",
-    "runners": "{{ __job_handlers_runners }}",
-    "ending": "{{ __job_handlers_ending_runners }}",
+    "watch": "{{ (__job_handlers_plan.configuration | from_json).watch }}",
+    "inline": "{{ __job_handlers_plan.is_inline }}",
+    "runners": "{{ __job_handlers_plan.runners }}",
+    "ending": "{{ __job_handlers_plan.ending_runners }}",
 }
 MODE = {
     "mode": "{{ job_handlers_mode }}",
     "assign_with": "{{ job_handlers_assign_with }}",
     "file": "{{ job_handlers_config_file }}",
-    "required": "{{ __job_handlers_app_options }}",
+    "required": "{{ __job_handlers_plan.app_options }}",
 }
-LAZY = {"lazy": "{{ __uwsgi_options_merged['lazy-apps'] | bool }}"}
+LAZY = {"lazy": "{{ __uwsgi_plan.options['lazy-apps'] }}"}
 NGINX = {"asgi": "{{ nginx_proxy_asgi_paths }}", "sent": "{{ nginx_proxy_x_accel_dirs }}"}
 # What preflight reports of a host.
 FOUND: dict[str, Any] = {"version": "", "config_file": "", "job_config_inline": False, "job_config_file": "", "database": "", "file_path": ""}
@@ -116,7 +116,10 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
                     "ansible_facts": {"service_mgr": "systemd", "processor_vcpus": 2},
                     "role_path": str(directory),
                 },
-                "tasks": [{"template": {"src": str(top / f"{name}.j2"), "dest": str(top / f"{name}.out"), "mode": "0600"}}],
+                "tasks": [
+                    *([] if wanted is NGINX else [{"include_tasks": str(directory / "tasks" / "plan.yml")}]),
+                    {"template": {"src": str(top / f"{name}.j2"), "dest": str(top / f"{name}.out"), "mode": "0600"}},
+                ],
             }
         )
     (top / "play.yml").write_text(json.dumps(plays))

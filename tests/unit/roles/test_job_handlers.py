@@ -22,7 +22,7 @@ def render(template: str, **variables: Any) -> str:
 
 
 def test_schedulers_are_chosen_by_the_web_processes_and_know_old_workflows() -> None:
-    root = ElementTree.fromstring(render("roles/job_handlers/templates/workflow_schedulers_conf.xml.j2", __job_handlers_schedulers=["w0", "w1"]))
+    root = ElementTree.fromstring(render("roles/job_handlers/templates/workflow_schedulers_conf.xml.j2", __job_handlers_plan={"schedulers": ["w0", "w1"]}))
     # Galaxy calls it "default" where it has no configuration, and that name stands in the database.
     assert (root.get("default"), [core.get("id") for core in root.findall("core")]) == ("default", ["default"])
     (handlers,) = root.findall("handlers")
@@ -31,9 +31,10 @@ def test_schedulers_are_chosen_by_the_web_processes_and_know_old_workflows() -> 
 
 
 def test_supervisor_runs_each_handler_as_a_program_of_its_own() -> None:
-    variables = {"job_handlers_instance": "galaxy", "__job_handlers_command": "/usr/local/sbin/galaxy-handlers", "__job_handlers_stop_seconds": 180}
+    variables = {"job_handlers_instance": "galaxy", "__job_handlers_command": "/usr/local/sbin/galaxy-handlers"}
     parser = ConfigParser(interpolation=None)
-    parser.read_string(render("templates/supervisor/handlers.conf.j2", __job_handlers_processes={"handler0": {}, "w0": {}}, **variables))
+    plan = {"processes": {"handler0": {}, "w0": {}}, "stop_seconds": 180}
+    parser.read_string(render("templates/supervisor/handlers.conf.j2", __job_handlers_plan=plan, **variables))
     # No group: supervisor stops a group as a whole to add one to it.
     assert parser.sections() == ["program:galaxy-handler-handler0", "program:galaxy-handler-w0"]
     assert parser["program:galaxy-handler-w0"]["command"] == "/usr/local/sbin/galaxy-handlers become w0"

@@ -26,14 +26,14 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans import nginx
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans.web_options import default_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._uwsgi_formats import configuration, text
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "nginx_proxy"
+PLAN = {"include_tasks": str(ROLE / "tasks" / "plan.yml")}
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -75,7 +75,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "nginx_proxy_hsts_max_age": 300,
         "nginx_proxy_acme_root": "/var/www/acme",
         "nginx_proxy_location_snippet": "add_header X-Own yes;",
-        "__nginx_proxy_checked": {"result": {"certificate_hash": "0123"}},
     },
 }
 # One that nginx would not take as it is, were it a value of a map.
@@ -85,7 +84,7 @@ PASSWORD = 'auth_basic "Staff";\nauth_basic_user_file /etc/nginx/staff.htpasswd;
 
 def believes(header: str = "HTTP_REMOTE_USER") -> dict[str, Any]:
     """What preflight has found of a Galaxy that lets its proxy log people in."""
-    return {"result": {"certificate_hash": "0123", "remote_user": {"used": True, "header": header, "secret": True}}}
+    return {"result": {"remote_user": {"used": True, "header": header, "secret": True}}}
 
 
 VARIANTS |= {
@@ -154,6 +153,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml"), str(top / f"{name}.json")],
             "vars": facts,
             "tasks": [
+                PLAN,
                 {"set_fact": {"nginx_proxy_site": "{{ lookup('template', '" + str(ROLE / "templates" / template) + "') }}"}},
                 {"template": {"src": str(top / "theirs.j2"), "dest": str(top / f"{name}.{kind}"), "mode": "0644"}},
             ],
@@ -161,16 +161,16 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for name in variants
         for kind, template in ([("conf", "beside.conf.j2"), ("locations", "locations.conf.j2")] if name in BESIDE else [("conf", "site.conf.j2")])
     ]
-    (top / "params.j2").write_text("{{ __nginx_proxy_params_content }}")
+    (top / "params.j2").write_text("{{ __nginx_proxy_plan.params_content }}")
     params = {"template": {"src": str(top / "params.j2"), "dest": str(top / "params.params"), "mode": "0644"}}
-    plays.append({**next(play for play in plays if str(top / "params.json") in play["vars_files"]), "tasks": [params]})
-    (top / "uses.j2").write_text("{{ __nginx_proxy_uses | to_json }}")
+    plays.append({**next(play for play in plays if str(top / "params.json") in play["vars_files"]), "tasks": [PLAN, params]})
+    (top / "uses.j2").write_text("{{ __nginx_proxy_plan.check.nginx_uses | to_json }}")
     for name in variants:
         task = {"template": {"src": str(top / "uses.j2"), "dest": str(top / f"{name}.uses"), "mode": "0644"}}
-        plays.append({**next(play for play in plays if str(top / f"{name}.json") in play["vars_files"]), "tasks": [task]})
+        plays.append({**next(play for play in plays if str(top / f"{name}.json") in play["vars_files"]), "tasks": [PLAN, task]})
     for name in ("plain", "user-header"):
         task = {"template": {"src": str(top / "http.j2"), "dest": str(top / f"{name}.http"), "mode": "0644"}}
-        plays.append({**next(play for play in plays if str(top / f"{name}.json") in play["vars_files"]), "tasks": [task]})
+        plays.append({**next(play for play in plays if str(top / f"{name}.json") in play["vars_files"]), "tasks": [PLAN, task]})
     (top / "play.yml").write_text(json.dumps(plays))
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", str(top / "play.yml")]
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
@@ -248,7 +248,7 @@ def test_every_line_about_the_client_is_there_once(sites: dict[str, Path]) -> No
 
 def test_headers_that_a_client_could_forge_are_written_in_one_order(sites: dict[str, Path]) -> None:
     """Another order in each run would be a change in each run."""
-    wanted = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__nginx_proxy_forgeable"]
+    wanted = list(nginx.FORGEABLE)
     assert re.findall(r'(?m)^ *uwsgi_param (\S+) "";$', sites["plain"].read_text())[: len(wanted) - 1] == wanted[1:]
 
 
@@ -659,10 +659,8 @@ def uwsgi(tmp_path: Path) -> Iterator[str]:
     """A real uWSGI with the role's routes and an application that fails; the socket of it."""
     (tmp_path / "failing.py").write_text(FAILING)
     paste_file, address = tmp_path / "failing.ini", f"127.0.0.1:{free_port()}"
-    options = yaml.safe_load((ROOT / "roles" / "uwsgi" / "vars" / "main.yml").read_text())["__uwsgi_options_default"]
-    options = {name: value for name, value in options.items() if "{{" not in str(value)}
-    options |= {"lazy-apps": True, "pythonpath": str(tmp_path), "threads": 2}
-    made = configuration({**options, "socket": address}, "paste", str(paste_file), str(tmp_path), f"{tmp_path}/include.ini")
+    options = default_options(processes=1, threads=2, lazy=True)
+    made = configuration({**options, "pythonpath": str(tmp_path), "socket": address}, "paste", str(paste_file), str(tmp_path), f"{tmp_path}/include.ini")
     section = "".join(f"{name} = {text(value)}\n" for name, value in made.section.items())
     paste_file.write_text(f"[uwsgi]\n{section}\n[app:main]\npaste.app_factory = failing:app_factory\n")
     for path, content in made.files.items():
@@ -741,109 +739,3 @@ def test_instance_beside_another_gets_what_its_site_sets_for_all(serve: Serve) -
     assert (dict(pairs)["SCRIPT_NAME"], dict(pairs)["PATH_INFO"]) == ("/training", "/x")
     assert identity(pairs) == [("HTTP_GX_SECRET", SECRET)]
     assert dict(site.get("/"))["HTTP_X_OWN"] == "of the site"
-
-
-@pytest.mark.parametrize(
-    ("line", "written"),
-    [
-        ("user www-data;", "user www-data games; # galaxyops.uwsgi.nginx_proxy, instead of www-data;"),
-        ("user  nginx ;\r", "user  nginx games; # galaxyops.uwsgi.nginx_proxy, instead of nginx ;\r"),
-        ("\tuser www-data adm; # ours", "\tuser www-data games; # galaxyops.uwsgi.nginx_proxy, instead of www-data adm; # ours"),
-        ("# user www-data;", "# user www-data;"),
-        # The rest of the line would become a comment.
-        ("user www-data; worker_processes 2;", "user www-data; worker_processes 2;"),
-    ],
-)
-def test_group_of_the_workers_is_written_into_one_line_and_taken_out_again(line: str, written: str) -> None:
-    variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
-    own = variables["__nginx_proxy_own_user_line"].replace("{{ __nginx_proxy_mark }}", variables["__nginx_proxy_mark"])
-    replacement = rf"\1\3 games; {variables['__nginx_proxy_mark']} \2"
-    text = f"# x\n{line}\nevents {{}}\n"
-    for _run in range(2):
-        without = re.sub(own, r"\1\2", text, flags=re.MULTILINE)
-        assert without == f"# x\n{line}\nevents {{}}\n"
-        text = re.sub(variables["__nginx_proxy_user_line"], replacement, without, flags=re.MULTILINE)
-        assert text == f"# x\n{written}\nevents {{}}\n"
-
-
-@pytest.fixture(scope="module")
-def edits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[str, str]]]:
-    """The edits of nginx.conf with some inputs, and those that take them back."""
-    top = tmp_path_factory.mktemp("edits")
-    inputs: dict[str, dict[str, Any]] = {
-        "default": {},
-        "more": {"nginx_proxy_worker_connections": 16384, "nginx_proxy_socket_group": "games"},
-        "few": {"nginx_proxy_worker_connections": 512, "nginx_proxy_socket_group": ""},
-        "none": {"nginx_proxy_worker_connections": 0, "nginx_proxy_socket_group": "www-data"},
-    }
-    plays = []
-    for name, variables in inputs.items():
-        (top / f"{name}.json").write_text(json.dumps(variables))
-        (top / f"{name}.j2").write_text("{{ [__nginx_proxy_main_edits, __nginx_proxy_main_without] | to_json }}")
-        plays.append(
-            {
-                "hosts": "localhost",
-                "gather_facts": False,
-                "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml"), str(top / f"{name}.json")],
-                "vars": {"ansible_facts": {"distribution": "Debian", "distribution_version": "12.5"}},
-                "tasks": [{"template": {"src": str(top / f"{name}.j2"), "dest": str(top / name), "mode": "0644"}}],
-            }
-        )
-    (top / "play.yml").write_text(json.dumps(plays))
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", str(top / "play.yml")]
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-    result = subprocess.run([*command, "-e", f"ansible_python_interpreter={sys.executable}"], env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    found = {}
-    for name in inputs:
-        made, without = ([(one["regexp"], one["replace"]) for one in those] for those in json.loads((top / name).read_text()))
-        found[name], found["without"] = made, without
-    return found
-
-
-MAIN_LINES = [
-    "user www-data;",
-    "user  nginx ;",
-    "\tuser www-data adm; # ours",
-    "# user www-data;",
-    "events { worker_connections 768; }",
-    "worker_connections 768;",
-    "    worker_connections\t\t1024 ; ",
-    "worker_connections 4096;",
-    "worker_connections 768; # few",
-    "",
-    "worker_connections 768",
-]
-
-
-@given(st.lists(st.sampled_from(MAIN_LINES), max_size=6), st.sampled_from(["\n", "\r\n"]), st.lists(st.sampled_from(["default", "more", "few", "none"])))
-def test_nginx_conf_without_the_role_is_as_it_was(edits: dict[str, list[tuple[str, str]]], lines: list[str], newline: str, runs: list[str]) -> None:
-    """Whatever was in it, and with whatever inputs the role has run in between; a second run with the same inputs changes nothing."""
-
-    def edited(text: str, name: str) -> str:
-        for regexp, replacement in edits[name]:
-            text = re.sub(regexp, replacement, text, flags=re.MULTILINE)
-        return text
-
-    start = newline.join([*lines, "events {}"])
-    text = start
-    for name in runs:
-        text = edited(text, name)
-        assert edited(text, name) == text
-    assert edited(text, "without") == start
-
-
-@pytest.mark.parametrize(
-    ("line", "written"),
-    [
-        ("    worker_connections  768;", "    worker_connections 8192; # galaxyops.uwsgi.nginx_proxy, instead of  768;"),
-        ("worker_connections 512; # galaxyops.uwsgi.nginx_proxy, instead of 768", "worker_connections 8192; # galaxyops.uwsgi.nginx_proxy, instead of 768;"),
-        ("worker_connections 2048;", "worker_connections 2048;"),
-        ("worker_connections 768", "worker_connections 768"),
-    ],
-)
-def test_few_connections_become_many(edits: dict[str, list[tuple[str, str]]], line: str, written: str) -> None:
-    text = line
-    for regexp, replacement in edits["default"]:
-        text = re.sub(regexp, replacement, text, flags=re.MULTILINE)
-    assert text == written

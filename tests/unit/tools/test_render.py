@@ -24,7 +24,7 @@ def test_template_that_roles_share_is_rendered_with_the_defaults_of_the_one_that
 
 
 def test_expression_is_rendered_with_the_variables_of_the_role(capsys: pytest.CaptureFixture[str]) -> None:
-    assert render.main(["uwsgi", "{{ __uwsgi_control | to_nice_json }}", "-e", "uwsgi_instance=training"]) == 0
+    assert render.main(["uwsgi", "{{ __uwsgi_plan.configuration }}", "-e", "uwsgi_instance=training"]) == 0
     assert json.loads(capsys.readouterr().out)["command"] == "/usr/local/sbin/training-web"
 
 

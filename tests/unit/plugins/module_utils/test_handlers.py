@@ -129,5 +129,5 @@ def test_mules_have_no_processes_of_their_own() -> None:
 
 def test_filters_are_the_functions() -> None:
     filters = FilterModule().filters()
-    assert filters["expand_handlers"](1)[0]["id"] == "handler0"
+    assert filters["configured_handlers"](1)[0]["id"] == "handler0"
     assert filters["handler_problems"](1) == []

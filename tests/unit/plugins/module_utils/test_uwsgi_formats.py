@@ -18,13 +18,12 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from ansible.errors import AnsibleFilterError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.galaxyops.uwsgi.plugins.filter.uwsgi_options import uwsgi_configuration
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _paste_ini as paste_ini
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils import _uwsgi_formats as formats
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans.web_options import written
 
 UWSGI = os.path.join(sys.prefix, "bin", "uwsgi")
 APPLICATION = Path(__file__).resolve().parents[4] / "molecule" / "utils" / "tiny_app.py"
@@ -107,17 +106,17 @@ def test_truth_is_set_where_an_argument_would_be_an_error() -> None:
 
 
 @pytest.mark.parametrize(("options", "marks"), [({"threads": 4}, {None}), ({"env": ["A=1", "API_TOKEN=x"]}, {True})])
-def test_the_filter_marks_the_files_of_secret_options(options: dict[str, Any], marks: set[Any]) -> None:
+def test_files_of_secret_options_are_marked(options: dict[str, Any], marks: set[Any]) -> None:
     """A diff shows what is written, and what is removed too."""
-    files = uwsgi_configuration(options, "json", "/srv/galaxy.ini", "/etc/galaxy", "/srv/uwsgi.ini")["files"]
+    _made, files = written(options, "json", "/srv/galaxy.ini", "/etc/galaxy", "/srv/uwsgi.ini")
     assert {entry.get("sensitive") for entry in files} == marks
 
 
-def test_the_filter_lists_the_files_of_other_forms_as_absent() -> None:
-    result = uwsgi_configuration({"threads": 4}, "yaml", "/srv/galaxy.ini", "/etc/galaxy", "/srv/uwsgi.ini")
-    assert result["argv"] == ["--yaml", "/etc/galaxy/uwsgi.yml"]
-    assert result["section"] == {}
-    assert [(file["path"], file.get("state", "file")) for file in result["files"]] == [
+def test_files_of_other_forms_are_listed_as_absent() -> None:
+    result, files = written({"threads": 4}, "yaml", "/srv/galaxy.ini", "/etc/galaxy", "/srv/uwsgi.ini")
+    assert result.argv == ["--yaml", "/etc/galaxy/uwsgi.yml"]
+    assert result.section == {}
+    assert [(file["path"], file.get("state", "file")) for file in files] == [
         ("/srv/uwsgi.ini", "absent"),
         ("/etc/galaxy/uwsgi.ini", "absent"),
         ("/etc/galaxy/uwsgi.yml", "file"),
@@ -125,11 +124,9 @@ def test_the_filter_lists_the_files_of_other_forms_as_absent() -> None:
         ("/etc/galaxy/uwsgi.xml", "absent"),
         ("/etc/galaxy/paste.ini", "absent"),
     ]
-    assert uwsgi_configuration({"threads": 4}, "paste", "/g.ini", "/e", "/u.ini")["section"] == {"threads": 4}
-    assert uwsgi_configuration({}, "paste", "/g.ini", "/e", "/u.ini", "x")["argv"] == ["--ini", "/g.ini", "--paste", "config:/g.ini#x"]
-    assert "paste = config:/g.ini#x" in str(uwsgi_configuration({}, "ini", "/g.ini", "/e", "/u.ini", "x")["files"])
-    with pytest.raises(AnsibleFilterError, match="use one of paste, ini"):
-        uwsgi_configuration({}, "toml", "/g.ini", "/e", "/u.ini")
+    assert written({"threads": 4}, "paste", "/g.ini", "/e", "/u.ini")[0].section == {"threads": 4}
+    assert written({}, "paste", "/g.ini", "/e", "/u.ini", "x")[0].argv == ["--ini", "/g.ini", "--paste", "config:/g.ini#x"]
+    assert "paste = config:/g.ini#x" in str(written({}, "ini", "/g.ini", "/e", "/u.ini", "x")[1])
 
 
 YML = "/srv/galaxy/config/galaxy.yml"

@@ -616,6 +616,25 @@ def test_edits_are_taken_back_with_all_else(run_module: Run, tmp_path: Path) -> 
     assert not (tmp_path / "site").exists()
 
 
+def test_directive_gets_a_value_and_its_former_one_back(run_module: Run, tmp_path: Path) -> None:
+    path = tmp_path / "nginx.conf"
+    before = "user www-data;\nevents {\n\tworker_connections 768;\n}\n"
+    path.write_text(before)
+    user = {"directive": "user", "note": "# ours, instead of", "keep": True}
+    connections = {"directive": "worker_connections", "note": "# ours, instead of", "below": 2000}
+    item = {"path": str(path), "edits": [{**user, "value": "games"}, {**connections, "value": "8192"}]}
+    assert run_module("file_set", files=[item])["changed"]
+    assert path.read_text() == (
+        "user www-data games; # ours, instead of www-data;\nevents {\n\tworker_connections 8192; # ours, instead of 768;\n}\n"
+    )
+    assert not run_module("file_set", files=[item])["changed"]
+    assert run_module("file_set", files=[{"path": str(path), "edits": [user, connections]}])["changed"]
+    assert path.read_text() == before
+    incomplete: list[dict[str, Any]] = [{"directive": "user"}, {"regexp": "a"}, {**user, "regexp": "a", "replace": "b"}, {}]
+    for edit in incomplete:
+        assert run_module("file_set", files=[{"path": str(path), "edits": [edit]}])["failed"]
+
+
 @pytest.mark.parametrize(
     ("content", "edits", "said"),
     [

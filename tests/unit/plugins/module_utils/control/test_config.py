@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleFilterError
 from control_helpers import HEALTH, configuration
 
-from ansible_collections.galaxyops.uwsgi.plugins.filter.control_config import KINDS, control_config
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.config import (
+    Config,
     ConfigError,
     HandlersConfig,
     WebConfig,
@@ -23,6 +22,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.config im
     to_json,
 )
 
+KINDS: dict[str, type[Config]] = {"web": WebConfig, "handlers": HandlersConfig}
 HANDLER = {"id": "a", "tags": ["x"], "plugins": [], "assign_with": ["db-preassign"], "default": ""}
 
 
@@ -41,7 +41,7 @@ HANDLER = {"id": "a", "tags": ["x"], "plugins": [], "assign_with": ["db-preassig
 )
 def test_host_reads_what_the_controller_has_written(kind: str, config: dict[str, Any]) -> None:
     written = configuration(kind, **config)
-    text = control_config(written, kind)
+    text = to_json(from_data(KINDS[kind], written))
     assert json.loads(text) == written
     assert to_json(from_json(KINDS[kind], text.encode())) == text
 
@@ -72,8 +72,13 @@ def test_what_is_wrong_is_named(config: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError) as error:
         from_data(WebConfig, data)
     assert str(error.value) == problem
-    with pytest.raises(AnsibleFilterError, match="the configuration of web is wrong"):
-        control_config(data, "web")
+
+
+def test_controller_writes_nothing_that_a_host_cannot_read() -> None:
+    config = from_data(WebConfig, configuration("web"))
+    wrong: Any = ["uwsgi", 4]
+    with pytest.raises(ConfigError, match=r"^argv\[1\] is 4 \(int\), not text$"):
+        to_json(replace(config, argv=wrong))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -100,11 +105,11 @@ def test_settings_of_a_handler_stay_as_they_are() -> None:
         from_data(HandlersConfig, data)
 
 
-def test_numbers_that_are_text_become_numbers_on_the_controller() -> None:
-    """As C(--extra-vars uwsgi_start_timeout=900) has them."""
+def test_numbers_that_are_text_in_the_copies_of_an_earlier_release_are_read_as_numbers() -> None:
+    """As C(--extra-vars uwsgi_start_timeout=9e2) made release 1.0.0 write them."""
     data = configuration("web", stop_timeout="30", health={**HEALTH, "timeout": "9e2", "status": "200,302"})
-    found = json.loads(control_config(data, "web"))
-    assert (found["stop_timeout"], found["health"]["timeout"], found["health"]["status"]) == (30, 900, [200, 302])
+    found = from_json(WebConfig, json.dumps(data).encode())
+    assert (found.stop_timeout, found.health.timeout, found.health.status) == (30, 900, [200, 302])
 
 
 def test_key_that_a_later_release_adds_may_be_missing_in_copies_of_an_earlier_one() -> None:
@@ -114,8 +119,3 @@ def test_key_that_a_later_release_adds_may_be_missing_in_copies_of_an_earlier_on
 
     assert from_data(Later, configuration("handlers")).nice == 0
     assert from_data(Later, configuration("handlers") | {"nice": 5}).nice == 5
-
-
-def test_kind_that_there_is_not_is_named() -> None:
-    with pytest.raises(AnsibleFilterError, match="takes web or handlers, not 'log'"):
-        control_config({}, "log")

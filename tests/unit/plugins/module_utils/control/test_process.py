@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from control_helpers import write
 
-from ansible_collections.galaxyops.uwsgi.plugins.filter.environment_file import environment_file
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans.environment import environment_file
 
 
 def test_a_process_is_known_by_its_number_and_birth(control: Any, etc: Path) -> None:

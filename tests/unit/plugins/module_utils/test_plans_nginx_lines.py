@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tests of the filter server_params."""
+"""Lines of nginx that somebody else has written."""
 
 from __future__ import annotations
 
-from ansible_collections.galaxyops.uwsgi.plugins.filter.server_params import server_params
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans.nginx_lines import server_params
 
 SNIPPET = """
 # uwsgi_param HTTP_COMMENT "no";

@@ -1,13 +1,11 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filter that finds the uwsgi_params that lines of nginx set for a whole server."""
+"""Lines of nginx that somebody else has written, for the places of a site that are theirs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
 
 # A comment, a word with quotes and variables in it, or what ends a directive.
 _TOKEN = re.compile(r"""#[^\n]*|[{};]|(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\$\{\w*\}|\\.|[^\s{};\\])+""", re.DOTALL)
@@ -31,9 +29,6 @@ def server_params(snippet: str) -> list[str]:
     return found
 
 
-class FilterModule:
-    """The filter, by the name that the roles use."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return name -> function."""
-        return {"server_params": server_params}
+def rewrites(text: str) -> bool:
+    """Tell whether lines of nginx have the directive rewrite, or may have it in a file that they include."""
+    return bool(re.search(r"(?m)(^|[;{}])\s*(rewrite|include)\s", text))

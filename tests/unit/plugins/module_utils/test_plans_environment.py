@@ -1,18 +1,18 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filter that writes environment variables as systemd reads them, which is as a shell does."""
+"""Environment variables are written as systemd reads them, which is as a shell does."""
 
 from __future__ import annotations
 
 import subprocess
 
 import pytest
-from ansible.errors import AnsibleFilterError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.galaxyops.uwsgi.plugins.filter.environment_file import FilterModule, environment_file
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans.environment import environment_file
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans.inputs import PlanError
 
 
 def read_back(text: str, name: str) -> str:
@@ -45,9 +45,5 @@ def test_one_line_for_each_variable_in_their_order() -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "1ST", "A-B", "A=B", "Ä", "A\n"])
 def test_a_name_that_no_shell_knows_is_refused(name: str) -> None:
-    with pytest.raises(AnsibleFilterError, match="is not the name of an environment variable: use letters, digits and '_'"):
+    with pytest.raises(PlanError, match="is not the name of an environment variable: use letters, digits and '_'"):
         environment_file({name: "x"})
-
-
-def test_roles_find_the_filter_by_its_name() -> None:
-    assert FilterModule().filters() == {"environment_file": environment_file}
