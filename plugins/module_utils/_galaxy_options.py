@@ -25,6 +25,8 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._paste_ini import 
 
 # What lets uWSGI serve releases that speak ASGI.
 BRIDGE = "galaxy_wsgi:app_factory"
+# What other programs read in a galaxy.yml.
+OTHERS_KEYS = ("gravity", "uwsgi")
 # The option of a Paste Deploy file by which the bridge reads a galaxy.yml.
 NAMES_YML = "galaxy_config_file"
 _FACTORY = re.compile(

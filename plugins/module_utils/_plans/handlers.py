@@ -19,7 +19,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.config im
     Watched,
     to_json,
 )
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._galaxy_options import is_yaml
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._galaxy_options import OTHERS_KEYS, is_yaml
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._mark import MARK
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans import environment, inputs
 
@@ -230,7 +230,7 @@ class _Planner:
         # What other processes and programs read is no reason to restart a handler.
         config: Watched = {"path": wanted.galaxy_config_file}
         if self.is_yml():
-            config["without_keys"] = ["gravity", "uwsgi"]
+            config["without_keys"] = list(OTHERS_KEYS)
         else:
             config["without_section"] = "uwsgi"
         return [

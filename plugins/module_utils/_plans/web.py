@@ -21,7 +21,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.config im
     WebConfig,
     to_json,
 )
-from ansible_collections.galaxyops.uwsgi.plugins.module_utils._galaxy_options import is_yaml
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._galaxy_options import OTHERS_KEYS, is_yaml
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._mark import MARK
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans import environment, inputs, web_options
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._plans.web_values import Found, Inputs
@@ -44,8 +44,6 @@ BUILD_PACKAGES = (
 )
 # Of these packages, one takes the files of another.
 UWSGI_PACKAGES = ("pyuwsgi", "uwsgi", "uwsgidecorators")
-# Sections of a galaxy.yml that other programs read.
-OTHERS_KEYS = ("gravity", "uwsgi")
 
 
 @dataclasses.dataclass(frozen=True)
