@@ -31,6 +31,17 @@ def test_each_role_alone_changes_nothing_either(play: Any) -> None:
         changes_nothing(result)
 
 
+def test_who_finds_the_database_locked_waits(host: Any, site: Any, admin_key: str) -> None:
+    """SQLite lets one process write at a time. A busy machine holds it longer than the five seconds after which Python gives up."""
+    user = User(site.url, admin_key, "locked-out")
+    path = "/srv/galaxy/database/universe.sqlite"
+    hold = f"import sqlite3, time; sqlite3.connect('{path}', isolation_level=None).execute('BEGIN IMMEDIATE'); time.sleep(9)"
+    begun = time.monotonic()
+    host.check_output('runuser -u galaxy -- /usr/bin/python3 -c "%s" > /dev/null 2>&1 & sleep 1', hold)
+    user.galaxy.histories.create_history("written meanwhile")
+    assert time.monotonic() - begun > 5
+
+
 def test_the_web_processes_run_no_job_and_a_reboot_brings_all_back(host: Any, site: Any, container: str, admin_key: str) -> None:
     """Without a handler, and they stop cleanly, a job waits, however long: no web process picks it up."""
     units = "galaxy-handler@handler0 galaxy-handler@handler1"

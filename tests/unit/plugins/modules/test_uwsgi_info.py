@@ -23,12 +23,13 @@ Run = Callable[..., dict[str, Any]]
 
 APPLICATION = """\
 import time
+from pathlib import Path
 
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/broken":
         raise ValueError("broken")
-    if environ["PATH_INFO"] == "/sleep":
-        time.sleep(5)
+    while environ["PATH_INFO"] == "/held" and Path(__file__).with_name("held").exists():
+        time.sleep(0.05)
     start_response("200 OK", [])
     return [b"done"]
 """
@@ -36,7 +37,7 @@ def application(environ, start_response):
 
 def get(path: Path, what: str) -> int:
     """GET a path at a unix socket, and return the status."""
-    connection = UnixConnection(path, timeout=20)
+    connection = UnixConnection(path, timeout=120)
     connection.request("GET", what, headers={"Cookie": "session=hunter2", "X-API-Key": "hunter2"})
     return connection.getresponse().status
 
@@ -100,17 +101,24 @@ def test_counts_what_a_real_uwsgi_did(run_module: Run, run_dir: Path) -> None:
 def test_tells_what_is_under_way_without_its_secrets(run_module: Run, run_dir: Path) -> None:
     """Six requests for four threads: four are at work, two wait in the socket, which uWSGI itself would not tell."""
     http = run_dir / "galaxy" / "web-2" / "http.sock"
+    (run_dir / "held").touch()
     with ThreadPoolExecutor(6) as pool:
-        answers = [pool.submit(get, http, "/sleep?key=hunter2") for _number in range(6)]
-        time.sleep(1.5)
-        result = run_module("uwsgi_info", address=str(http.with_name("stats.sock")))
-        words = workload(http.with_name("stats.sock"))
+        answers = [pool.submit(get, http, "/held?key=hunter2") for _number in range(6)]
+        try:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and not workload(http.with_name("stats.sock")).endswith("; 2 requests wait"):
+                time.sleep(0.1)
+            time.sleep(1.1)
+            result = run_module("uwsgi_info", address=str(http.with_name("stats.sock")))
+            words = workload(http.with_name("stats.sock"))
+        finally:
+            (run_dir / "held").unlink()
         assert [answer.result() for answer in answers] == [200] * 6
     assert (result["busy"], result["idle"], result["busy_threads"], result["listen_queue"]) == (2, 0, 4, 2)
     (server,) = result["servers"]
     running = [request for worker in server["workers_info"] for request in worker["running"]]
-    assert [(request["method"], request["path"]) for request in running] == [("GET", "/sleep")] * 4
-    assert all(1 <= request["seconds"] <= 4 for request in running)
+    assert [(request["method"], request["path"]) for request in running] == [("GET", "/held")] * 4
+    assert all(1 <= request["seconds"] <= 120 for request in running)
     assert "hunter2" not in str(result)
     assert server["slot"] is None
     assert words.startswith("2 workers: 2 busy, 0 idle; 4 of 4 threads busy; ")
