@@ -162,7 +162,7 @@ def from_data(kind: type[Kind], data: Any) -> Kind:
 
 def from_json(kind: type[Kind], text: bytes) -> Kind:
     """Read a configuration."""
-    return from_data(kind, _with_numbers(json.loads(text)))
+    return from_data(kind, _as_written_today(json.loads(text)))
 
 
 def to_json(config: Config) -> str:
@@ -172,8 +172,8 @@ def to_json(config: Config) -> str:
     return json.dumps(data, indent=4, sort_keys=True) + "\n"
 
 
-def _with_numbers(data: Any) -> Any:
-    """Make numbers of those that are text, and a list of a single status: release 1.0.0 wrote them, and its known-good copies have them."""
+def _as_written_today(data: Any) -> Any:
+    """Make numbers and lists of those that are text, and a list of a single status: earlier versions wrote them, and known-good copies have them."""
     if not isinstance(data, dict):
         return data
     names = {"start_timeout", "stop_timeout", "drain_timeout"}
@@ -184,7 +184,20 @@ def _with_numbers(data: Any) -> Any:
         if "status" in health:
             found["status"] = [int(status) for status in re.findall(r"\d+", str(health["status"]))]
         data["health"] = {**health, **found}
+    if "code" in data:
+        data["code"] = _list(data["code"])
+    handlers = data.get("handlers")
+    for handler in handlers.values() if isinstance(handlers, dict) else ():
+        if isinstance(handler, dict) and "assign_with" in handler:
+            handler["assign_with"] = _list(handler["assign_with"])
     return data
+
+
+def _list(value: Any) -> Any:
+    """Read a list as Ansible does: text has commas between its parts."""
+    if isinstance(value, str):
+        return value.split(",") if value else []
+    return [] if value is None else value
 
 
 def _number(value: Any) -> Any:

@@ -189,5 +189,6 @@ def main(request: str) -> Optional[str]:
 
 if __name__ == "__main__":
     # Galaxy's packages are not to be taken for the modules beside this file.
-    sys.path.pop(0)
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]
     raise SystemExit(main(sys.stdin.read()))

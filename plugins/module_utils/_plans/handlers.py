@@ -257,7 +257,7 @@ class _Planner:
             {
                 "path": f"{self.etc}/handlers-environments.json",
                 "state": "file" if self.environments else "absent",
-                "content": json.dumps(self.environments, indent=4, sort_keys=True) + "\n",
+                "content": json.dumps(self.environments, indent=4, sort_keys=True, default=_moment) + "\n",
                 "sensitive": True,
                 **kept,
             },
@@ -282,6 +282,11 @@ class _Planner:
 def _whole(value: Any) -> int:
     """Return the whole number of one of Galaxy's options, and 0 for what is none."""
     try:
-        return int(value)
-    except (TypeError, ValueError):
+        return int(float(value))
+    except (OverflowError, TypeError, ValueError):
         return 0
+
+
+def _moment(value: Any) -> str:
+    """Return a date or a time, which YAML has and JSON has not, as text."""
+    return str(value.isoformat())

@@ -45,7 +45,7 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
         return value
     if typing.get_origin(kind) is list:
         if isinstance(value, (str, int, float)):
-            value = str(value).split(",")
+            value = str(value).split(",") if value != "" else []
         if not isinstance(value, (list, tuple)):
             raise PlanError(f"{name} is {value!r}: write a list")
         (item,) = typing.get_args(kind)

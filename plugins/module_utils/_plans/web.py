@@ -153,7 +153,7 @@ class _Planner:
             wanted.package,
             wanted.install_method,
         ]
-        return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()
 
     def options_file(self) -> str:
         """Return the file that a message names for an option; empty where the option has a line in the Paste Deploy file."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,19 @@ def test_configuration_that_no_host_can_read_is_named() -> None:
     with pytest.raises(AnsibleFilterError) as problem:
         handlers_plan({**INPUTS, "handlers": [{"id": "a", "tags": [7]}]}, {})
     assert str(problem.value) == "the configuration of handlers is wrong: handlers.a.tags[0] is 7 (int), not text"
+
+
+def test_date_in_the_environment_of_a_handler_is_text() -> None:
+    """YAML makes one of C(2024-01-01)."""
+    made = plan(handlers=[{"id": "a", "environment": {"SINCE": datetime.date(2024, 1, 1), "AT": datetime.datetime(2024, 1, 1, 5)}}])
+    (text,) = [entry["content"] for entry in made.configuration_files if entry["path"].endswith("handlers-environments.json")]
+    assert json.loads(text) == {"a": {"AT": "2024-01-01T05:00:00", "SINCE": "2024-01-01"}}
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("4.5", 42), ("45.0", 165), ("soon", 30), ("inf", 30)])
+def test_time_that_galaxy_gives_its_threads_may_have_decimals(written: str, seconds: int) -> None:
+    assert control(options(monitor_thread_join_timeout=written), stop_timeout=0)["stop_timeout"] == seconds
+
+
+def test_empty_text_is_an_empty_list() -> None:
+    assert control(assign_with="")["handlers"]["handler0"]["assign_with"] == control(assign_with=[])["handlers"]["handler0"]["assign_with"]

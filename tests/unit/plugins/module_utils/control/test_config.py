@@ -112,6 +112,15 @@ def test_numbers_that_are_text_in_the_copies_of_an_earlier_release_are_read_as_n
     assert (found.stop_timeout, found.health.timeout, found.health.status) == (30, 900, [200, 302])
 
 
+def test_lists_that_are_text_in_the_copies_of_an_earlier_version_are_read_as_lists() -> None:
+    """A roll back brings such a copy back, and every later start reads it."""
+    assert from_json(WebConfig, json.dumps(configuration("web", code="/a,/b")).encode()).code == ["/a", "/b"]
+    for written, meant in (("db-preassign", ["db-preassign"]), ("", []), (None, [])):
+        data = configuration("handlers", handlers={"a": {**HANDLER, "assign_with": written}})
+        found = from_json(HandlersConfig, json.dumps(data).encode())
+        assert found.handlers["a"]["assign_with"] == meant
+
+
 def test_key_that_a_later_release_adds_may_be_missing_in_copies_of_an_earlier_one() -> None:
     @dataclass(frozen=True)
     class Later(HandlersConfig):
