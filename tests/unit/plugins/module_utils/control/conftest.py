@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Callable
 
 import pytest
@@ -46,11 +47,21 @@ class Modules:
     """The modules of the program, imported anew, so that they read the environment of the test."""
 
     def __init__(self) -> None:
-        for name in [name for name in sys.modules if name == PACKAGE or name.startswith(f"{PACKAGE}.")]:
-            del sys.modules[name]
+        self.before = self.take_out()
         names = sorted(path.stem for path in (MODULE_UTILS / "_control").glob("*.py") if path.stem != "__init__")
         self.modules = {name: importlib.import_module(f"{PACKAGE}.{name}") for name in names}
         self.main = self.modules["__main__"]
+
+    @staticmethod
+    def take_out() -> dict[str, ModuleType]:
+        """Take the modules of the program out of those that have been imported."""
+        names = [name for name in sys.modules if name == PACKAGE or name.startswith(f"{PACKAGE}.")]
+        return {name: sys.modules.pop(name) for name in names}
+
+    def put_back(self) -> None:
+        """Have the modules that were imported before: other tests have classes of them."""
+        self.take_out()
+        sys.modules.update(self.before)
 
     def __getattr__(self, name: str) -> Any:
         """Find a module, or else a function or class in whichever module has it."""
@@ -63,11 +74,13 @@ class Modules:
 
 
 @pytest.fixture
-def control(places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Modules:
+def control(places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Modules]:
     """The modules of the program, with directories of their own."""
     for name, value in places.items():
         monkeypatch.setenv(name, value)
-    return Modules()
+    modules = Modules()
+    yield modules
+    modules.put_back()
 
 
 @pytest.fixture(scope="session")
