@@ -37,7 +37,7 @@ def test_who_finds_the_database_locked_waits(host: Any, site: Any, admin_key: st
     path = "/srv/galaxy/database/universe.sqlite"
     hold = f"import sqlite3, time; held = sqlite3.connect('{path}', isolation_level=None); held.execute('BEGIN IMMEDIATE'); time.sleep(9)"
     begun = time.monotonic()
-    host.check_output('runuser -u galaxy -- /usr/bin/python3 -c "%s" > /dev/null 2>&1 & sleep 1', hold)
+    host.check_output('runuser -u galaxy -- /usr/bin/python3 -c %s > /dev/null 2>&1 & sleep 1', hold)
     user.galaxy.histories.create_history("written meanwhile")
     assert time.monotonic() - begun > 5
 
