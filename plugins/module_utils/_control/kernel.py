@@ -22,11 +22,12 @@ def owner(pid: int) -> int:
 
 
 def born(pid: int) -> float:
-    """When a process was started, by the clock; 0 when there is none."""
+    """When a process was started at the latest, by the clock; 0 when there is none."""
     ticks = start_time(pid)
     if not ticks:
         return 0.0
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(ticks) / os.sysconf("SC_CLK_TCK")
+    # The kernel tells the hundredth of a second that it was in, by its beginning.
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + (int(ticks) + 1) / os.sysconf("SC_CLK_TCK")
 
 
 def children(pid: int) -> list[int]:

@@ -32,6 +32,17 @@ def test_a_process_is_known_by_its_number_and_birth(control: Any, etc: Path) -> 
     assert process.start_seconds is None
 
 
+def test_process_is_not_taken_for_older_than_it_is(control: Any) -> None:
+    """The kernel counts in hundredths of a second. A worker that starts right after a file was changed has started after the change."""
+    for _attempt in range(10):
+        before = time.time()
+        with subprocess.Popen(["sleep", "60"]) as process:
+            born = control.kernel.born(process.pid)
+            after = time.time()
+            process.kill()
+        assert before < born < after + 0.02
+
+
 def test_a_process_without_a_service_manager_ends(control: Any, etc: Path) -> None:
     """As one that a killed supervisor has left: at first politely, after the given time by force, its children too."""
     write(etc, "web")
