@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Control the web processes (INSTANCE-web) or job handlers (INSTANCE-handlers) of one instance.
 
-The roles call this command after they have written their files; people and cron jobs may call the command too. The roles
-write /etc/INSTANCE/web.json and handlers.json, which list the processes.
+The roles call this command after they have written their files; people and cron jobs may call the command too. The
+roles write /etc/INSTANCE/web.json and handlers.json, which list the processes.
 """
 
 from __future__ import annotations
@@ -131,8 +131,9 @@ def run(control: Control[Any], options: argparse.Namespace) -> int:
                 taken_away = control.known_good.taken_away(before, since)
                 if taken_away:
                     raise ControlError(
-                        f"{', '.join(taken_away)}: the call that this one has waited for has put back what last worked, because its own change does not. "
-                        f"What this call would have applied is kept in {control.known_good.rejected}: write it again, and call again."
+                        f"{', '.join(taken_away)}: the call that this one has waited for has put back what last "
+                        "worked, because its own change does not. What this call would have applied is kept in "
+                        f"{control.known_good.rejected}: write it again, and call again."
                     )
                 control = control.reread()
                 change(control, options)

@@ -37,7 +37,8 @@ def argv(config: WebConfig, instance: str, private: Path, before: Options, after
 def _emperor(config: WebConfig, instance: str, directory: Path, before: Options, after: Options) -> list[str]:
     """Give the process a vassal of its own, and return the command line of its emperor.
 
-    The emperor starts a vassal anew when its file changes: so it gets a copy, and what is written has to prove itself as always.
+    An emperor starts a vassal anew when the file of the vassal changes. So the vassal gets a copy of the file: a change
+    of the original has to prove itself in a handover first.
     """
     program, *plugins = config.argv
     loading = list(zip((word.lstrip("-") for word in plugins[::2]), plugins[1::2]))

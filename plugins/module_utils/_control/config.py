@@ -173,7 +173,10 @@ def to_json(config: Config) -> str:
 
 
 def _as_written_today(data: Any) -> Any:
-    """Make numbers and lists of those that are text, and a list of a single status: earlier versions wrote them, and known-good copies have them."""
+    """Make numbers and lists of those that are text, and a list of a single status.
+
+    Earlier versions wrote them, and known-good copies have them.
+    """
     if not isinstance(data, dict):
         return data
     names = {"start_timeout", "stop_timeout", "drain_timeout"}

@@ -234,7 +234,7 @@ class Control(Generic[Configuration]):
 
     @property
     def former(self: Kind) -> Optional[Kind]:
-        """The same with the service manager that another one has been chosen instead of, as long as anything is left of it."""
+        """The same with the service manager that another one has replaced, as long as a definition of it is left."""
         for name, definitions in self.config.definitions.items():
             if name != self.config.manager and any(map(os.path.exists, definitions)):
                 # What starts with the host is the business of the new one.
@@ -245,8 +245,9 @@ class Control(Generic[Configuration]):
         """Put back the files that last worked, and add that to the error."""
         if not self.known_good.exists:
             return type(error)(
-                f"{error}\nNo version has worked before, so the files stay as they are. Taking an option out of a variable of the playbook does not take it "
-                "out of its file: write the option with the value null."
+                f"{error}\n"
+                "No version has worked before, so the files stay as they are. Taking an option out of a variable of "
+                "the playbook does not take it out of its file: write the option with the value null."
             )
         done = self.known_good.restore(self.attempted, to)
         notes = [
@@ -288,7 +289,10 @@ class Control(Generic[Configuration]):
         return 1
 
     def sweep(self) -> None:
-        """Remove what processes have left that live no more: another service manager does not start them as the same user."""
+        """Remove the directories of processes that have ended.
+
+        Another service manager does not start the processes as the same user.
+        """
         for process in self.processes().values():
             if not process.pid:
                 self._remove_directory(process)

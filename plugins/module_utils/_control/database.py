@@ -94,7 +94,8 @@ class Database:
             )
             # Nobody else has changed it meanwhile: the state is part of the question.
             update = text(
-                f"UPDATE job SET handler = :heir, state = :new_state{forget} WHERE id = :id AND handler = :handler AND state = :state"
+                f"UPDATE job SET handler = :heir, state = :new_state{forget}"
+                " WHERE id = :id AND handler = :handler AND state = :state"
             )
             values = {key: change[key] for key in ("id", "state", "heir", "new_state")}
             if connection.execute(update, {**values, "handler": handler}).rowcount:
@@ -105,9 +106,10 @@ class Database:
         return moved
 
     def forget(self, connection: Any, handler: str) -> None:
-        """Remove a handler of this host from Galaxy's list of processes. The handler does so itself, unless it is killed.
+        """Remove a handler of this host from Galaxy's list of processes.
 
-        Galaxy sends messages to the processes of the list. A process that lives writes its row again each minute.
+        The handler does so itself, unless it is killed. Galaxy sends messages to the processes of the list. A process
+        that lives writes its row again each minute.
         """
         from sqlalchemy import inspect, text
 
@@ -133,7 +135,10 @@ class Database:
         return len(workflows)
 
     def hold(self, handler: str, held: bool) -> None:
-        """Tell a running handler to start no more jobs, as an administrator tells all of them, or to start some again."""
+        """Tell a running handler to start no more jobs, or to start jobs again.
+
+        It is the message by which an administrator locks the jobs of all handlers.
+        """
         from kombu import Connection, Queue  # type: ignore[import-not-found,unused-ignore]
 
         configured = self.properties.get("database_connection")

@@ -32,7 +32,8 @@ class Refusal(ControlError):
 def say(message: str, stream: Optional[TextIO] = None) -> None:
     """Report one step at once, so that a person sees progress and Ansible sees a change.
 
-    What is under way goes on when nobody reads that any more, as where C(head) has read enough, or the disk of a file is full.
+    What is under way goes on when nobody reads that any more, as where C(head) has read enough, or the disk of a file
+    is full.
     """
     stream = stream or sys.stdout
     try:

@@ -52,7 +52,8 @@ def without_handlers(text: bytes) -> bytes:
     # Comments mean nothing, and may speak of handlers.
     comments, end, rest = text.rpartition(b"-->")
     text = re.sub(rb"(?s)<!--.*?-->", b"", comments + end) + rest
-    # Behind the last end tag nobody looks for one: without end, each start tag would be a reason to read all that follows.
+    # Behind the last end tag nobody looks for one: without end, each start tag would be a reason to read all that
+    # follows.
     elements, end, rest = text.rpartition(b"</handlers>")
     text = re.sub(rb"(?s)<handlers\b(?:[^<>]*/>|.*?</handlers>)", b"", elements + end) + re.sub(
         rb"<handlers\b[^<>]*/>", b"", rest
@@ -119,7 +120,10 @@ def view(entry: Mapping[str, Any], text: Optional[bytes]) -> Optional[bytes]:
 
 
 def content(path: str) -> bytes:
-    """What a file has; of what cannot be read safely, why: that is a change, which the processes have to prove themselves with."""
+    """What a file has, or why it cannot be read safely.
+
+    The reason counts as a change, which the processes have to prove themselves with.
+    """
     try:
         return safe_files.read(path, LIMIT)
     except safe_files.UnsafeFile as error:

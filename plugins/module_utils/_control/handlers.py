@@ -61,7 +61,8 @@ class Handlers(Control[HandlersConfig]):
 
     @property
     def program(self) -> list[str]:
-        """Galaxy's program for a handler: that of an installed Galaxy, or else that of a checkout; old ones have it elsewhere."""
+        """Galaxy's program for a handler: that of an installed Galaxy, or else that of a checkout."""
+        # Old checkouts have the program elsewhere.
         programs, checkout = Path(self.config.virtualenv, "bin"), Path(self.config.chdir)
         if not (programs / "galaxy-main").exists():
             # As a module: what lies beside a script, as Galaxy's own openid, takes the place of packages of that name.
@@ -136,7 +137,9 @@ class Handlers(Control[HandlersConfig]):
         return service[len(before) : len(service) - len(after)]
 
     def retire(self, gone: dict[str, str], before: dict[str, Handler], fresh: set[str], owner: Handlers) -> None:
-        """Stop handlers of the I(owner) for good, and give all their jobs to the others; I(fresh) ones know that they are gone.
+        """Stop handlers of the I(owner) for good, and give all their jobs to the others.
+
+        The I(fresh) ones have been started with the new configuration, so they know that the stopped ones are gone.
 
         Whenever this is interrupted no job is lost: the next call finds that they are still there, and goes on.
         """
@@ -146,8 +149,8 @@ class Handlers(Control[HandlersConfig]):
             left = [] if new[name] else self.jobs.unfinished(name)
             if left:
                 raise Refusal(
-                    f"{gone[name]} still has {described(left)}, and there is no handler left to take over. It runs on: run the playbook again "
-                    "when they have ended, or keep a handler"
+                    f"{gone[name]} still has {described(left)}, and there is no handler left to take over. It runs on: "
+                    "run the playbook again when they have ended, or keep a handler"
                 )
         for name, service in gone.items():
             process = Process(f"{self.instance}/handler-{name}", service, self.watch)
@@ -211,7 +214,10 @@ class Handlers(Control[HandlersConfig]):
                 self.rename(old, name, settings)
 
     def remove(self) -> None:
-        """Remove the handlers; jobs of a renamed one get its previous id again, because what ran before the role looks for jobs by that."""
+        """Remove the handlers; jobs of a renamed handler get its previous id again.
+
+        The handlers that ran before the role look for their jobs by that id.
+        """
         super().remove()
         for name, settings in self.config.handlers.items():
             # A Galaxy that is gone looks for no jobs.
@@ -219,7 +225,10 @@ class Handlers(Control[HandlersConfig]):
                 self.rename(name, settings["previous_ids"][0], settings)
 
     def hand_over_workflows(self, fresh: set[str]) -> None:
-        """Give what the I(fresh) handlers have scheduled until now to the workflow schedulers, who alone do so from now on."""
+        """Give the workflows that the I(fresh) handlers have scheduled until now to the workflow schedulers.
+
+        From now on the workflow schedulers alone schedule workflows.
+        """
         settings = self.config.handlers
         schedulers = [name for name, own in settings.items() if own.get("workflow_scheduler")]
         others = [name for name in settings if name not in schedulers]
@@ -278,8 +287,9 @@ class Handlers(Control[HandlersConfig]):
                 say(f"{name} starts no more jobs; wait for {told}")
             if time.monotonic() > deadline:
                 raise ControlError(
-                    f"After {self.config.drain_timeout} s {process.service} still runs {told}. They would end with it: so it runs on, and takes jobs again. "
-                    "Try again later, or raise job_handlers_drain_timeout, or set it to 0 to end them."
+                    f"After {self.config.drain_timeout} s {process.service} still runs {told}. They would end with it: "
+                    "so it runs on, and takes jobs again. Try again later, or raise job_handlers_drain_timeout, or "
+                    "set it to 0 to end them."
                 )
             time.sleep(1)
 
@@ -297,7 +307,10 @@ class Handlers(Control[HandlersConfig]):
         )
 
     def bring_up(self, process: Process, restore: bool, former: Optional[Handlers] = None) -> None:
-        """Make one handler run what is written, or what last worked; the I(former) service manager may be the one that runs it."""
+        """Make one handler run the files on disk, or those that last worked.
+
+        The I(former) service manager may be the one that runs the handler now.
+        """
         name = self.name_of(process.service)
         owner = former if former and former.runs(name) else self
         old = owner.processes()[name]
@@ -377,7 +390,8 @@ class Handlers(Control[HandlersConfig]):
             time.sleep(0.5)
         process.record_started()
         say(
-            f"{name} has not logged that it runs within {self.config.start_timeout} s; its process is alive, so it is left to itself"
+            f"{name} has not logged that it runs within {self.config.start_timeout} s; its process is alive, so it is "
+            "left to itself"
         )
 
     def status(self) -> int:

@@ -1,11 +1,12 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The handover: a slot that runs what is written takes the place of the one that serves.
+"""The handover: the idle slot is started from the files on disk, and takes the place of the slot that serves.
 
-One slot serves. A handover first starts the candidate, which has no part in the socket, from what is written; when it
-has answered on its private socket it is stopped, and the idle slot is started beside the one that serves. When that has
-answered on its private socket too, the other is stopped. So a version that does not work never gets a request.
+A handover first starts the candidate from the files on disk. The candidate has no part in the public socket; when it
+has answered on its private socket, the candidate is stopped, and the idle slot is started beside the slot that serves.
+When the idle slot has answered on its private socket too, the other slot is stopped. So a version that does not work
+never gets a request.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ MIB = 1024 * 1024
 
 
 def memory_problem(needed: int, available: int, start_seconds: float) -> str:
-    """What to say of a handover that needs so much memory, in bytes, where there is so much; empty when it is enough."""
+    """Say that a handover needs more memory than is available, both in bytes; empty when there is enough."""
     if needed <= available:
         return ""
     return (
-        f"a handover needs about {needed // MIB} MiB for processes beside those that serve, and {available // MIB} MiB are available. "
-        "Free some memory, lower uwsgi_processes, or set uwsgi_handover to in_place: requests then wait about "
-        f"{start_seconds:.0f} s while the processes are replaced."
+        f"a handover needs about {needed // MIB} MiB for processes beside those that serve, and {available // MIB} MiB "
+        "are available. Free some memory, lower uwsgi_processes, or set uwsgi_handover to in_place: requests then "
+        f"wait about {start_seconds:.0f} s while the processes are replaced."
     )
 
 
@@ -37,7 +38,7 @@ def check_memory(serving: Process) -> None:
 
 
 def prove(slots: Slots) -> None:
-    """Start what is written without a part in the socket, and see whether it works."""
+    """Start the candidate from the files on disk, and see whether it works."""
     candidate = slots.processes()[CANDIDATE]
     say(f"prove {candidate.service}")
     proven = slots.version
@@ -68,7 +69,8 @@ def replace_in_place(slots: Slots, serving: Process, owner: Slots) -> None:
     """Replace the slot that serves where there is no memory for two: requests wait in the socket meanwhile."""
     slots.attempt()
     say(
-        f"replace {serving.service} in place: requests wait about {serving.start_seconds or 0:.0f} s until it has started"
+        f"replace {serving.service} in place: requests wait about {serving.start_seconds or 0:.0f} s until it has "
+        "started"
     )
     slot = next(slot for slot in slots.slots() if slot.directory == serving.directory)
     owner.stop(serving)
@@ -89,7 +91,7 @@ def replace_in_place(slots: Slots, serving: Process, owner: Slots) -> None:
 
 
 def hand_over(slots: Slots, serving: Process, proof: bool, owner: Slots) -> None:
-    """Replace the slot that serves, under the service manager of the I(owner), by one that runs what is written."""
+    """Replace the slot that serves, under the service manager of the I(owner), by one that runs the files on disk."""
     idle = next(slot for slot in slots.slots() if slot.directory != serving.directory)
     if slots.config.handover == "in_place":
         replace_in_place(slots, serving, owner)

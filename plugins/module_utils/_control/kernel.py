@@ -46,7 +46,10 @@ def descendants(pid: int) -> list[int]:
 
 
 def members(pid: int) -> list[int]:
-    """A process, all that it has started, and what has left this family but not a process group that one of it leads."""
+    """A process and all its descendants.
+
+    A process that has left the family belongs to it still, as long as it is in a process group that a member leads.
+    """
     family = descendants(pid) if pid else []
     found = set(family)
     for entry in Path("/proc").glob("[0-9]*"):
@@ -58,7 +61,10 @@ def members(pid: int) -> list[int]:
 
 
 def in_child(act: Callable[[], str]) -> tuple[bool, str]:
-    """Call a function in a child, which may give up being root: whether it succeeded, and what it returned, or else why it did not."""
+    """Call a function in a child, which may give up being root.
+
+    Return whether the call succeeded, and what the function returned, or else why it failed.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -99,7 +105,7 @@ def memory(pids: list[int]) -> int:
 
 
 def proportional_memory(pid: int) -> int:
-    """The memory of one process in bytes, with its share of what it has in common with others; 0 when it has just ended."""
+    """The memory of one process in bytes, with its share of common memory; 0 when the process has just ended."""
     with contextlib.suppress(ProcessLookupError, FileNotFoundError):
         try:
             match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)

@@ -84,7 +84,7 @@ class KnownGood:
         return any(path.lstat().st_ctime > moment for path in paths if os.path.lexists(path))
 
     def differs_since(self, to: str = RUNNING) -> float:
-        """When the first of the files that are not as the copies have them was written; infinity where all of them are."""
+        """When the first of the files that differ from the copies was written; infinity where none differs."""
         differ = [
             path
             for path, entry in self._files().items()
@@ -109,7 +109,7 @@ class KnownGood:
         return max(found, default=None)
 
     def save(self, version: str, tidy: bool = True) -> None:
-        """Copy the files as they are now, before a process is started from them; to I(tidy) is for those who hold the lock."""
+        """Copy the files as they are now, before a process is started from them; to I(tidy) needs the lock."""
         if tidy:
             with contextlib.suppress(OSError):
                 self._tidy(version)
@@ -137,8 +137,8 @@ class KnownGood:
                     f"cannot keep a copy of the configuration: {error}. Nothing has been replaced."
                 ) from error
             raise NoCopyError(
-                f"cannot keep a copy of the configuration in {self.directory}: {error.strerror}. Nothing has been replaced: free some space there, "
-                "and try again"
+                f"cannot keep a copy of the configuration in {self.directory}: {error.strerror}. Nothing has been "
+                "replaced: free some space there, and try again"
             ) from error
 
     def _leading(self) -> dict[str, str]:
@@ -190,7 +190,7 @@ class KnownGood:
         relink(running, found.name)
 
     def follow(self, version: str, tidy: bool = True) -> None:
-        """Have copies of the version that serves, which is the one on disk: a call that was killed may have made none."""
+        """Have copies of the version that serves, which is on disk too: a call that was killed may have made none."""
         if self.version != version or not self._is_copy(self.directory / RUNNING):
             self.save(version, tidy)
             self.adopt(version)
@@ -291,7 +291,7 @@ class KnownGood:
 
     @property
     def last_roll_back(self) -> str:
-        """What has been rolled back since the version that runs was adopted, for a person; empty when there is nothing."""
+        """Tell a person what has been rolled back since the running version was adopted; empty when nothing was."""
         try:
             report = json.loads(safe_files.read(self.report))
             adopted = (self.directory / RUNNING / "adopted").stat().st_mtime

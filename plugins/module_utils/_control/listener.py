@@ -35,7 +35,7 @@ def give_socket(path: Path, user: int, group: int) -> None:
 def inherited_sockets() -> list[tuple[int, str]]:
     """Take the sockets that systemd hands over, and what is spoken there, out of the environment.
 
-    uWSGI, which would speak its own protocol on all of them, is told of each.
+    uWSGI must not find them by itself: it would speak its own protocol on all of them. Options name each one instead.
     """
     os.environ.pop("LISTEN_PID", None)
     count = int(os.environ.pop("LISTEN_FDS", "0"))
@@ -96,14 +96,15 @@ class Listener:
         wanted = self.config.socket_group
         # No change, which a line of the standard output would be to Ansible.
         say(
-            f"The sockets of {self.instance} keep the group {present} and wait for nginx. {obstacle}. Until then every process of the group {present} "
-            f"can run code as {self.config.user}. Run the role nginx_proxy, or write 'user www-data {wanted};' into your nginx.conf and reload "
-            f"nginx; then run the playbook again, or {self.config.command} socket-group.",
+            f"The sockets of {self.instance} keep the group {present} and wait for nginx. {obstacle}. Until then "
+            f"every process of the group {present} can run code as {self.config.user}. Run the role nginx_proxy, or "
+            f"write 'user www-data {wanted};' into your nginx.conf and reload nginx; then run the playbook again, or "
+            f"{self.config.command} socket-group.",
             sys.stderr,
         )
 
     def share(self, check: bool = False, seconds: float = 0) -> None:
-        """Give the sockets to the group that they shall have, as soon as all workers of nginx that can connect are in it."""
+        """Give the sockets to C(socket_group), as soon as all workers of nginx that can connect are in it."""
         wanted = group_of(self.config.socket_group)
         places = self._places()
         groups = [path.lstat().st_gid for path in places if path.lstat().st_gid != wanted]
@@ -144,7 +145,7 @@ class Listener:
         self.share()
 
     def open_asgi(self) -> None:
-        """Make the directory of the sockets of the ASGI processes: before a slot starts, whoever starts it."""
+        """Make the directory of the sockets of the ASGI processes, which is needed before a slot starts."""
         Asgi.open(self.run, account_of(self.config.user).pw_uid, group_of(self.group))
 
     def inherit(self, take_part: bool) -> None:

@@ -61,8 +61,9 @@ class PoolListener(Listener):
         in_place = self.config.handover == "in_place" and not self.config.allow_interruption
         if in_place and not self.path.is_symlink() and answers(str(self.path)):
             raise Refusal(
-                f"{self.path} belongs to systemd, and requests that wait there while the processes are replaced in place would be turned away. Set "
-                "uwsgi_allow_interruption to true for the run in which that may happen, or uwsgi_service_manager to systemd again. Nothing has been touched."
+                f"{self.path} belongs to systemd, and requests that wait there while the processes are replaced in "
+                "place would be turned away. Set uwsgi_allow_interruption to true for the run in which that may "
+                "happen, or uwsgi_service_manager to systemd again. Nothing has been touched."
             )
 
     def _definition(self) -> str:
@@ -77,7 +78,10 @@ class PoolListener(Listener):
         return bool(user == self.config.user)
 
     def open(self) -> None:
-        """Wait for the pool, which supervisor starts unless somebody has stopped it; one that was made for other users is replaced."""
+        """Wait for the pool, which supervisor starts unless somebody has stopped it.
+
+        A pool that was made for another user is replaced.
+        """
         super().open()
         if (self.link / "definition").exists() and not self._is_as_defined(self.link):
             say(f"replace {self.program}")

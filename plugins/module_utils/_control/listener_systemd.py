@@ -28,8 +28,9 @@ from .systemd import systemctl
 class SystemdListener(Listener):
     """The sockets that units of systemd own, one unit for each address; both slots get them from systemd as they start.
 
-    The name of a unit, such as C(INSTANCE-web.socket) and C(INSTANCE-web-http-127.0.0.1:8080.socket), has its address in it. So another
-    address is another unit: one that is wanted no more keeps its socket, also when systemd reads its files anew, until it is closed.
+    The name of a unit, such as C(INSTANCE-web.socket) and C(INSTANCE-web-http-127.0.0.1:8080.socket), has its address
+    in it. So another address is another unit: one that is wanted no more keeps its socket, also when systemd reads its
+    files anew, until it is closed.
     """
 
     def __init__(self, instance: str, config: WebConfig) -> None:
@@ -44,7 +45,8 @@ class SystemdListener(Listener):
     def attach(self, slot: Process) -> Options:
         options = {"uwsgi": "socket", "http": "http-socket"}
         found = [(options[protocol], f"fd://{descriptor}") for descriptor, protocol in self._inherited]
-        # uWSGI closes the connection after each answer, and says so only when told: a client would send its next request there.
+        # uWSGI closes the connection after each answer, and says so only when told: a client would send its next
+        # request there.
         return found + (
             [("add-header", "Connection: close")]
             if "http" in [protocol for _descriptor, protocol in self._inherited]
@@ -65,7 +67,8 @@ class SystemdListener(Listener):
         """Have systemd make its socket, and take it out of the way until a slot has started that serves it."""
         pool = Path(os.readlink(self.path))
         owner = (account_of(self.config.user).pw_uid, group_of(self.group))
-        # Not only started: one that has lost its path to the pool is of no use. Not waited for either, to have the link back at once.
+        # Not only started: one that has lost its path to the pool is of no use. Not waited for either, to have the link
+        # back at once.
         systemctl("restart", "--no-block", self.unit)
         deadline = time.monotonic() + 30
         while not self._is_socket_of(owner):
@@ -126,8 +129,9 @@ class SystemdListener(Listener):
     def refuse_to_close(self) -> None:
         if self._pool_listens() and not self.config.allow_interruption:
             raise Refusal(
-                f"{self.path} belongs to supervisor, and systemd makes a socket of its own in its place: for a moment requests may be turned away. Set "
-                "uwsgi_allow_interruption to true for the run in which that may happen, or uwsgi_service_manager to supervisor again. Nothing has been touched."
+                f"{self.path} belongs to supervisor, and systemd makes a socket of its own in its place: for a moment "
+                "requests may be turned away. Set uwsgi_allow_interruption to true for the run in which that may "
+                "happen, or uwsgi_service_manager to supervisor again. Nothing has been touched."
             )
         self.refuse_to_close_others()
 
@@ -136,8 +140,9 @@ class SystemdListener(Listener):
         others = [unit for unit in self._others() if systemctl("is-active", unit, check=False) == "active"]
         if others and not self.config.allow_interruption:
             raise Refusal(
-                f"{', '.join(others)} would be closed, and whoever still connects there turned away. Set uwsgi_allow_interruption to true for the run in "
-                f"which that may happen, or uwsgi_listen, uwsgi_listen_address and uwsgi_http_address as they were. Nothing has been touched."
+                f"{', '.join(others)} would be closed, and whoever still connects there turned away. Set "
+                "uwsgi_allow_interruption to true for the run in which that may happen, or uwsgi_listen, "
+                "uwsgi_listen_address and uwsgi_http_address as they were. Nothing has been touched."
             )
 
     def close_others(self, report: bool = False) -> None:
@@ -155,8 +160,9 @@ class SystemdListener(Listener):
         changed = [unit for unit in self.units if not self._is_as_defined(unit)]
         if changed and not self.config.allow_interruption:
             raise Refusal(
-                f"{', '.join(changed)} has changed. To replace it, requests are turned away for a moment and then wait until new processes have started: "
-                "set uwsgi_allow_interruption to true for the run in which that may happen. Until then the socket stays as it was."
+                f"{', '.join(changed)} has changed. To replace it, requests are turned away for a moment and then wait "
+                "until new processes have started: set uwsgi_allow_interruption to true for the run in which that may "
+                "happen. Until then the socket stays as it was."
             )
         return changed
 
@@ -176,7 +182,7 @@ class SystemdListener(Listener):
         for unit in self.units:
             (self.directory / unit).unlink(missing_ok=True)
             self._made_from(unit).unlink(missing_ok=True)
-        # Without a definition it does not remove its path, which leads to the pool where supervisor has taken over.
+        # A socket without a unit leaves its path alone, which leads to the pool where supervisor has taken over.
         systemctl("daemon-reload")
         systemctl("stop", *units, check=False)
         if not self.path.is_symlink():

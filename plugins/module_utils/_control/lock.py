@@ -35,8 +35,8 @@ def locked(path: Path, command: str, seconds: float) -> Iterator[None]:
             told = True
         if time.monotonic() > deadline:
             raise ControlError(
-                f"process {holder} has held {path} for {seconds:.0f} s: see what the process waits for, end it if it hangs, "
-                "and run this again. Nothing has been touched."
+                f"process {holder} has held {path} for {seconds:.0f} s: see what the process waits for, end it if it "
+                "hangs, and run this again. Nothing has been touched."
             )
         time.sleep(0.1)
 
@@ -76,8 +76,8 @@ def _open(path: Path) -> int:
             who = safe_files.user_name(directory.st_uid)
             mode = stat.S_IMODE(directory.st_mode)
             raise UsageError(
-                f"{path.parent} belongs to {who} and has the mode {mode:04o}, so that others than root can take the lock away: "
-                "give the directory to root, with the mode 0755"
+                f"{path.parent} belongs to {who} and has the mode {mode:04o}, so that others than root can take the "
+                "lock away: give the directory to root, with the mode 0755"
             )
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(place.name, flags, 0o600, dir_fd=place.directory)
@@ -91,7 +91,7 @@ def _open(path: Path) -> int:
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether the lock is still the one that the next call opens: a call that removes everything removes the lock too."""
+    """Whether the next call opens this very lock: a call that removes everything removes the lock too."""
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     return False

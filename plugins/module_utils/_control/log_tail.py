@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The log of a process that did not start, as a person wants to see it: the first exception, the end, and where the rest is."""
+"""What a person wants to see of the log of a process that did not start.
+
+That is the first exception, the end, and where the rest is.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +55,15 @@ def _exception(lines: Sequence[str]) -> list[str]:
 
 
 def log_tail(lines: Sequence[str], health_path: str, rest: Optional[str] = None) -> str:
-    """The first exception and the last lines of a log, less those of the health requests; I(rest) is the command that shows all of it.
+    """The first exception and the last lines of a log, less those of the health requests.
 
-    While a process is waited for, it is asked for the health path several times a second, and uWSGI logs each time: the reason would be far above.
+    The command I(rest) shows all of the log.
+
+    While a process is waited for, it is asked for the health path several times a second, and uWSGI logs each time: the
+    reason would be far above.
     """
-    # As the roles set log-format, and as uWSGI does without that. What the application says itself of such a request stays.
+    # As the roles set log-format, and as uWSGI does without that. What the application says itself of such a request
+    # stays.
     request = (
         re.compile(rf"(request .*|\[pid: .*) GET {re.escape(health_path)} (HTTP/|=> generated ).*")
         if health_path

@@ -3,12 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Log files, for those who want them: a service copies to them what the journal has.
 
-The processes themselves write to the journal and know nothing of files, so they wait for no disk, and slots that take turns need
-not agree on a file. Whatever befalls the copying, such as a full disk, it goes on where it was. Files may be moved away at any
-time: before each writing it is seen whether the file is still the one of its name.
+The processes themselves write to the journal and know nothing of files, so they wait for no disk, and slots that take
+turns need not agree on a file. Whatever befalls the copying, such as a full disk, it goes on where it was. Files may be
+moved away at any time: before each writing it is seen whether the file is still the one of its name.
 
-The service has a user of its own, because that user can read the whole journal. The directory of the logs belongs to the user, what the
-service remembers is in a directory of systemd's making.
+The service has a user of its own, because that user can read the whole journal. The directory of the logs belongs to
+the user, what the service remembers is in a directory of systemd's making.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ class Copy:
     def command(self) -> list[str]:
         """How the journal is asked.
 
-        C(--after-cursor) together with a filter leaves out an entry before systemd 256 (systemd issue 30288): so it starts at
-        the last one that was written, which is passed over.
+        C(--after-cursor) together with a filter leaves out an entry before systemd 256 (systemd issue 30288): so it
+        starts at the last one that was written, which is passed over.
         """
         start = [f"--cursor={self.cursor}"] if self.cursor else ["--boot", "--lines=all"]
         return [
@@ -184,7 +184,10 @@ def batches(descriptor: int) -> Iterator[list[bytes]]:
 
 
 class LogDirectory:
-    """The directory of the logs, which root gives to the user who copies; the application had it before, and may still have the one above it."""
+    """The directory of the logs, which root gives to the user who copies.
+
+    The application owned the directory before, and may still own the one above it.
+    """
 
     def __init__(self, instance: str, path: Path, group: str) -> None:
         self.instance = instance
@@ -225,8 +228,8 @@ class LogDirectory:
             != 0
         ):
             raise ControlError(
-                f"{USER} cannot reach {self.path}: a directory above it is closed to the group {self.group}. Open that directory, "
-                "or set uwsgi_log_dir to another one"
+                f"{USER} cannot reach {self.path}: a directory above it is closed to the group {self.group}. Open that "
+                "directory, or set uwsgi_log_dir to another one"
             )
 
     def _give(self, directory: int, name: str, former: int, user: int, group: int) -> None:
@@ -237,7 +240,8 @@ class LogDirectory:
                 return
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid not in (0, former):
                 raise ControlError(
-                    f"{self.path / name} is not a log: it is no file, has a second name or belongs to somebody else. Move it away"
+                    f"{self.path / name} is not a log: it is no file, has a second name or belongs to somebody else. "
+                    "Move it away"
                 )
             file = os.open(name, os.O_RDONLY | FLAGS, dir_fd=directory)
             try:

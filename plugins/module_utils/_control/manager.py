@@ -32,7 +32,8 @@ class Manager(Protocol):
     def start(self, process: Process, wait_until_ready: Wait, keep_trying: bool = False) -> None:
         """Start the process and wait until it has proved that it works; fail with the end of its log.
 
-        A process that fails is stopped, unless the service manager is to I(keep_trying): then it is started again and again.
+        A process that fails is stopped, unless the service manager is to I(keep_trying): then it is started again and
+        again.
         """
 
     def stop(self, process: Process, wait: bool = True) -> None:

@@ -21,7 +21,7 @@ class Worker(NamedTuple):
     groups: frozenset[int]
 
     def would_lose(self, present: set[int], wanted: int, user: int) -> bool:
-        """Whether it may connect to sockets of the I(user) by a group that they have now, and could not by the one that they shall have."""
+        """Whether the worker can connect to sockets of the I(user) by a present group, and not by the wanted one."""
         return self.user not in (0, user) and bool(self.groups & present) and wanted not in self.groups
 
 

@@ -17,7 +17,7 @@ STATE = Path(os.environ.get("GALAXYOPS_STATE", "/var/lib/galaxyops"))
 
 
 def read(path: Path) -> str:
-    """Read a small file; empty where there is none, or something that no such file is: its directory may belong to anybody."""
+    """Read a small file; empty where there is none, or no regular file: its directory may belong to anybody."""
     try:
         return safe_files.read(path, safe_files.SMALL).decode()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, safe_files.UnsafeFile, UnicodeDecodeError):

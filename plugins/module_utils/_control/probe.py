@@ -35,7 +35,10 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def answers(address: str) -> bool:
-    """Whether somebody listens at an address, that of a unix socket or one such as C(127.0.0.1:4001), C([::1]:4001) or C(:8080)."""
+    """Whether somebody listens at an address.
+
+    That is the path of a unix socket, or an address such as C(127.0.0.1:4001), C([::1]:4001) or C(:8080).
+    """
     try:
         if address.startswith("/"):
             with socket.socket(socket.AF_UNIX) as connection:
@@ -49,7 +52,10 @@ def answers(address: str) -> bool:
 
 
 def workload(stats: Path, restarts: float = 0) -> str:
-    """What the workers behind a stats socket do, for a person; I(restarts) is how many had been started again when it was ready."""
+    """Tell a person what the workers behind a stats socket do.
+
+    The number of I(restarts) is that of the workers which had been started again by the time the slot was ready.
+    """
     try:
         found = ask(str(stats), timeout=2)
     except StatsError as error:
@@ -58,8 +64,9 @@ def workload(stats: Path, restarts: float = 0) -> str:
     since = int(sum(worker.respawns for worker in found.workers) - restarts)
     again = f"; {since} workers started again" if since > 0 else ""
     return (
-        f"{totals['workers']} workers: {totals['busy']} busy, {totals['idle']} idle; {totals['busy_threads']} of {totals['threads']} threads busy; "
-        f"{totals['requests']} requests served, {totals['exceptions']} exceptions; {totals['listen_queue']} requests wait{again}"
+        f"{totals['workers']} workers: {totals['busy']} busy, {totals['idle']} idle; {totals['busy_threads']} of "
+        f"{totals['threads']} threads busy; {totals['requests']} requests served, {totals['exceptions']} exceptions; "
+        f"{totals['listen_queue']} requests wait{again}"
     )
 
 
@@ -97,8 +104,8 @@ def wait_for_workers(stats: Path, deadline: float, watched_pid: int) -> int:
         names = ", ".join(str(worker.id) for worker in missing)
         if ended >= MOST_RESTARTS or time.monotonic() > deadline:
             raise ControlError(
-                f"worker {names} of {len(workers)} has not loaded the application, and was started {ended} times again meanwhile. An application "
-                "that only one process can load needs uwsgi_processes: 1"
+                f"worker {names} of {len(workers)} has not loaded the application, and was started {ended} times again "
+                "meanwhile. An application that only one process can load needs uwsgi_processes: 1"
             )
         time.sleep(0.1)
 

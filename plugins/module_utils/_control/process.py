@@ -104,7 +104,7 @@ class Process:
         safe_files.unlink(self.directory / "fingerprint")
 
     def record_started(self, **numbers: float) -> None:
-        """Remember that the process works, how long that took, and other I(numbers) that later ones are compared with."""
+        """Remember that the process works, how long the start took, and I(numbers) to compare later ones with."""
         since = self.since
         seconds = round(time.time() - since, 1) if since and time.time() - since < YEAR else 0
         write(self.directory / "started", json.dumps({"seconds": seconds, **numbers}))
@@ -137,6 +137,6 @@ class Process:
 
 
 def _number(recorded: dict[str, Any]) -> int:
-    """The number of a process in what it has recorded; 0 where that is none, because its user may have written anything."""
+    """The number of a process in its own record; 0 where there is none: its user may have written anything."""
     pid = recorded.get("pid")
     return pid if isinstance(pid, int) and 0 < pid < 2**31 else 0

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the galaxyops.uwsgi authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two slots that take turns, and the candidate that proves what is written: what they are, and which of them serves."""
+"""The two slots that take turns, and the candidate that proves a version: what they are, and which slot serves."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Slots(Control[WebConfig]):
         self.listener = LISTENERS[self.manager.title](instance, config)
 
     def watched(self) -> list[Mapping[str, Any]]:
-        # How a process is called, what it listens to and how it has to prove itself is a part of what it was started with, and so is the pool
-        # that it got its socket from.
+        # How a process is called, what it listens to and how it has to prove itself is a part of what it was started
+        # with, and so is the pool that it got its socket from.
         config = self.config
         called = [config.argv, config.slot_argv, asdict(config.health), [asdict(public) for public in config.sockets]]
         pool = {"path": str(self.run / POOL), "link": True, "installed": True}
@@ -62,8 +62,8 @@ class Slots(Control[WebConfig]):
         return argv(self.config, self.instance, self.run / f"web-{name}", attached, after)
 
     def own_environment(self, name: str) -> dict[str, str]:
-        # Galaxy addresses its processes by their names, over all hosts that share a database; slots overlap. That of a candidate sorts before
-        # all others, because Galaxy gives the tasks of which there is one to the last.
+        # Galaxy addresses its processes by their names, over all hosts that share a database; slots overlap. That of a
+        # candidate sorts before all others, because Galaxy gives the tasks of which there is one to the last.
         slot = "0" if name == CANDIDATE else name
         return {
             "GALAXYOPS_SLOT": f"{self.instance}.{socket.gethostname()}.{slot}",
@@ -126,7 +126,8 @@ class Slots(Control[WebConfig]):
             self.stop(candidate)
         for slot in self.slots():
             if self.manager.is_starting(slot):
-                # As after a boot, or when it was killed. It is waited for and not stopped: it may have requests already.
+                # As after a boot, or when it was killed. It is waited for and not stopped: it may have requests
+                # already.
                 say(f"wait for {slot.service}")
                 try:
                     self.start_process(slot, keep_trying=not self.serving())
@@ -176,7 +177,8 @@ class Slots(Control[WebConfig]):
     def patience(self, name: str) -> float:
         """How many seconds a process may take until it works.
 
-        Fewer where nothing serves, a version is started that nobody has seen working, and there is one to go back to: visitors wait for it.
+        Fewer where nothing serves, a version is started that nobody has seen working, and there is one to go back to:
+        visitors wait for it.
         """
         most = float(self.config.health.timeout)
         known = self.known_good.start_seconds

@@ -169,7 +169,7 @@ class Supervisor:
         process.terminate(self.config.stop_timeout)
 
     def is_asked_to_stop(self, process: Process) -> bool:
-        """Whether somebody has had the program stopped, which is to start again now: C(supervisorctl restart) does that."""
+        """Whether somebody has stopped the program and starts it again now, as C(supervisorctl restart) does."""
         return self.says(process, STOPS)
 
     def run_apart(self, command: list[str]) -> None:

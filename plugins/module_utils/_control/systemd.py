@@ -35,8 +35,8 @@ def _wait_for_systemd() -> None:
 def systemctl(*arguments: str, check: bool = True) -> str:
     """Run systemctl and return what it printed.
 
-    It fails without a word on its output also where its connection was cut because systemd executes itself anew. All that is asked here may be
-    asked twice.
+    It fails without a word on its output also where its connection was cut because systemd executes itself anew. All
+    that is asked here may be asked twice.
     """
     process = _run(*arguments)
     if process.returncode != 0 and not process.stdout.strip():
@@ -93,7 +93,8 @@ class Systemd:
             again = "systemd starts it again and again until it works. " if keep_trying else ""
             rest = f"journalctl --unit {process.service} --since '{since}'"
             raise ControlError(
-                f"{process.service} did not start. {again}The end of its log:\n{log_tail(log, self.config.health_path, rest)}"
+                f"{process.service} did not start. {again}The end of its log:\n"
+                f"{log_tail(log, self.config.health_path, rest)}"
             )
 
     @staticmethod
@@ -159,7 +160,10 @@ class Systemd:
         return sorted(name for name in found if not self._is_foreign(name))
 
     def _is_foreign(self, name: str) -> bool:
-        """Whether a service runs by a unit that no role wrote, such as a unit of Gravity; the unit of a role may be gone already."""
+        """Whether a service runs by a unit that no role wrote, such as a unit of Gravity.
+
+        The unit of a role may be gone already.
+        """
         directories = (ETC / "systemd/system", Path("/usr/lib/systemd/system"))
         units = [directory / unit for unit in (name, self.name("")) for directory in directories]
         return next((is_foreign(unit) for unit in units if unit.exists()), False)

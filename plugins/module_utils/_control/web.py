@@ -128,8 +128,8 @@ class Web(Slots):
     def is_failed_replacement(self, process: Process) -> bool:
         """Whether a process that served and has ended was of a version that has not served for long yet.
 
-        A worker that takes the place of another one may load what is on disk. If that was something else meanwhile, it is
-        nothing that the version could help, and what was written there may have been put back by now.
+        A worker that takes the place of another one may load what is on disk. If that was something else meanwhile, it
+        is nothing that the version could help, and what was written there may have been put back by now.
         """
         if self.manager.is_asked_to_stop(process) or self.known_good.written_since(process.since):
             return False
@@ -206,8 +206,8 @@ class Web(Slots):
     def renew_workers(self, since: float) -> None:
         """Have those workers of the slot that serves started again that were started since then.
 
-        A worker that is killed is started again with what is on disk, unless it is forked from what its master has loaded. So
-        it may have loaded the version that has been put back now, and nothing else would end it.
+        A worker that is killed is started again with what is on disk, unless it is forked from what its master has
+        loaded. So it may have loaded the version that has been put back now, and nothing else would end it.
         """
         serving = self.serving()
         if not serving:
@@ -226,7 +226,8 @@ class Web(Slots):
     def handlers_have_to_follow(self) -> bool:
         """Whether handlers may run with files that have been rolled back, and nobody restarts them.
 
-        A call of the handlers that has started this one holds the lock that they need: it fails, and the next one restarts them.
+        A call of the handlers that has started this one holds the lock that they need: it fails, and the next one
+        restarts them.
         """
         called_by_handlers = BY_HANDLERS in os.environ
         return self.went_back and not called_by_handlers and os.access(self.config.handlers_command, os.X_OK)
