@@ -20,13 +20,12 @@ from pathlib import Path
 from .. import _safe_files as safe_files
 from .._processes import start_time
 from .errors import say
-from .kernel import members, memory, owner
+from .kernel import MIB, members, memory, owner
 from .paths import relink
 from .process import Process
 
 # As the kernel shows these processes
 TITLE, KEEPER_TITLE = "galaxy-asgi", "galaxy-asgi-kpr"
-MIB = 1024 * 1024
 
 
 def title(pid: int) -> str:

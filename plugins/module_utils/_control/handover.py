@@ -12,11 +12,9 @@ never gets a request.
 from __future__ import annotations
 
 from .errors import ControlError, Refusal, say
-from .kernel import available_memory
+from .kernel import MIB, available_memory
 from .process import Process
 from .slots import CANDIDATE, Slots
-
-MIB = 1024 * 1024
 
 
 def memory_problem(needed: int, available: int, start_seconds: float) -> str:

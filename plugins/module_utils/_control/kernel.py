@@ -14,6 +14,8 @@ from typing import Callable
 
 from .._processes import show, start_time
 
+MIB = 1024 * 1024
+
 
 def owner(pid: int) -> int:
     """The number of the user whom a process belongs to, or -1 when there is none."""

@@ -160,6 +160,11 @@ class Listener:
         """Lead requests to what this slot listens to, and who asks what the workers do to its stats."""
         relink(self.run / "stats.sock", slot.directory / "stats.sock")
 
+    @staticmethod
+    def _wait_for_late_clients() -> None:
+        """Give clients that have just connected to the former socket a moment, before the slot behind it is stopped."""
+        time.sleep(0.5)
+
     def changed(self) -> list[str]:
         """The sockets that have to be made anew; refuses that unless it is allowed."""
         return []

@@ -104,8 +104,7 @@ class PoolListener(Listener):
         pool = (slot.directory / POOL).resolve()
         if self.path.resolve() != pool / "web.sock":
             self._lead_to(pool)
-            # Whoever has just connected to the old one is still served by the slot that is stopped after this.
-            time.sleep(0.5)
+            self._wait_for_late_clients()
         self._sweep(pool)
 
     def _lead_to(self, pool: Path) -> None:

@@ -89,8 +89,7 @@ class SystemdListener(Listener):
         super().point_to(slot)
         if self.aside.exists():
             self.aside.rename(self.path)
-            # Whoever has just connected to the old one is still served by the slot that is stopped after this.
-            time.sleep(0.5)
+            self._wait_for_late_clients()
 
     def _others(self) -> list[str]:
         """Units of this instance for addresses that are to be listened to no more."""

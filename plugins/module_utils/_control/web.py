@@ -18,8 +18,8 @@ from typing import Optional
 from .._uwsgi_stats import StatsError, ask
 from .control import BY_HANDLERS
 from .errors import ControlError, Refusal, say
-from .handover import MIB, check_memory, hand_over, prove
-from .kernel import born, children
+from .handover import check_memory, hand_over, prove
+from .kernel import MIB, born, children
 from .known_good import PREVIOUS, RUNNING, NoCopyError
 from .listener_pool import POOL, PoolListener
 from .listener_systemd import SystemdListener
