@@ -196,17 +196,27 @@ def _as_written_today(data: Any) -> Any:
     return data
 
 
+def parts(text: str) -> list[str]:
+    """Read a list that is text as Ansible does: with commas between its parts."""
+    return text.split(",") if text else []
+
+
+def whole(value: Any) -> int:
+    """Read a whole number that may be text, such as C(9e2); a ValueError where it is none."""
+    try:
+        return int(float(value)) if isinstance(value, str) and not value.strip().isdigit() else int(value)
+    except (OverflowError, TypeError) as error:
+        raise ValueError(str(error)) from error
+
+
 def _list(value: Any) -> Any:
-    """Read a list as Ansible does: text has commas between its parts."""
-    if isinstance(value, str):
-        return value.split(",") if value else []
-    return [] if value is None else value
+    return parts(value or "") if isinstance(value, (str, type(None))) else value
 
 
 def _number(value: Any) -> Any:
     try:
-        return value if isinstance(value, bool) else int(float(value))
-    except (TypeError, ValueError, OverflowError):
+        return value if isinstance(value, bool) else whole(value)
+    except ValueError:
         return value
 
 

@@ -18,6 +18,7 @@ from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.config im
     Manager,
     Watched,
     to_json,
+    whole,
 )
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._galaxy_options import OTHERS_KEYS, is_yaml
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._mark import MARK
@@ -282,8 +283,8 @@ class _Planner:
 def _whole(value: Any) -> int:
     """Return the whole number of one of Galaxy's options, and 0 for what is none."""
     try:
-        return int(float(value))
-    except (OverflowError, TypeError, ValueError):
+        return whole(value)
+    except ValueError:
         return 0
 
 

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.config import parts, whole
+
 Kind = TypeVar("Kind")
 
 
@@ -45,7 +47,7 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
         return value
     if typing.get_origin(kind) is list:
         if isinstance(value, (str, int, float)):
-            value = str(value).split(",") if value != "" else []
+            value = parts(str(value))
         if not isinstance(value, (list, tuple)):
             raise PlanError(f"{name} is {value!r}: write a list")
         (item,) = typing.get_args(kind)
@@ -60,6 +62,6 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
 def _whole(before: str, value: Any) -> int:
     """Return a whole number, written as a number or as text; I(before) stands in front of the value in a message."""
     try:
-        return int(float(value)) if isinstance(value, str) and not value.strip().isdigit() else int(value)
-    except (OverflowError, TypeError, ValueError):
+        return whole(value)
+    except ValueError:
         raise PlanError(f"{before} {value!r}: write a whole number") from None
