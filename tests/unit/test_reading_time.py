@@ -77,7 +77,7 @@ READERS: dict[str, Callable[[str], object]] = {
 
 @contextlib.contextmanager
 def in_a_moment() -> Iterator[None]:
-    """Fail after 15 seconds of the processor: what is linear takes less than one, and what is not takes more, however busy the machine is."""
+    """Fail after 15 seconds of the processor, however busy the machine is: what is linear takes less than one."""
 
     def give_up(_number: int, _frame: object) -> None:
         raise AssertionError("it takes more than 15 seconds of the processor")

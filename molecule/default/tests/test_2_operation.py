@@ -32,10 +32,13 @@ def test_each_role_alone_changes_nothing_either(play: Any) -> None:
 
 
 def test_who_finds_the_database_locked_waits(host: Any, site: Any, admin_key: str) -> None:
-    """SQLite lets one process write at a time. A busy machine holds it longer than the five seconds after which Python gives up."""
+    """SQLite lets one process write at a time, on a busy machine for longer than Python waits by itself: five seconds."""
     user = User(site.url, admin_key, "locked-out")
     path = "/srv/galaxy/database/universe.sqlite"
-    hold = f"import sqlite3, time; held = sqlite3.connect('{path}', isolation_level=None); held.execute('BEGIN IMMEDIATE'); time.sleep(9)"
+    hold = (
+        f"import sqlite3, time; held = sqlite3.connect('{path}', isolation_level=None); "
+        "held.execute('BEGIN IMMEDIATE'); time.sleep(9)"
+    )
     begun = time.monotonic()
     host.check_output('runuser -u galaxy -- /usr/bin/python3 -c %s > /dev/null 2>&1 & sleep 1', hold)
     user.galaxy.histories.create_history("written meanwhile")

@@ -302,7 +302,7 @@ def write_site(sites: dict[str, Path], top: Path, name: str, beside: str = "besi
     if f"{name}.params" in sites:
         shutil.copy(sites[f"{name}.params"], top / "galaxyops" / "galaxy" / "site.params")
     files = {name: "site.conf", **({beside: "training.conf", f"{beside}.locations": "galaxyops/galaxy/training.conf"} if name != "all" else {})}
-    new = {"/var/log/nginx/": f"{top}/", "/etc/nginx/": f"{top}/", "/etc/tls/": f"{top}/", "listen 80": "listen 18080", **replaced}
+    new = dict.fromkeys(("/var/log/nginx/", "/etc/nginx/", "/etc/tls/"), f"{top}/") | {"listen 80": "listen 18080", **replaced}
     for source, target in files.items():
         # In one go: a port that was put in may begin like one that is to be replaced.
         text = re.sub("|".join(map(re.escape, new)), lambda found: new[found[0]], sites[source].read_text())
@@ -440,12 +440,15 @@ def serve(sites: dict[str, Path], tmp_path: Path) -> Iterator[Serve]:
                 write_site(sites, tmp_path, name, "beside-header", **replaced)
                 process = stack.enter_context(subprocess.Popen(nginx_command(tmp_path)))
                 stack.callback(process.terminate)
-                # Who answers at the port may be another test, which was given it in between; nginx writes this file when it has the ports.
+                # Who answers at a port may be another test, which was given it in between: nginx writes its pid when it
+                # has the ports, and ends when it cannot get them.
+                deadline = time.monotonic() + 10
                 while process.poll() is None:
                     if (tmp_path / "pid").exists():
                         return served
+                    assert time.monotonic() < deadline, "nginx does not answer"
                     time.sleep(0.1)
-            raise AssertionError("nginx does not start")
+            raise AssertionError("nginx does not get its ports")
 
         yield run
     for log in tmp_path.glob("*.log"):

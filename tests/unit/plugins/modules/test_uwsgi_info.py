@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from waiting import until
 
 from ansible_collections.galaxyops.uwsgi.plugins.module_utils._control.probe import UnixConnection, workload
 
@@ -101,16 +102,16 @@ def test_counts_what_a_real_uwsgi_did(run_module: Run, run_dir: Path) -> None:
 def test_tells_what_is_under_way_without_its_secrets(run_module: Run, run_dir: Path) -> None:
     """Six requests for four threads: four are at work, two wait in the socket, which uWSGI itself would not tell."""
     http = run_dir / "galaxy" / "web-2" / "http.sock"
+    stats = http.with_name("stats.sock")
     (run_dir / "held").touch()
     with ThreadPoolExecutor(6) as pool:
         answers = [pool.submit(get, http, "/held?key=hunter2") for _number in range(6)]
         try:
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and not workload(http.with_name("stats.sock")).endswith("; 2 requests wait"):
-                time.sleep(0.1)
+            until(lambda: workload(stats).endswith("; 2 requests wait"), 60)
+            # Each has taken a second by now.
             time.sleep(1.1)
-            result = run_module("uwsgi_info", address=str(http.with_name("stats.sock")))
-            words = workload(http.with_name("stats.sock"))
+            result = run_module("uwsgi_info", address=str(stats))
+            words = workload(stats)
         finally:
             (run_dir / "held").unlink()
         assert [answer.result() for answer in answers] == [200] * 6

@@ -33,7 +33,7 @@ def test_a_process_is_known_by_its_number_and_birth(control: Any, etc: Path) -> 
 
 
 def test_process_is_not_taken_for_older_than_it_is(control: Any) -> None:
-    """The kernel counts in hundredths of a second. A worker that starts right after a file was changed has started after the change."""
+    """The kernel counts in hundredths of a second: a worker that starts right after a change has started after it."""
     for _attempt in range(10):
         before = time.time()
         with subprocess.Popen(["sleep", "60"]) as process:
